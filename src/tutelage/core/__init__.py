@@ -1,0 +1,1 @@
+"""The foundation: configuration, records, the run store and errors; never imports torch."""

@@ -1,0 +1,85 @@
+"""The one tree of errors: each says what was asked, what exists, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class TutelageError(Exception):
+    """Base of every error that a person may meet.
+
+    Args:
+        problem: What is wrong, in one sentence.
+        where: The file, line, key or run that the problem is about.
+        hint: What to do next, as an instruction.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, problem: str, *, where: str | Path | None = None, hint: str | None = None
+    ) -> None:
+        self.problem = problem
+        self.where = str(where) if where is not None else None
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.problem}" if self.where else self.problem
+        return f"{head}\n  {self.hint}" if self.hint else head
+
+
+class RunFailedError(TutelageError):
+    """A run that was asked for correctly failed while it worked (exit code 1)."""
+
+
+class RequestError(TutelageError):
+    """The request was wrong; nothing was changed (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(RequestError):
+    """A setting has an unknown name, a wrong type or a value out of range."""
+
+
+class DataError(RequestError):
+    """Data are missing, unreadable, empty or malformed."""
+
+
+class CheckpointError(RequestError):
+    """A checkpoint or weights file is refused: foreign, truncated, altered or of another shape."""
+
+
+class StoreError(RequestError):
+    """A run can't be found, named, or removed."""
+
+
+class StorageError(RequestError):
+    """A disk is full or a folder can't be written."""
+
+
+class UnknownNameError(RequestError):
+    """A name that no registry holds; the nearest valid names are offered.
+
+    Args:
+        kind: What the name was meant to name, such as ``"task"`` or ``"loss"``.
+        name: The name that was asked for.
+        known: Every valid name.
+    """
+
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, where: str | None = None
+    ) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        super().__init__(f"unknown {kind} {name!r}", where=where, hint=suggest(name, self.known))
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return one line that offers the nearest of the ``known`` names, then lists them all."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    meant = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"{meant}Valid: {', '.join(names) if names else 'none'}."
