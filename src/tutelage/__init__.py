@@ -1,0 +1,1 @@
+"""Tutelage: one typed, modular training system, from raw data to a traced model."""

@@ -1,0 +1,101 @@
+"""Durable files: written whole or not at all, digested, and refused clearly when the disk will not take them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import xxhash
+
+from tutelage.core.errors import StorageError
+
+_CHUNK = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def digest_bytes(data: bytes | memoryview) -> str:
+    """Return the xxh3-128 hex digest of ``data``."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def digest_file(path: Path) -> str:
+    """Return the xxh3-128 hex digest of a file's content, read in chunks."""
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def digest_json(value: object) -> str:
+    """Return the digest of a JSON value, independent of key order and white space."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return digest_bytes(text.encode())
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system refusal to write ``path`` into a `StorageError` that says what to do.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            hint = "Free some space, or set TUTELAGE_HOME to a folder on a larger disk."
+            raise StorageError("the disk is full", where=path, hint=hint) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "Change its permissions, or set TUTELAGE_HOME to a folder you may write."
+            raise StorageError("the folder can't be written", where=path, hint=hint) from error
+        raise StorageError(f"can't be written: {error.strerror}", where=path) from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of ``path`` only when the block ends without an error.
+
+    The bytes go to a temporary file in the same folder, then: flush, fsync, rename, fsync of the
+    folder. On any error the temporary file is removed and ``path`` keeps its former content.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            fsync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with atomic_file(path) as file:
+        file.write(text.encode())

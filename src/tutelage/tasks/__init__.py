@@ -1,0 +1,1 @@
+"""The domains. They never import each other; `tutelage.task` finds them by entry point."""

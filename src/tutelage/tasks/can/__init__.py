@@ -1,0 +1,1 @@
+"""CAN-bus intrusion detection: captures, graphs of windows, detectors."""

@@ -1,0 +1,18 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout, when it is there."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    root = Path(os.environ.get("TUTELAGE_TEST_DATA", default))
+    if not root.is_dir():
+        pytest.skip("real data are not on this machine")
+    return root
