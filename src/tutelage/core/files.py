@@ -1,4 +1,4 @@
-"""Durable files: written whole or not at all, digested, and refused clearly when the disk will not take them."""
+"""Durable files: written whole or not at all, digested, and refused clearly when the disk is full."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def digest_json(value: object) -> str:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an operating-system refusal to write ``path`` into a `StorageError` that says what to do.
+    """Turn the system's refusal to write ``path`` into a `StorageError` that says what to do.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.

@@ -1,0 +1,217 @@
+"""`RunConfig`: a whole run as one frozen value; each default stands once, explained beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+SCHEMA_VERSION: Final = 2
+
+RunPolicy = Literal[
+    "reuse_if_exists", "force_new", "resume_if_incomplete", "continue_from_previous"
+]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and closed to names that it does not define."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def tag_or(default: str) -> Callable[[object], str]:
+    """Return a discriminator that reads ``name`` and takes ``default`` where none is given."""
+
+    def tag(value: object) -> str:
+        name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", "")
+        return str(name)
+
+    return tag
+
+
+class NormalMode(Section):
+    """Fit the model to the task's own objective."""
+
+    name: Literal["normal"] = "normal"
+
+
+class AutoencoderMode(Section):
+    """Learn to reconstruct normal samples; what reconstructs badly is anomalous."""
+
+    name: Literal["autoencoder"] = "autoencoder"
+    threshold_quantile: float = Field(default=0.995, gt=0, lt=1)
+    """Quantile of held-out normal samples' scores above which a sample is called anomalous."""
+
+
+ModeConfig = Annotated[
+    Annotated[NormalMode, Tag("normal")] | Annotated[AutoencoderMode, Tag("autoencoder")],
+    Discriminator(tag_or("normal")),
+]
+
+
+class EarlyStopping(Section):
+    """Stop when the monitored metric no longer improves."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """Evaluations without improvement before stopping; null trains to the end."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Smallest change that counts as an improvement."""
+
+
+class Checkpoints(Section):
+    """When the whole state of training is saved, and how much of it is kept."""
+
+    every_n_epochs: int = Field(default=1, ge=1)
+    """Epochs between two checkpoints."""
+    every_n_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps between two more checkpoints; null saves at epoch ends alone."""
+    keep_last: int = Field(default=2, ge=1)
+    """Newest checkpoints kept."""
+    keep_best: int = Field(default=1, ge=1)
+    """Best checkpoints kept, by the monitored metric."""
+
+
+class Scheduler(Section):
+    """How the learning rate moves over the run."""
+
+    name: Literal["constant", "cosine", "linear", "step", "plateau"] = "cosine"
+    """Shape of the curve after warm-up."""
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    """Share of all steps over which the rate rises linearly from nearly nothing."""
+    minimum_factor: float = Field(default=0.01, ge=0, le=1)
+    """Final rate as a share of `learning_rate` (cosine, linear), and its floor (plateau)."""
+    step_epochs: int = Field(default=10, ge=1)
+    """Epochs between two cuts (step), or without improvement before a cut (plateau)."""
+    step_factor: float = Field(default=0.1, gt=0, lt=1)
+    """What the rate is multiplied by at a cut (step, plateau)."""
+
+
+class Averaging(Section):
+    """Keep an average of the weights and evaluate that."""
+
+    name: Literal["none", "ema", "swa"] = "none"
+    """`ema`: exponential moving average; `swa`: plain average over the last part of the run."""
+    decay: float = Field(default=0.999, gt=0, lt=1)
+    """Share of the former average kept at each step (ema)."""
+    start_fraction: float = Field(default=0.75, ge=0, lt=1)
+    """Share of the run after which averaging starts (swa)."""
+
+
+class BatchSizing(Section):
+    """How `training.batch_size=auto` finds a size."""
+
+    min_size: int = Field(default=8, ge=1)
+    """Smallest size tried."""
+    max_size: int = Field(default=1024, ge=1)
+    """Largest size tried."""
+    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    """The smallest size within this share of the peak throughput is taken."""
+    memory_margin: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the free memory that is left alone."""
+    safety_factor: float | None = Field(default=None, gt=0, le=1)
+    """Share of the rest that a batch may take; null: 1 for fixed shapes, 0.5 for graphs."""
+
+
+class Training(Section):
+    """The optimiser, the loop and the devices."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of every random choice: weights, order of samples, dropout, simulated data splits."""
+    max_epochs: int = Field(default=20, ge=1)
+    """Passes over the training data."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps after which training ends, whatever the epoch."""
+    batch_size: int | Literal["auto"] = 64
+    """Samples a step and device, or `auto` to measure the best one."""
+    batch_sizing: BatchSizing = BatchSizing()
+    """How `auto` finds it."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Update rule."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Decoupled weight decay (adamw), L2 penalty (adam, sgd)."""
+    scheduler: Scheduler = Scheduler()
+    """Learning-rate schedule."""
+    gradient_clip: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; null never clips."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are added up before a step."""
+    precision: Literal["64", "32", "bf16", "16"] = "32"
+    """Arithmetic: full (64, 32) or mixed (bf16, 16; 16 needs a GPU)."""
+    early_stopping: EarlyStopping = EarlyStopping()
+    """When to stop early."""
+    monitor: str | None = None
+    """Validation metric for early stopping, best checkpoint and plateau; null: the task's own."""
+    averaging: Averaging = Averaging()
+    """Average of the weights."""
+    compile: bool = False
+    """Compile the network (6 to 9 s once, faster steps after)."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Kind of device."""
+    devices: int = Field(default=1, ge=1)
+    """Devices trained on at once."""
+    log_every_n_steps: int = Field(default=50, ge=1)
+    """Steps between two rows of training metrics."""
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Loggers beside the run's own metrics file."""
+    checkpoints: Checkpoints = Checkpoints()
+    """Saving of the whole state."""
+
+
+class Execution(Section):
+    """Where the run is executed."""
+
+    name: Literal["in-process"] = "in-process"
+    """Back end."""
+
+
+class RunOptions(Section):
+    """How this run relates to runs already made; never part of its fingerprint."""
+
+    policy: RunPolicy = "reuse_if_exists"
+    """`reuse_if_exists`: a finished run with the same fingerprint is returned;
+    `force_new`: always a new run; `resume_if_incomplete`: go on with the newest unfinished run of
+    the same fingerprint; `continue_from_previous`: a new run that starts from the weights of the
+    newest finished one of the same task, mode and model."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
+    """A word of your own in the run's id."""
+
+
+class DataConfig(Section):
+    """Where the data are; each task adds its own settings."""
+
+    root: Path | None = None
+    """File or folder of data; null takes the data that ship with the task."""
+
+
+class ModelConfig(Section):
+    """Which model; each task adds its own settings."""
+
+    name: str
+    """The model's name in the task's table."""
+
+
+class RunConfig(Section):
+    """A whole run. `config.json` alone re-creates it."""
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    """Version of this layout; an older file is migrated on reading."""
+    task: str
+    """The domain."""
+    mode: ModeConfig = NormalMode()
+    """How the model is trained."""
+    model: ModelConfig
+    """The network."""
+    data: DataConfig = DataConfig()
+    """The data and how they are prepared."""
+    training: Training = Training()
+    """The optimiser, the loop and the devices."""
+    execution: Execution = Execution()
+    """Where the run is executed."""
+    run: RunOptions = RunOptions()
+    """How the run relates to earlier ones."""

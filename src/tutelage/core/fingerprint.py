@@ -1,0 +1,50 @@
+"""Fingerprints: equal exactly when two runs would compute the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import tutelage
+from tutelage.core.config import RunConfig
+from tutelage.core.files import digest_bytes, digest_file, digest_json
+from tutelage.core.records import Fingerprints
+
+
+@cache
+def source_digest() -> str:
+    """Digest of the installed package: every source file, DBC and preset, by path and content."""
+    root = Path(tutelage.__file__).parent
+    files = sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return digest_bytes("".join(f"{p.relative_to(root)}:{digest_file(p)};" for p in files).encode())
+
+
+def config_digest(config: RunConfig) -> str:
+    """Digest of what a configuration asks for: without `run.*`, `execution.*` and paths."""
+    settings = config.model_dump(mode="json", exclude={"run", "execution", "schema_version"})
+    paths = config.model_dump(mode="python")
+    return digest_json(_without_paths(settings, paths))
+
+
+def _without_paths(settings: object, typed: object) -> object:
+    """Leave out each value that is a path: the data's content counts, not where they lie."""
+    if isinstance(settings, dict) and isinstance(typed, dict):
+        return {
+            key: _without_paths(value, typed.get(key))
+            for key, value in settings.items()
+            if not isinstance(typed.get(key), Path) and value is not None
+        }
+    return settings
+
+
+def fingerprint(config: RunConfig, data: str, parents: Sequence[str] = ()) -> Fingerprints:
+    """Combine a configuration, the content digest of its data, and its parents' fingerprints."""
+    parts = (config_digest(config), data, *sorted(parents), source_digest())
+    return Fingerprints(
+        run=digest_json(parts),
+        config=parts[0],
+        data=data,
+        parents=tuple(sorted(parents)),
+        source=source_digest(),
+    )

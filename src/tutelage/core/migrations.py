@@ -1,0 +1,71 @@
+"""Older schema versions of a run's files, brought to the present one; newer ones refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tutelage.core.config import SCHEMA_VERSION
+from tutelage.core.errors import StoreError
+
+Json = dict[str, object]
+
+
+def _config_1_to_2(config: Json) -> Json:
+    """Schema 2 writes `learning_rate` and `max_epochs` in full (1: `lr`, `epochs`)."""
+    training = config.get("training")
+    if isinstance(training, dict):
+        renamed = {"lr": "learning_rate", "epochs": "max_epochs"}
+        config["training"] = {renamed.get(key, key): value for key, value in training.items()}
+    return config
+
+
+def _record_1_to_2(record: Json) -> Json:
+    """Schema 2 says `status` (1: `state`) and lists parents with their role (1: ids alone)."""
+    if "state" in record:
+        record["status"] = record.pop("state")
+    parents = record.get("parents")
+    if isinstance(parents, list):
+        record["parents"] = [
+            {"run": parent, "role": "weights"} if isinstance(parent, str) else parent
+            for parent in parents
+        ]
+    return record
+
+
+CONFIG_MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _config_1_to_2}
+RECORD_MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _record_1_to_2}
+
+
+def migrate(
+    content: Mapping[str, object],
+    steps: Mapping[int, Callable[[Json], Json]],
+    current: int,
+    where: Path,
+) -> Json:
+    """Apply the ``steps`` from a file's ``schema_version`` up to ``current``.
+
+    Raises:
+        StoreError: The file is of a newer version, or of none that is known.
+    """
+    migrated = dict(content)
+    writer = migrated.pop("tutelage_version", None)
+    version = migrated.get("schema_version", current)
+    if not isinstance(version, int) or version < 1:
+        raise StoreError(f"schema_version={version!r} is no version", where=where)
+    if version > current:
+        newer = f"tutelage {writer}" if writer else "a newer tutelage"
+        raise StoreError(
+            f"was written with schema version {version}; this tutelage reads up to {current}",
+            where=where,
+            hint=f"Read it with {newer}.",
+        )
+    for step in range(version, current):
+        migrated = steps[step](migrated)
+    migrated["schema_version"] = current
+    return migrated
+
+
+def migrate_config(content: Mapping[str, object], where: Path) -> Json:
+    """Bring the settings of a ``config.json`` to the present schema."""
+    return migrate(content, CONFIG_MIGRATIONS, SCHEMA_VERSION, where)

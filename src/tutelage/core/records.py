@@ -1,0 +1,158 @@
+"""`RunRecord`: the truth about one run, as `record.json` tells it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tutelage.core.config import SCHEMA_VERSION
+
+RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
+Verdict = Literal["clean", "warnings", "leaking"]
+
+
+class Part(BaseModel):
+    """A piece of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parent(Part):
+    """A run that this one was made from."""
+
+    run: str
+    role: str
+
+
+class Artifact(Part):
+    """A file of the run, by its path inside the run's folder and its xxh3-128 digest."""
+
+    path: str
+    digest: str
+
+
+class Fingerprints(Part):
+    """What a run depends on: `run` is the hash of the other four."""
+
+    run: str
+    config: str
+    data: str
+    parents: tuple[str, ...] = ()
+    source: str
+
+
+class AuditStamp(Part):
+    """What `audit` said of the data that a run saw."""
+
+    verdict: Verdict
+    findings: tuple[str, ...] = ()
+
+
+class Table(Part):
+    """A table that a task adds to its report: a title, column names and rows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+    note: str = ""
+
+
+class Evaluation(Part):
+    """The scores of one model on one data set.
+
+    Args:
+        metrics: Flat, ``split/metric`` to value; a metric that is undefined there is left out.
+        baselines: The same keys under each baseline's name.
+        tables: What the task shows beside them.
+    """
+
+    metrics: Mapping[str, float] = {}
+    baselines: Mapping[str, Mapping[str, float]] = {}
+    tables: tuple[Table, ...] = ()
+
+
+class Environment(Part):
+    """Where a run was made."""
+
+    tutelage: str
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> Environment:
+        """Describe this interpreter and the packages that decide a result."""
+        names = (
+            "torch",
+            "lightning",
+            "torch-geometric",
+            "numpy",
+            "polars",
+            "pyarrow",
+            "safetensors",
+        )
+        installed = {
+            d.metadata["Name"].lower().replace("_", "-"): d.version
+            for d in metadata.distributions()
+        }
+        return cls(
+            tutelage=metadata.version("tutelage"),
+            python=sys.version.split()[0],
+            platform=platform.platform(),
+            packages={name: installed[name] for name in names if name in installed},
+        )
+
+
+class RunRecord(Part):
+    """Status, scores, lineage and surroundings of a run.
+
+    Args:
+        metrics: As in `Evaluation`.
+        seconds: Wall-clock seconds by phase, and ``total``.
+        warnings: Sentences that a reader of the scores should know.
+        error: Why the run failed, where it did.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    id: str
+    task: str
+    mode: str
+    model: str
+    status: RunStatus
+    created: datetime
+    finished: datetime | None = None
+    metrics: Mapping[str, float] = {}
+    baselines: Mapping[str, Mapping[str, float]] = {}
+    tables: tuple[Table, ...] = ()
+    seconds: Mapping[str, float] = {}
+    parents: tuple[Parent, ...] = ()
+    artifacts: Mapping[str, Artifact] = {}
+    fingerprints: Fingerprints
+    audit: AuditStamp | None = None
+    environment: Environment
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    def summary(self, path: Path) -> dict[str, object]:
+        """Return the one object that ``--json`` prints for this run."""
+        return {
+            "run": self.id,
+            "path": str(path),
+            "status": self.status,
+            "metrics": dict(self.metrics),
+            "baselines": {name: dict(scores) for name, scores in self.baselines.items()},
+            "seconds": dict(self.seconds),
+            "parents": [parent.model_dump() for parent in self.parents],
+        }
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)

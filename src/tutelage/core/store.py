@@ -1,0 +1,252 @@
+"""The run store: folders that sort by time, found by id, prefix, path or `@last`; process-safe."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tutelage.core.config import SCHEMA_VERSION, RunConfig
+from tutelage.core.errors import StoreError, suggest
+from tutelage.core.files import digest_file, storage_errors, write_json
+from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
+from tutelage.core.records import Artifact, Environment, Fingerprints, Parent, RunRecord, now
+
+CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
+    "config.json",
+    "record.json",
+    "model.safetensors",
+    "metrics.csv",
+    "log.txt",
+)
+
+
+class Run:
+    """A run's folder: configuration, record, weights with their card, checkpoints, metrics, log.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        """The run's name, unique in its store."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the saved states of training."""
+        return self.path / "checkpoints"
+
+    def __repr__(self) -> str:
+        return f"Run({self.id})"
+
+    @property
+    def record(self) -> RunRecord:
+        """What is known about the run now.
+
+        Raises:
+            StoreError: The record is absent, damaged or of a newer version.
+        """
+        path = self.path / RECORD
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return RunRecord.model_validate(
+                migrate(content, RECORD_MIGRATIONS, SCHEMA_VERSION, path)
+            )
+        except FileNotFoundError:
+            raise StoreError("this run has no record", where=path) from None
+        except (OSError, ValueError, ValidationError) as error:
+            raise StoreError(f"the record can't be read: {error}", where=path) from error
+
+    @property
+    def status(self) -> str:
+        """The record's status; a run that says `running` while nobody holds it was interrupted."""
+        status = self.record.status
+        return "interrupted" if status == "running" and not self.is_held() else status
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Scores, ``split/metric`` to value."""
+        return dict(self.record.metrics)
+
+    @property
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """The same keys under each baseline's name."""
+        return {name: dict(scores) for name, scores in self.record.baselines.items()}
+
+    @cached_property
+    def settings(self) -> dict[str, object]:
+        """The content of `config.json`, as written.
+
+        Raises:
+            StoreError: It is absent or damaged.
+        """
+        path = self.path / CONFIG
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the configuration can't be read: {error}", where=path) from error
+        if not isinstance(content, dict):
+            raise StoreError("the configuration is no JSON object", where=path)
+        return content
+
+    def update(self, **changes: object) -> RunRecord:
+        """Write the record with some fields changed, atomically."""
+        changed = RunRecord.model_validate(self.record.model_dump() | changes)
+        write_json(self.path / RECORD, changed.model_dump(mode="json"))
+        return changed
+
+    def artifact(self, file: Path) -> Artifact:
+        """Describe a file inside the run's folder."""
+        return Artifact(path=str(file.relative_to(self.path)), digest=digest_file(file))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep every other process from working in this folder; a dead holder holds nothing.
+
+        Raises:
+            StoreError: Another live process works in it.
+        """
+        with storage_errors(self.path), (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                hint = "Wait for it, or start a new run with run.policy=force_new."
+                raise StoreError(
+                    "another process works on this run", where=self.id, hint=hint
+                ) from None
+            yield
+
+    def is_held(self) -> bool:
+        """Whether a live process works in this folder."""
+        lock = self.path / ".lock"
+        if not lock.exists():
+            return False
+        with lock.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+
+class RunStore:
+    """All runs and caches below one folder.
+
+    Args:
+        home: The folder; made when the first run is.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @classmethod
+    def default(cls) -> RunStore:
+        """The store at ``TUTELAGE_HOME``, by default ``./runs``."""
+        return cls(Path(os.environ.get("TUTELAGE_HOME") or "runs"))
+
+    def cache(self, name: str) -> Path:
+        """Return (and make) a folder for things that can be made again."""
+        folder = self.home / ".cache" / name
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def create(
+        self, config: RunConfig, fingerprints: Fingerprints, parents: tuple[Parent, ...] = ()
+    ) -> Run:
+        """Make the folder of a new run with its configuration and a record of status `created`.
+
+        Raises:
+            StorageError: The store can't be written.
+        """
+        moment = datetime.now(UTC)
+        words = [config.task, config.model.name, config.mode.name, *filter(None, [config.run.name])]
+        stamp = moment.strftime("%Y%m%d-%H%M%S-") + f"{moment.microsecond // 1000:03d}"
+        path = self.home / "-".join([stamp, *words, secrets.token_hex(2)])
+        with storage_errors(path):
+            self.home.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        record = RunRecord(
+            id=path.name,
+            task=config.task,
+            mode=config.mode.name,
+            model=config.model.name,
+            status="created",
+            created=now(),
+            parents=parents,
+            fingerprints=fingerprints,
+            environment=Environment.here(),
+        )
+        written_by = {"tutelage_version": metadata.version("tutelage")}
+        write_json(path / CONFIG, written_by | config.model_dump(mode="json"))
+        write_json(path / RECORD, record.model_dump(mode="json"))
+        return Run(path)
+
+    def runs(self) -> list[Run]:
+        """Every run of the store that has a record, oldest first."""
+        if not self.home.is_dir():
+            return []
+        folders = sorted(p for p in self.home.iterdir() if (p / RECORD).is_file())
+        return [Run(path) for path in folders]
+
+    def with_fingerprint(self, fingerprint: str) -> list[Run]:
+        """The runs that computed, or were to compute, the same thing; oldest first."""
+        return [run for run in self.runs() if run.record.fingerprints.run == fingerprint]
+
+    def find(self, name: str) -> Run:
+        """Return the run of that id, unique prefix or path, or the newest for ``@last``.
+
+        Raises:
+            StoreError: There is none, or the prefix fits several.
+        """
+        if (Path(name) / RECORD).is_file():
+            return Run(Path(name))
+        runs = self.runs()
+        if name == "@last" and runs:
+            return runs[-1]
+        found = [run for run in runs if run.id == name] or [
+            r for r in runs if r.id.startswith(name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(run.id for run in found[-5:])
+            raise StoreError(f"{name!r} fits {len(found)} runs", hint=f"Write more of it: {some}.")
+        if not runs:
+            hint = f"There are no runs in {self.home} yet; `tutelage train can` makes one."
+            raise StoreError(f"no run {name!r}", hint=hint)
+        raise StoreError(
+            f"no run {name!r} in {self.home}", hint=suggest(name, [r.id for r in runs[-5:]])
+        )
+
+    def children(self, run: Run) -> list[Run]:
+        """The runs made directly from ``run``."""
+        return [r for r in self.runs() if any(p.run == run.id for p in r.record.parents)]
+
+    def remove(self, run: Run) -> None:
+        """Delete a run that no other descends from.
+
+        Raises:
+            StoreError: Another run descends from it, or a process works on it.
+        """
+        children = self.children(run)
+        if children:
+            names = ", ".join(child.id for child in children)
+            raise StoreError(f"{run.id} is the parent of {names}", hint="Remove those first.")
+        with run.hold(), storage_errors(run.path):
+            shutil.rmtree(run.path)
