@@ -1,0 +1,249 @@
+"""`GraphStore`: window graphs of captures as flat tensors, memory-mapped; a batch is a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tutelage.core.errors import DataError
+from tutelage.core.files import atomic_file
+from tutelage.tasks.can.graph_batch import GraphBatch
+from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES, Graphs
+
+_FORMAT = "tutelage-can-graphs"
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStore:
+    """G graphs with N nodes and E edges in all, from one or more captures.
+
+    Args:
+        x: (N, F) float32, see `build_graphs` for every column.
+        id_index: (N,) int32, 0 for an unknown id.
+        edge_index: (2, E) int16, node numbers counted from 0 within each graph.
+        edge_attr: (E, K) float32.
+        y: (G,) int8, 1 for an attack, 0 for none, -1 for unlabelled.
+        node_ptr: (G + 1,) int64, graph i has nodes node_ptr[i] up to node_ptr[i + 1].
+        edge_ptr: (G + 1,) int64.
+        start_time: (G,) float64, seconds, of the window's first frame.
+        end_time: (G,) float64, seconds, of its last frame.
+        first_row: (G,) int64, row of its first frame in its capture.
+        attack_frames: (G,) int32, frames labelled as attacks.
+        content: (G,) int64, bits of a 64-bit hash of the window's ids and payloads.
+        capture: (G,) int32, number of the capture.
+        window: Frames in a window.
+        stride: Frames from one window's start to the next one's.
+    """
+
+    x: Tensor
+    id_index: Tensor
+    edge_index: Tensor
+    edge_attr: Tensor
+    y: Tensor
+    node_ptr: Tensor
+    edge_ptr: Tensor
+    start_time: Tensor
+    end_time: Tensor
+    first_row: Tensor
+    attack_frames: Tensor
+    content: Tensor
+    capture: Tensor
+    window: int
+    stride: int
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def node_counts(self) -> Tensor:
+        """(G,) int64, nodes of each graph."""
+        return self.node_ptr.diff()
+
+    @property
+    def edge_counts(self) -> Tensor:
+        """(G,) int64, edges of each graph."""
+        return self.edge_ptr.diff()
+
+    def content_digests(self) -> NDArray[np.uint64]:
+        """Return (G,) hashes of each window's sequence of ids and payloads, to find repeats."""
+        digests: NDArray[np.uint64] = self.content.numpy().view(np.uint64)
+        return digests
+
+    @classmethod
+    def from_graphs(cls, captures: Iterable[Graphs]) -> GraphStore:
+        """Store the graphs of captures one after another; capture i is number i.
+
+        Raises:
+            DataError: There is none, or window and stride differ between captures.
+        """
+        return cls.concatenate([_from_capture(graphs) for graphs in captures])
+
+    @classmethod
+    def concatenate(cls, stores: Sequence[GraphStore]) -> GraphStore:
+        """Join stores end to end; the captures of each are numbered after the former's.
+
+        Raises:
+            DataError: There is none, or window and stride differ between stores.
+        """
+        shapes = {(store.window, store.stride) for store in stores}
+        if len(shapes) != 1:
+            raise DataError(
+                f"stores of {len(shapes)} different (window, stride) can't be joined"
+                if shapes
+                else "no capture to store",
+                hint="Build every capture's graphs with one window and one stride.",
+            )
+        if len(stores) == 1:
+            return stores[0]
+        joined = {name: torch.cat([getattr(s, name) for s in stores]) for name in _PLAIN}
+        joined["edge_index"] = torch.cat([s.edge_index for s in stores], dim=1)
+        for name in ("node_ptr", "edge_ptr"):
+            counts = torch.cat([getattr(s, name).diff() for s in stores])
+            joined[name] = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        offset, captures = 0, []
+        for store in stores:
+            captures.append(store.capture + offset)
+            offset = int(captures[-1].max()) + 1 if len(store) else offset
+        joined["capture"] = torch.cat(captures)
+        return cls(**joined, window=stores[0].window, stride=stores[0].stride)
+
+    def batch(self, indices: Tensor) -> GraphBatch:
+        """Join graphs into one batch, in the order of ``indices`` (B,) int64.
+
+        Graphs that lie side by side in the store are taken as slices, others gathered; both are
+        equal bit for bit to PyG's `Batch.from_data_list`. ``x`` and ``edge_attr`` of a slice share
+        memory with the store: don't change them in place.
+        """
+        size = len(indices)
+        if size and bool((indices.diff() == 1).all()):
+            return self._slice(indices)
+        first, edge_first = self.node_ptr[indices], self.edge_ptr[indices]
+        counts, edge_counts = self.node_ptr[indices + 1] - first, self.edge_ptr[indices + 1]
+        edge_counts = edge_counts - edge_first
+        ptr = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        edge_end = edge_counts.cumsum(0)
+        nodes, edges = int(ptr[-1]), int(edge_end[-1]) if size else 0
+        place = torch.arange(size)
+        batch = torch.repeat_interleave(place, counts, output_size=nodes)
+        shift = torch.stack([edge_first - edge_end + edge_counts, ptr[:-1]])
+        of_edge = torch.repeat_interleave(shift, edge_counts, dim=1, output_size=edges)
+        rows = torch.arange(nodes) + (first - ptr[:-1]).index_select(0, batch)
+        edge_rows = torch.arange(edges) + of_edge[0]
+        return GraphBatch(
+            x=self.x.index_select(0, rows),
+            id_index=self.id_index.index_select(0, rows).long(),
+            edge_index=self.edge_index.index_select(1, edge_rows) + of_edge[1],
+            edge_attr=self.edge_attr.index_select(0, edge_rows),
+            y=self.y.index_select(0, indices).long(),
+            batch=batch,
+            ptr=ptr,
+            window=indices,
+        )
+
+    def _slice(self, indices: Tensor) -> GraphBatch:
+        start, stop = int(indices[0]), int(indices[-1]) + 1
+        node, edge = self.node_ptr[start : stop + 1], self.edge_ptr[start : stop + 1]
+        nodes, edges = slice(int(node[0]), int(node[-1])), slice(int(edge[0]), int(edge[-1]))
+        ptr = node - node[0]
+        shift = torch.repeat_interleave(ptr[:-1], edge.diff(), output_size=edges.stop - edges.start)
+        return GraphBatch(
+            x=self.x[nodes],
+            id_index=self.id_index[nodes].long(),
+            edge_index=self.edge_index[:, edges] + shift,
+            edge_attr=self.edge_attr[edges],
+            y=self.y[start:stop].long(),
+            batch=torch.repeat_interleave(
+                torch.arange(len(indices)), node.diff(), output_size=nodes.stop - nodes.start
+            ),
+            ptr=ptr,
+            window=indices,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the store as one safetensors file, whole or not at all.
+
+        Raises:
+            StorageError: The disk is full, or the folder can't be written.
+        """
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        card = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "window": str(self.window),
+            "stride": str(self.stride),
+            "node_features": ",".join(NODE_FEATURES),
+            "edge_features": ",".join(EDGE_FEATURES),
+            "digest": _digest(tensors),
+        }
+        with atomic_file(path) as file:
+            file.write(save(tensors, card))
+
+    @classmethod
+    def open(cls, path: Path) -> GraphStore:
+        """Map a saved store into memory, after a check of its digest.
+
+        Raises:
+            DataError: The file is missing, foreign, truncated, altered, or made by a version with
+                other features.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                card = file.metadata() or {}
+                if card.get("format") != _FORMAT:
+                    raise _refused(path, "it is not a store of CAN graphs")
+                if card.get("version") != _VERSION or not _same_features(card):
+                    raise _refused(path, "it was made by another version, with other features")
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        except FileNotFoundError as error:
+            raise _refused(path, "there is no such file") from error
+        except (SafetensorError, OSError) as error:
+            raise _refused(path, f"it is truncated or not a safetensors file ({error})") from error
+        if _digest(tensors) != card["digest"]:
+            raise _refused(path, "its content was altered since it was written")
+        return cls(**tensors, window=int(card["window"]), stride=int(card["stride"]))
+
+
+_TENSORS = tuple(f.name for f in fields(GraphStore) if f.name not in ("window", "stride"))
+_POINTERS = ("node_ptr", "edge_ptr", "edge_index", "capture")
+_PLAIN = tuple(name for name in _TENSORS if name not in _POINTERS)
+
+
+def _from_capture(graphs: Graphs) -> GraphStore:
+    arrays = {name: getattr(graphs, name) for name in _TENSORS if name != "capture"}
+    arrays["content"] = graphs.content.view(np.int64)
+    return GraphStore(
+        **{name: torch.from_numpy(array) for name, array in arrays.items()},
+        capture=torch.zeros(len(graphs), dtype=torch.int32),
+        window=graphs.window,
+        stride=graphs.stride,
+    )
+
+
+def _same_features(card: dict[str, str]) -> bool:
+    names = (card.get("node_features"), card.get("edge_features"))
+    return names == (",".join(NODE_FEATURES), ",".join(EDGE_FEATURES))
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    state = xxhash.xxh3_128()
+    for name in _TENSORS:
+        tensor = tensors[name]
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content: NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
+        state.update(content.data)
+    return state.hexdigest()
+
+
+def _refused(path: Path, why: str) -> DataError:
+    hint = "Delete it; it is built again from the captures."
+    return DataError(f"a store of graphs is refused: {why}", where=path, hint=hint)

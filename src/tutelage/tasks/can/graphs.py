@@ -1,0 +1,211 @@
+"""Frames to graphs: each window of frames becomes one graph of CAN IDs, in flat arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.core.errors import ConfigError, DataError
+from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows
+from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
+from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
+from tutelage.tasks.can.graph_nodes import NODE_FEATURES, block_nodes
+from tutelage.tasks.can.profile import TrafficProfile
+
+__all__ = ["EDGE_FEATURES", "MAX_WINDOW", "NODE_FEATURES", "Graphs", "build_graphs"]
+
+MAX_WINDOW = 1024
+"""Longest window: a pair of nodes and a position share one 32-bit sort key."""
+
+_BLOCK_FRAMES = 25_600
+"""Frames taken at once, so that every intermediate array stays in the processor's cache."""
+
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFT = np.uint64(31)
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """G window graphs of one capture: N nodes and E edges in all, stored end to end.
+
+    Args:
+        x: (N, len(NODE_FEATURES)) float32.
+        id_index: (N,) int32, number in the vocabulary, 0 for an unknown id.
+        edge_index: (2, E) int16, node numbers counted from 0 within each window.
+        edge_attr: (E, len(EDGE_FEATURES)) float32.
+        y: (G,) int8, 1 if any frame is an attack, -1 if any is unlabelled, else 0.
+        node_ptr: (G + 1,) int64, graph i has nodes node_ptr[i] up to node_ptr[i + 1].
+        edge_ptr: (G + 1,) int64.
+        start_time: (G,) float64, seconds, of the window's first frame.
+        end_time: (G,) float64, seconds, of its last frame.
+        first_row: (G,) int64, row of its first frame in the capture.
+        attack_frames: (G,) int32, frames labelled as attacks.
+        content: (G,) uint64, hash of the sequence of ids and payloads, time and labels aside.
+        window: Frames in a window.
+        stride: Frames from one window's start to the next one's.
+    """
+
+    x: NDArray[np.float32]
+    id_index: NDArray[np.int32]
+    edge_index: NDArray[np.int16]
+    edge_attr: NDArray[np.float32]
+    y: NDArray[np.int8]
+    node_ptr: NDArray[np.int64]
+    edge_ptr: NDArray[np.int64]
+    start_time: NDArray[np.float64]
+    end_time: NDArray[np.float64]
+    first_row: NDArray[np.int64]
+    attack_frames: NDArray[np.int32]
+    content: NDArray[np.uint64]
+    window: int
+    stride: int
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def build_graphs(
+    frames: Frames, profile: TrafficProfile, window: int = 100, stride: int = 100
+) -> Graphs:
+    """Turn a capture into one graph for each window of ``window`` frames.
+
+    Windows start every ``stride`` frames; there are 1 + (n - window) // stride of them, and frames
+    after the last whole window are left out. A node is a distinct raw id (two unknown ids are two
+    nodes), in ascending order; an edge joins the ids of consecutive frames, once per ordered pair.
+    A window's graph depends on no frame after the window. What precedes it in the capture counts:
+    the *gap* of a frame is the time since its id's previous frame, in the window or before it.
+    T is the id's median benign gap. A ratio that is not there (unknown id, no T, first frame of an
+    id in the capture) is 0, which in a logarithm also means "as usual". Logarithms have base 2 and
+    lie within ±8; gaps count as at least 1 µs.
+
+    Node features, in `NODE_FEATURES`' order:
+
+    - ``byte_mean_0`` … ``byte_mean_7``: mean payload byte / 255.
+    - ``count_minmax``: frames of the id, scaled to 0 … 1 over the window's ids.
+    - ``last_position``, ``span``: last position, and last minus first, over ``window``.
+    - ``dlc``: mean payload length / 8. ``known``: 1 for an id of the vocabulary.
+    - ``count_ratio``: frames of the id / its benign maximum, at most 8.
+    - ``mean_gap_ratio``, ``min_gap_ratio``, ``max_gap_ratio``: log2(gap / T).
+    - ``min_two_gap_ratio``: log2 of the least (t[j+1] - t[j-1]) / 2T, frames j and j+1 both in the
+      window: about 0 in periodic traffic, -1 at a frame injected between two genuine ones.
+    - ``silence_ratio``: log2(1 + time from the id's last frame to the window's end / T).
+    - ``rate_ratio``: log2(frames of the id / those that the window's duration leads to expect).
+    - ``gap_spread``: the id's relative benign jitter, at most 8.
+    - ``byte_change_excess``: bytes that changed minus those expected, per step and byte.
+    - ``byte_change_surprise``: ln(1 + the greatest -ln P(these bytes change)), bytes
+      taken as independent.
+    - ``max_hamming``: most bits that differ from the id's previous frame, / 64 (unknown ids too).
+
+    Edge features, in `EDGE_FEATURES`' order; a transition's gap is the time from its source to its
+    target frame, at least 0, over the window's mean of these:
+
+    - ``count``: log2 of the transitions. ``relative_frequency``: transitions / (window - 1).
+    - ``mean_gap``, ``std_gap``: ln(1 + mean) and ln(1 + population standard deviation) of the gaps.
+    - ``regularity``: 1 - std / (mean + std).
+    - ``first_position``, ``last_position``, ``spread`` (last - first): of source frames, / window.
+    - ``reverse``: 1 if the opposite edge is there too.
+    - ``degree_product``, ``degree_ratio``: log2 of source degree times, and over, target degree;
+      a degree is the number of edges in plus out.
+
+    Args:
+        frames: One capture, at least ``window`` frames.
+        profile: Baselines from benign training traffic.
+        window: Frames in a graph, 2 to `MAX_WINDOW`.
+        stride: Frames between starts, at least 1; below ``window`` the windows overlap.
+
+    Raises:
+        ConfigError: ``window`` or ``stride`` is out of range.
+        DataError: The capture is shorter than one window.
+    """
+    if not 2 <= window <= MAX_WINDOW or stride < 1:
+        raise ConfigError(
+            f"windows of {window} frames every {stride} can't be cut",
+            hint=f"Choose a window of 2 to {MAX_WINDOW} frames and a stride of at least 1.",
+        )
+    if len(frames) < window:
+        raise DataError(
+            f"a capture of {len(frames)} frames holds no window of {window} frames",
+            hint="Give a longer capture or a shorter window.",
+        )
+    capture = CaptureIndex.of(frames, profile)
+    total = 1 + (len(frames) - window) // stride
+    size = max(1, _BLOCK_FRAMES // window)
+    starts = range(0, total, size)
+    parts = [
+        _block(capture, Windows(start * stride, min(size, total - start), window, stride))
+        for start in starts
+    ]
+    return _join(parts)
+
+
+def _block(capture: CaptureIndex, rows: Windows) -> Graphs:
+    block = WindowBlock.of(capture, rows)
+    nodes = block_nodes(block, capture)
+    edges = block_edges(block, nodes)
+    time = block.time.reshape(rows.count, rows.window)
+    label = rows.cut(capture.frames.label).reshape(rows.count, rows.window)
+    attacks = np.count_nonzero(label == ATTACK, axis=1)
+    y = (attacks > 0).astype(np.int8)
+    y[label.min(axis=1) == UNLABELLED] = UNLABELLED
+    return Graphs(
+        x=nodes.x,
+        id_index=nodes.id_index,
+        edge_index=edges.index,
+        edge_attr=edges.attr,
+        y=y,
+        node_ptr=nodes.counts,
+        edge_ptr=edges.counts,
+        start_time=time[:, 0].copy(),
+        end_time=time[:, -1].copy(),
+        first_row=rows.first + np.arange(rows.count, dtype=np.int64) * rows.stride,
+        attack_frames=attacks.astype(np.int32),
+        content=_content(block, rows.cut(capture.frames.arbitration_id)),
+        window=rows.window,
+        stride=rows.stride,
+    )
+
+
+def _content(block: WindowBlock, arbitration_id: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Hash each window's sequence of (id, dlc, payload).
+
+    A frame's fields are mixed as in SplitMix64 (Steele et al., 2014), multiplied by an odd number
+    of its position, and summed modulo 2^64.
+    """
+    head = arbitration_id.astype(np.uint64) << np.uint64(4)
+    head |= block.dlc_and_changes & np.uint32(15)
+    head *= _MIX[0]
+    head ^= head >> _SHIFT
+    head += block.payload
+    for factor in _MIX[1:]:
+        head *= factor
+        head ^= head >> _SHIFT
+    place = np.arange(block.window, dtype=np.uint64) * _MIX[0] | np.uint64(1)
+    place ^= (place >> _SHIFT) << np.uint64(1)
+    sums: NDArray[np.uint64] = (head.reshape(-1, block.window) * place).sum(axis=1)
+    return sums
+
+
+def _join(parts: list[Graphs]) -> Graphs:
+    """Lay blocks end to end; their ``node_ptr`` and ``edge_ptr`` hold counts until here."""
+
+    def ends(counts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])
+
+    return Graphs(
+        x=np.concatenate([p.x for p in parts]),
+        id_index=np.concatenate([p.id_index for p in parts]),
+        edge_index=np.concatenate([p.edge_index for p in parts], axis=1),
+        edge_attr=np.concatenate([p.edge_attr for p in parts]),
+        y=np.concatenate([p.y for p in parts]),
+        node_ptr=ends([p.node_ptr for p in parts]),
+        edge_ptr=ends([p.edge_ptr for p in parts]),
+        start_time=np.concatenate([p.start_time for p in parts]),
+        end_time=np.concatenate([p.end_time for p in parts]),
+        first_row=np.concatenate([p.first_row for p in parts]),
+        attack_frames=np.concatenate([p.attack_frames for p in parts]),
+        content=np.concatenate([p.content for p in parts]),
+        window=parts[0].window,
+        stride=parts[0].stride,
+    )
