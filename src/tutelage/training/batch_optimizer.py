@@ -1,0 +1,339 @@
+"""The batch-size optimiser: the smallest size near peak throughput that fits in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import lightning.pytorch as pl
+import torch
+
+from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.training.batch_selection import (
+    MemoryModel,
+    SizeRow,
+    has_plateaued,
+    near_peak,
+    select,
+    summarise,
+)
+from tutelage.training.probe import Greeting, Probe, ProbeRequest, TrainingWork
+from tutelage.training.probe_child import ProbeChild, command_child, fork_child
+from tutelage.training.sizable import (
+    Item,
+    MapDataset,
+    SampledBatches,
+    SizableData,
+    WorstCaseBatches,
+    graph_cost,
+)
+
+_GRAPH_SAFETY = 0.5
+_GROWTH_SHARE = 0.6
+_SHORTEST_VISIT_S = 0.05
+_VALIDATION_STEPS = 2
+
+
+@dataclass(frozen=True)
+class BatchSizeOptions:
+    """How to look for a batch size.
+
+    Args:
+        min_size: The smallest size to try (2, since batch normalisation refuses 1).
+        max_size: The largest size to try; None: the number of training samples.
+        tolerance: The share of peak throughput that may be given up for a smaller batch.
+        memory_margin: The share of the available memory that stays free, at least.
+        safety_factor: A further factor on the memory that may be used; None: 0.5 for graphs, whose
+            batches differ, and 1.0 for other data.
+        steps: Timed steps of each size that matters, when the budget allows.
+        rounds: Visits over which these steps are spread, in rotation over the sizes.
+        budget_s: Seconds of probing in all; sizes whose steps don't fit are not tried.
+        timeout_s: Seconds without an answer after which a probe is given up.
+        processes: Training processes that share this machine's memory.
+    """
+
+    min_size: int = 2
+    max_size: int | None = None
+    tolerance: float = 0.05
+    memory_margin: float = 0.2
+    safety_factor: float | None = None
+    steps: int = 20
+    rounds: int = 3
+    budget_s: float = 10.0
+    timeout_s: float = 120.0
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        rules = {
+            "min_size": self.min_size >= 1,
+            "max_size": self.max_size is None or self.max_size >= self.min_size,
+            "tolerance": 0 <= self.tolerance < 1,
+            "memory_margin": 0.2 <= self.memory_margin < 1,
+            "safety_factor": self.safety_factor is None or 0 < self.safety_factor <= 1,
+            "steps": self.steps >= 1,
+            "rounds": self.rounds >= 1,
+            "budget_s": self.budget_s > 0,
+            "timeout_s": self.timeout_s > 0,
+            "processes": self.processes >= 1,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                value = getattr(self, name)
+                raise ConfigError(f"{name} = {value!r} is out of range", where="batch-size options")
+
+
+@dataclass(frozen=True)
+class BatchSizeChoice:
+    """The chosen batch size and all that led to it.
+
+    Args:
+        size: Samples in a batch.
+        budget: Nodes + edges that a batch may hold at most, for graphs; else None.
+        reason: One sentence for people.
+        throughput: Measured samples a second on worst-case batches.
+        peak_bytes_predicted: Peak memory of a step, above the process before training.
+        memory_limit_bytes: What such a peak was allowed to reach.
+        seconds: How long the search took.
+        table: Every size that was measured.
+    """
+
+    size: int
+    budget: int | None
+    reason: str
+    throughput: float
+    peak_bytes_predicted: int
+    memory_limit_bytes: int
+    seconds: float
+    table: tuple[SizeRow, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the choice as a JSON value; the seconds of a step that did not fit are null."""
+        rows = [
+            asdict(row) | ({"step_seconds": None} if row.out_of_memory else {})
+            for row in self.table
+        ]
+        return asdict(self) | {"table": rows}
+
+
+@dataclass(frozen=True)
+class BatchSizeOptimizer:
+    """Chooses a batch size by real training steps in a child process that leaves nothing behind.
+
+    The module, its gradients and mode, the global random generators and the disk stay as they are.
+    The child is a fork of this process (Linux); where CUDA is in use already, or another training
+    ran in this process on a machine with CUDA, use `optimize_with_command`.
+
+    Args:
+        options: How to look.
+        device: Where training will run: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        autocast: The type of mixed precision that training will use, or None.
+    """
+
+    options: BatchSizeOptions = field(default_factory=BatchSizeOptions)
+    device: str = "cpu"
+    autocast: torch.dtype | None = None
+
+    def optimize_with_datamodule(
+        self, module: pl.LightningModule, datamodule: SizableData
+    ) -> BatchSizeChoice:
+        """Choose for a data module that makes its own worst-case batches.
+
+        Args:
+            module: ``training_step(batch, batch_idx)`` gives the loss or a mapping with ``"loss"``,
+                and ``configure_optimizers()`` works without a trainer.
+            datamodule: Data that satisfy `SizableData`, or `SizableGraphs` for graphs.
+
+        Raises:
+            ConfigError: The device or system can't be probed.
+            RunFailedError: No size fits, or a step failed; it says what happened.
+        """
+        device = torch.device(self.device)
+        if device.type not in ("cpu", "cuda"):
+            raise ConfigError(
+                f"batch sizes can't be probed on {self.device!r}",
+                hint="Valid: cpu, cuda. Or set training.batch_size to a number.",
+            )
+        work = TrainingWork(module, datamodule, device, self.autocast)
+        return _Search(self.options, lambda: fork_child(work, self.options.timeout_s)).run()
+
+    def optimize_with_datasets(
+        self,
+        module: pl.LightningModule,
+        train: MapDataset[Item],
+        collate: Callable[[list[Item]], object],
+        *,
+        cost: Callable[[Item], int] | None = None,
+        seed: int = 0,
+    ) -> BatchSizeChoice:
+        """Choose for a map-style training set.
+
+        Args:
+            module: As for `optimize_with_datamodule`.
+            train: The training set.
+            collate: Makes a batch of a list of items.
+            cost: What one item costs, where items differ: batches are then made of the most
+                expensive. Items with ``num_nodes`` and ``num_edges`` cost their sum by default.
+            seed: Which items are drawn, where all cost alike.
+
+        Raises:
+            DataError: The training set is empty.
+            ConfigError: The device or system can't be probed.
+            RunFailedError: No size fits, or a step failed; it says what happened.
+        """
+        data: SizableData
+        if cost is not None:
+            data = WorstCaseBatches(train, collate, cost)
+        elif len(train) and hasattr(train[0], "num_nodes") and hasattr(train[0], "num_edges"):
+            data = WorstCaseBatches(train, collate, graph_cost)  # type: ignore[arg-type]
+        else:
+            data = SampledBatches(train, collate, seed)
+        return self.optimize_with_datamodule(module, data)
+
+    def optimize_with_command(self, command: Sequence[str]) -> BatchSizeChoice:
+        """Choose by a fresh interpreter that builds the work itself and serves probes.
+
+        Args:
+            command: A program that calls `tutelage.training.probe.serve_standard_streams`; device
+                and precision are its own affair.
+
+        Raises:
+            RunFailedError: No size fits, or a step failed; it says what happened.
+        """
+        return _Search(self.options, lambda: command_child(command, self.options.timeout_s)).run()
+
+
+class _Search:
+    """One search: grow, visit again in rotation, select, validate in a fresh child."""
+
+    def __init__(self, options: BatchSizeOptions, launch: Callable[[], ProbeChild]) -> None:
+        self._options, self._launch = options, launch
+        self._visits: defaultdict[int, list[Probe]] = defaultdict(list)
+        self._deadline = float("inf")
+        self._limit = 0.0
+        self._ended = ""
+
+    def run(self) -> BatchSizeChoice:
+        start = time.perf_counter()
+        with self._launch() as child:
+            greeting = child.greeting()
+            begun = time.perf_counter()
+            self._deadline = begun + self._options.budget_s
+            factor = self._options.safety_factor
+            factor = factor or (_GRAPH_SAFETY if greeting.graphs else 1.0)
+            usable = greeting.available_bytes * factor * (1 - self._options.memory_margin)
+            self._limit = usable / self._options.processes
+            self._grow(child, greeting, begun + self._options.budget_s * _GROWTH_SHARE)
+            self._rotate(child)
+        row = self._validate()
+        return self._choice(row, greeting, time.perf_counter() - start)
+
+    def _rows(self) -> list[SizeRow]:
+        return [summarise(self._visits[size]) for size in sorted(self._visits)]
+
+    def _sizes(self, train_size: int) -> Iterator[int]:
+        largest = self._options.max_size or train_size
+        size = min(self._options.min_size, largest)
+        while size <= largest:
+            yield size
+            size *= 2
+
+    def _grow(self, child: ProbeChild, greeting: Greeting, until: float) -> None:
+        """Double the size until throughput, memory, time or the data end it."""
+        self._ended = "the largest size allowed was reached"
+        for size in self._sizes(greeting.train_size):
+            rows = self._rows()
+            if has_plateaued(rows, self._options.tolerance):
+                self._ended = "larger ones brought no more throughput"
+                return
+            if len(rows) >= 2 and MemoryModel.fit(rows).predict(size) > self._limit:
+                self._ended = f"{size} would not fit in memory with the margin"
+                self._refine(child, rows)
+                return
+            if rows and time.perf_counter() + 4 * 2 * rows[-1].step_seconds > until:
+                self._ended = f"{size} would not fit in the time budget"
+                return
+            if not self._visit(child, size):
+                self._ended = f"{size} did not fit in memory"
+                return
+
+    def _refine(self, child: ProbeChild, rows: Sequence[SizeRow]) -> None:
+        """Try the largest size that memory admits between the last one and its double."""
+        size = MemoryModel.fit(rows).largest_inside(self._limit)
+        size -= size % 8
+        if size > rows[-1].size:
+            self._visit(child, size)
+
+    def _rotate(self, child: ProbeChild) -> None:
+        """Visit the sizes that may be chosen again and again, since machines are noisy."""
+        share = 1 - 3 * self._options.tolerance
+        inside = [row for row in self._rows() if row.peak_bytes <= self._limit]
+        for _ in range(self._options.rounds - 1):
+            for row in near_peak(inside, share):
+                late = time.perf_counter() + 4 * row.step_seconds > self._deadline
+                if child.alive and not late:
+                    self._visit(child, row.size)
+
+    def _visit(self, child: ProbeChild, size: int) -> bool:
+        options = self._options
+        request = ProbeRequest(
+            size=size,
+            steps=-(-options.steps // options.rounds),
+            shortest_s=min(_SHORTEST_VISIT_S, options.budget_s / 100),
+            longest_s=options.budget_s / 10,
+        )
+        probe = child.measure(request)
+        self._visits[size].append(probe)
+        return not probe.out_of_memory and probe.peak_bytes <= self._limit
+
+    def _validate(self) -> SizeRow:
+        """Take real steps at the chosen size in a fresh child; choose anew if they do not fit."""
+        while row := select(self._rows(), self._options.tolerance, self._limit):
+            with self._launch() as child:
+                child.greeting()
+                probe = child.measure(ProbeRequest(row.size, _VALIDATION_STEPS))
+            if not probe.out_of_memory and probe.peak_bytes <= self._limit:
+                return row
+            self._visits[row.size].append(replace(probe, out_of_memory=True))
+        raise self._nothing_fits()
+
+    def _nothing_fits(self) -> RunFailedError:
+        row = self._rows()[0]
+        took = "ran out of memory" if row.out_of_memory else f"took {_mib(row.peak_bytes)}"
+        return RunFailedError(
+            f"no batch size fits: a step at size {row.size} {took},"
+            f" and {_mib(self._limit)} may be used",
+            hint="Free memory, take a smaller model, or lower min_size.",
+        )
+
+    def _choice(self, row: SizeRow, greeting: Greeting, seconds: float) -> BatchSizeChoice:
+        rows = self._rows()
+        inside = [one for one in rows if one.peak_bytes <= self._limit]
+        best = max(near_peak(inside, 1.0), key=lambda one: one.throughput)
+        several = sum(not one.out_of_memory for one in rows) >= 2
+        predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
+        reason = (
+            f"{row.size} is the smallest size within {self._options.tolerance:.0%} of the best"
+            f" measured throughput ({best.throughput:,.0f} samples/s at {best.size}); a step takes"
+            f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used; {self._ended}."
+        )
+        return BatchSizeChoice(
+            size=row.size,
+            budget=row.cost if greeting.graphs else None,
+            reason=reason,
+            throughput=row.throughput,
+            peak_bytes_predicted=max(predicted, row.peak_bytes),
+            memory_limit_bytes=int(self._limit),
+            seconds=seconds,
+            table=tuple(rows),
+        )
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:,.1f} MiB"

@@ -1,0 +1,209 @@
+"""The work of a probe child: real training steps on worst-case batches, timed and weighed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, TypeGuard
+
+import lightning.pytorch as pl
+import torch
+from torch.optim import Optimizer
+
+from tutelage.core.errors import ConfigError
+from tutelage.training.probe_memory import MemoryMeter, is_out_of_memory, memory_meter
+from tutelage.training.sizable import SizableData, SizableGraphs
+
+_FEWEST_STEPS = 3
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """One visit to one size.
+
+    Args:
+        size: Samples in the batch.
+        steps: Timed steps to make at least, when ``longest_s`` allows.
+        shortest_s: Go on stepping until so many seconds have passed.
+        longest_s: Stop after so many seconds (never before three timed steps).
+    """
+
+    size: int
+    steps: int
+    shortest_s: float = 0.0
+    longest_s: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one visit measured.
+
+    Args:
+        size: Samples in the batch.
+        cost: Nodes + edges of the batch for graphs, else its samples.
+        seconds: Wall time of each timed step.
+        peak_bytes: Peak memory above that of the process before its first step.
+        out_of_memory: The step did not fit; then ``seconds`` is empty.
+    """
+
+    size: int
+    cost: int
+    seconds: tuple[float, ...]
+    peak_bytes: int
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a child tells before its first probe: the data's size and kind, the memory in reach."""
+
+    train_size: int
+    graphs: bool
+    available_bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingWork:
+    """Forward, backward and optimiser step of a module, outside any trainer.
+
+    Args:
+        module: ``training_step(batch, batch_idx)`` gives the loss, or a mapping with ``"loss"``.
+        data: Makes the worst-case batch of a size.
+        device: Where to train.
+        autocast: The type of mixed precision, or None.
+    """
+
+    module: pl.LightningModule
+    data: SizableData
+    device: torch.device
+    autocast: torch.dtype | None = None
+
+    def prepare(self) -> tuple[Greeting, Callable[[ProbeRequest], Probe]]:
+        """Move the module to its device and return the greeting and the function that probes.
+
+        Raises:
+            ConfigError: The module optimises manually, so its step can't be taken from outside.
+        """
+        if not self.module.automatic_optimization:
+            raise ConfigError("a module with manual optimisation can't be probed")
+        self.module.to(self.device).train()
+        meter = memory_meter(self.device)
+        optimizers = list(find_optimizers(self.module.configure_optimizers()))
+        for group in (group for one in optimizers for group in one.param_groups):
+            group["lr"] = group["lr"] * 0  # the weights stay sane however often a batch is seen
+        greeting = Greeting(
+            train_size=self.data.train_size,
+            graphs=isinstance(self.data, SizableGraphs),
+            available_bytes=meter.available_bytes,
+        )
+        return greeting, lambda request: self._probe(request, meter, optimizers)
+
+    def _probe(
+        self, request: ProbeRequest, meter: MemoryMeter, optimizers: Sequence[Optimizer]
+    ) -> Probe:
+        meter.reset()
+        seconds: tuple[float, ...] = ()
+        cost, exhausted = request.size, False
+        try:
+            if isinstance(self.data, SizableGraphs):
+                cost = self.data.cost_of_size(request.size)
+            batch = self.data.batch_of_size(request.size)
+            seconds = _timed(lambda: self._step(batch, optimizers), request)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            exhausted = True
+        if exhausted:
+            self.module.zero_grad(set_to_none=True)
+            gc.collect()
+        return Probe(request.size, cost, seconds, meter.peak_bytes(), exhausted)
+
+    def _step(self, batch: object, optimizers: Sequence[Optimizer]) -> None:
+        placed = self.module.transfer_batch_to_device(batch, self.device, 0)
+        with torch.autocast(
+            self.device.type, dtype=self.autocast, enabled=self.autocast is not None
+        ):
+            output = self.module.training_step(placed, 0)
+        loss = output["loss"] if isinstance(output, Mapping) else output
+        if not isinstance(loss, torch.Tensor):
+            raise ConfigError(f"training_step returned no loss but {type(loss).__name__}")
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _timed(step: Callable[[], None], request: ProbeRequest) -> tuple[float, ...]:
+    step()
+    seconds: list[float] = []
+    start = before = time.perf_counter()
+    while True:
+        step()
+        now = time.perf_counter()
+        seconds.append(now - before)
+        before, elapsed = now, now - start
+        enough = len(seconds) >= request.steps and elapsed >= request.shortest_s
+        late = elapsed >= request.longest_s and len(seconds) >= min(_FEWEST_STEPS, request.steps)
+        if enough or late:
+            return tuple(seconds)
+
+
+def find_optimizers(configured: object) -> Iterator[Optimizer]:
+    """Yield the optimisers in what ``configure_optimizers`` returned, in any form."""
+    if isinstance(configured, Optimizer):
+        yield configured
+    elif isinstance(configured, Mapping):
+        yield from find_optimizers(configured["optimizer"])
+    elif _is_optimizers_and_schedulers(configured):
+        yield from find_optimizers(configured[0])
+    elif isinstance(configured, Sequence):
+        for one in configured:
+            yield from find_optimizers(one)
+    else:
+        kind = type(configured).__name__
+        raise ConfigError(f"configure_optimizers returned no optimiser but {kind}")
+
+
+def _is_optimizers_and_schedulers(value: object) -> TypeGuard[Sequence[Sequence[object]]]:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(one, Sequence) for one in value)
+    )
+
+
+def serve(work: TrainingWork, requests: IO[str], replies: IO[str]) -> None:
+    """Answer one JSON line with one JSON line until ``requests`` ends.
+
+    An error is not caught: the process ends with its traceback on stderr, where the parent looks.
+    """
+    greeting, probe = work.prepare()
+    _send(replies, vars(greeting))
+    for line in requests:
+        _send(replies, vars(probe(ProbeRequest(**json.loads(line)))))
+
+
+def serve_standard_streams(build: Callable[[], TrainingWork]) -> None:
+    """Serve probes on stdin and stdout: the whole body of a program that a command child runs.
+
+    Whatever prints while ``build`` and the steps run goes to stderr, so import heavy things and
+    build the module and its data inside ``build``.
+
+    Args:
+        build: Makes the work afresh, for instance from a run's ``config.json``.
+    """
+    with os.fdopen(os.dup(1), "w") as replies:
+        os.dup2(2, 1)
+        serve(build(), sys.stdin, replies)
+
+
+def _send(replies: IO[str], message: Mapping[str, object]) -> None:
+    replies.write(json.dumps(message) + "\n")
+    replies.flush()
