@@ -125,7 +125,7 @@ class GraphStore:
         memory with the store: don't change them in place.
         """
         size = len(indices)
-        if size and bool((indices.diff() == 1).all()):
+        if size and _is_range(indices):
             return self._slice(indices)
         first, edge_first = self.node_ptr[indices], self.edge_ptr[indices]
         counts, edge_counts = self.node_ptr[indices + 1] - first, self.edge_ptr[indices + 1]
@@ -227,6 +227,11 @@ def _from_capture(graphs: Graphs) -> GraphStore:
         window=graphs.window,
         stride=graphs.stride,
     )
+
+
+def _is_range(indices: Tensor) -> bool:
+    spans = int(indices[-1]) - int(indices[0]) == len(indices) - 1
+    return spans and bool((indices.diff() == 1).all())
 
 
 def _same_features(card: dict[str, str]) -> bool:

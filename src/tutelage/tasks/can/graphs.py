@@ -22,6 +22,8 @@ MAX_WINDOW = 1024
 _BLOCK_FRAMES = 25_600
 """Frames taken at once, so that every intermediate array stays in the processor's cache."""
 
+_LONGEST_CAPTURE = 1e10
+
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFT = np.uint64(31)
 
@@ -117,7 +119,7 @@ def build_graphs(
 
     Raises:
         ConfigError: ``window`` or ``stride`` is out of range.
-        DataError: The capture is shorter than one window.
+        DataError: The capture is shorter than one window, or its times are not seconds.
     """
     if not 2 <= window <= MAX_WINDOW or stride < 1:
         raise ConfigError(
@@ -129,6 +131,7 @@ def build_graphs(
             f"a capture of {len(frames)} frames holds no window of {window} frames",
             hint="Give a longer capture or a shorter window.",
         )
+    _check_clock(frames)
     capture = CaptureIndex.of(frames, profile)
     total = 1 + (len(frames) - window) // stride
     size = max(1, _BLOCK_FRAMES // window)
@@ -138,6 +141,15 @@ def build_graphs(
         for start in starts
     ]
     return _join(parts)
+
+
+def _check_clock(frames: Frames) -> None:
+    span = float(frames.timestamp.max()) - float(frames.timestamp.min())
+    if not span <= _LONGEST_CAPTURE:
+        raise DataError(
+            f"the capture's timestamps span {span:.3g} seconds",
+            hint="Timestamps are seconds; leave out rows without one, and divide other units.",
+        )
 
 
 def _block(capture: CaptureIndex, rows: Windows) -> Graphs:
