@@ -54,7 +54,11 @@ class GraphBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def to_pyg(self) -> Batch:
-        """Return the same tensors as a `torch_geometric.data.Batch`, nothing copied."""
+        """Return the same tensors as a `torch_geometric.data.Batch`, nothing copied.
+
+        PyG's own batching would take ``id_index`` for node numbers, because of its name, and add
+        the graph's first node to it; here it stays the number in the vocabulary.
+        """
         from torch_geometric.data import Batch
 
         result = Batch(**{f.name: getattr(self, f.name) for f in fields(self)})
