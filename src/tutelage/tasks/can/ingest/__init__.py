@@ -1,6 +1,15 @@
 """Reading CAN captures of every common format into `Frames`; heavy readers load only when used."""
 
+from tutelage.tasks.can.ingest.cache import CaptureCache
+from tutelage.tasks.can.ingest.captures import CaptureFile, find_captures
 from tutelage.tasks.can.ingest.read import read_frames, require_labels
 from tutelage.tasks.can.ingest.report import IngestReport
 
-__all__ = ["IngestReport", "read_frames", "require_labels"]
+__all__ = [
+    "CaptureCache",
+    "CaptureFile",
+    "IngestReport",
+    "find_captures",
+    "read_frames",
+    "require_labels",
+]

@@ -139,11 +139,10 @@ def _payloads(array: pa.Array, name: str, path: Path) -> tuple[Bytes, Offsets, M
         dlc = np.clip(width >> 1, 0, 8)
         payload, wrong = hex_payload(buffer, starts, dlc)
         return payload, dlc, bad | wrong | (width > 16) | (width & 1 != 0)
-    kind = array.type
-    if pa.types.is_fixed_size_binary(kind) or pa.types.is_fixed_size_list(kind):
-        array = array.cast(
-            pa.binary() if pa.types.is_fixed_size_binary(kind) else pa.list_(kind.value_type)
-        )
+    if pa.types.is_fixed_size_binary(array.type):
+        array = array.cast(pa.binary())
+    elif pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
     if pa.types.is_list(array.type) and array.type.value_type == pa.uint8():
         raw, bounds = array.values.buffers()[1], _bounds(array)
     elif pa.types.is_binary(array.type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tutelage.core.errors import DataError
@@ -90,7 +91,44 @@ def _csv(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestR
     return read_text(path, "csv", grammar, skip=found.number, drop=_BLANKS_AND_QUOTES)
 
 
+def _hcrl(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+    from tutelage.tasks.can.ingest.logs import HCRL
+    from tutelage.tasks.can.ingest.text import read_text
+
+    return read_text(path, "hcrl", HCRL.from_line(found.line), drop=_BLANKS_AND_QUOTES)
+
+
+def _otids(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+    from tutelage.tasks.can.ingest.logs import OTIDS
+    from tutelage.tasks.can.ingest.text import read_text
+
+    return read_text(path, "otids", OTIDS())
+
+
+def _candump(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+    from tutelage.tasks.can.ingest.logs import Candump
+    from tutelage.tasks.can.ingest.road import label_from_metadata
+    from tutelage.tasks.can.ingest.text import read_text
+
+    frames, report = read_text(path, "candump", Candump())
+    frames = label_from_metadata(frames, path)
+    return frames, replace(report, labelled=frames.is_labelled)
+
+
+def _binary(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+    from tutelage.tasks.can.ingest.binary_logs import read_log
+
+    return read_log(path, found.format)
+
+
 _READERS: Mapping[Format, Callable[[Path, Columns, Detected], tuple[Frames, IngestReport]]] = {
     Format.PARQUET: _parquet,
     Format.CSV: _csv,
+    Format.HCRL: _hcrl,
+    Format.OTIDS: _otids,
+    Format.CANDUMP: _candump,
+    Format.ASC: _binary,
+    Format.BLF: _binary,
+    Format.TRC: _binary,
+    Format.MF4: _binary,
 }

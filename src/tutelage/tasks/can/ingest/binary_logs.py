@@ -1,0 +1,105 @@
+"""ASC, BLF, TRC and MF4 logs through python-can and asammdf."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import can
+import numpy as np
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.ingest.assemble import Assembler, Piece, unlabelled
+from tutelage.tasks.can.ingest.detect import Format
+from tutelage.tasks.can.ingest.report import IngestReport
+
+_BATCH = 1 << 16
+_DAMAGED = (
+    can.CanError,
+    OSError,
+    ValueError,
+    IndexError,
+    KeyError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_log(path: Path, format: Format) -> tuple[Frames, IngestReport]:
+    """Read a log that python-can knows; CAN FD is refused, remote and error frames are skipped.
+
+    Raises:
+        DataError: The file is damaged or truncated, holds CAN FD or no frames.
+    """
+    assembler = Assembler(path, format.value, unit="message")
+    count = 0
+    try:
+        with _open(path, format) as reader:
+            _check_size(reader, path)
+            for batch in _batches(reader):
+                assembler.add(_piece(batch, count + 1))
+                count += len(batch)
+    except _DAMAGED as error:
+        raise DataError(
+            f"can't be read as {format.value.upper()} after message {count}: {error}",
+            where=path,
+            hint="Copy the file again; it is truncated or damaged.",
+        ) from error
+    return assembler.finish()
+
+
+def _open(path: Path, format: Format) -> can.io.generic.MessageReader:
+    if format is Format.BLF:
+        return can.BLFReader(path)
+    if format is Format.ASC:
+        return can.ASCReader(path)
+    if format is Format.TRC:
+        return can.TRCReader(path)
+    return can.MF4Reader(path)
+
+
+def _check_size(reader: can.io.generic.MessageReader, path: Path) -> None:
+    """Notice a truncated BLF, which python-can would read to its end without a word."""
+    if isinstance(reader, can.BLFReader) and path.stat().st_size < reader.file_size:
+        raise DataError(
+            f"is {path.stat().st_size} bytes long where its header says {reader.file_size}",
+            where=path,
+            hint="Copy the file again; it is truncated.",
+        )
+
+
+def _batches(messages: Iterable[can.Message]) -> Iterator[list[can.Message]]:
+    stream = iter(messages)
+    while batch := list(itertools.islice(stream, _BATCH)):
+        yield batch
+
+
+def _piece(messages: list[can.Message], first: int) -> Piece:
+    """Columns of a batch; python-can gives one object a message, so this part is no faster."""
+    n = len(messages)
+    remote = np.fromiter((m.is_remote_frame for m in messages), np.bool_, n)
+    error = np.fromiter((m.is_error_frame for m in messages), np.bool_, n)
+    width = np.fromiter((len(m.data or b"") for m in messages), np.int64, n)
+    fd = np.fromiter((m.is_fd for m in messages), np.bool_, n)
+    dlc = np.where(remote | error, 0, np.clip(width, 0, 8)).astype(np.uint8)
+    text = b"".join(bytes((m.data or b"")[:8]).ljust(8, b"\0") for m in messages)
+    frames = Frames(
+        np.fromiter((m.timestamp for m in messages), np.float64, n),
+        np.fromiter((m.arbitration_id for m in messages), np.uint32, n),
+        dlc,
+        np.frombuffer(text, np.uint8).reshape(n, 8),
+        unlabelled(n),
+    )
+
+    def explain(row: int) -> str:
+        if fd[row]:
+            return "a CAN FD frame; only classic CAN is supported"
+        return f"the payload has {width[row]} bytes; classic CAN has at most 8"
+
+    skipped = {"remote": remote, "error": error & ~remote}
+    return Piece(frames, np.arange(first, first + n), fd | (width > 8), explain, skipped)

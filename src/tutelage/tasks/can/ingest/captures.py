@@ -1,0 +1,137 @@
+"""Which captures lie under a data root, and what their names say: split, attack, set."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.ingest.detect import detect
+
+_log = logging.getLogger(__name__)
+
+EXTENSIONS = frozenset(
+    {".parquet", ".csv", ".txt", ".log", ".asc", ".blf", ".trc", ".mf4", ".candump"}
+)
+BENIGN_ATTACK = "attack-free"
+
+_SPLIT = re.compile(r"(train|test|val|validation)_\d+.*", re.IGNORECASE)
+_SET = re.compile(r"set_\d+", re.IGNORECASE)
+_BENIGN = re.compile(
+    r"(attack[-_]?free|accessory|normal|benign|ambient|free[-_]?driving)", re.IGNORECASE
+)
+_VEHICLES = frozenset(
+    {
+        *("kia", "soul", "hyundai", "sonata", "chevrolet", "spark", "silverado", "traverse"),
+        *("malibu", "subaru", "forester", "impreza", "toyota", "tesla", "renault", "opel", "astra"),
+    }
+)
+_TRAILING = _VEHICLES | {"accessory", "timed", "untimed", "attack", "dataset", "data", "native"}
+
+
+@dataclass(frozen=True)
+class CaptureFile:
+    """One capture under a data root.
+
+    Args:
+        path: The file.
+        split: The split it belongs to, such as ``train_02_with_attacks``; empty when none.
+        name: The capture's name, without split and extension.
+        attack: The kind of attack, told from the name by `attack_of`.
+        group: The set folder, such as ``set_01``; empty when none.
+    """
+
+    path: Path
+    split: str
+    name: str
+    attack: str
+    group: str
+
+
+def find_captures(root: Path) -> list[CaptureFile]:
+    """List the captures under ``root``, sorted by set, split and name.
+
+    Args:
+        root: A capture, a folder of captures, of split folders (``train_01…/capture.csv``), of
+            flat files (``SPLIT__CAPTURE.parquet``), or of sets (``set_01/…``) of any of these.
+
+    Raises:
+        DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture.
+    """
+    hint = "Set data.root to a capture, or to a folder of captures."
+    if not root.exists():
+        raise DataError("no such folder or file", where=root, hint=hint)
+    if root.is_file():
+        detect(root)
+        return [_describe(root, root.parent.parts[-2:])]
+    if not root.is_dir():
+        raise DataError("neither a folder nor a file", where=root, hint=hint)
+    paths = _walk(root)
+    found = [p for p in paths if p.suffix.lower() in EXTENSIONS]
+    if ignored := len(paths) - len(found):
+        _log.info("%s: %d files of other kinds are ignored", root, ignored)
+    if not found:
+        problem = "the folder is empty"
+        if ignored:
+            problem = f"no capture in the folder ({ignored} files of other kinds)"
+        raise DataError(
+            problem, where=root, hint=f"Captures end in {', '.join(sorted(EXTENSIONS))}."
+        )
+    above = root.resolve().parts[-2:]
+    captures = [_describe(p, (*above, *p.relative_to(root).parent.parts)) for p in found]
+    return sorted(captures, key=lambda c: (c.group, c.split, c.name, str(c.path)))
+
+
+def attack_of(name: str) -> str:
+    """The kind of attack that a capture's name tells.
+
+    1. A name that starts with attack-free, accessory (a parked car), normal, benign, ambient or
+       free-driving is ``attack-free``.
+    2. A name that starts or ends with masquerade is ``masquerade``.
+    3. Else trailing words are dropped while they are a number, a vehicle, or one of accessory,
+       timed, untimed, attack, dataset, data, native; what is left is the attack:
+       ``rpm-accessory-1`` is ``rpm``, ``DoS-sonata`` is ``DoS``.
+    """
+    if _BENIGN.match(name):
+        return BENIGN_ATTACK
+    if re.match(r"masquerade|.*masquerade$", name, re.IGNORECASE):
+        return "masquerade"
+    rest = name
+    while found := re.fullmatch(r"(.+)[-_]([^-_]+)", rest):
+        word = found[2].lower()
+        if not word.isdigit() and word not in _TRAILING:
+            break
+        rest = found[1]
+    return rest
+
+
+def _describe(path: Path, folders: tuple[str, ...]) -> CaptureFile:
+    split, mark, name = path.stem.rpartition("__")
+    if not mark:
+        split = next((f for f in reversed(folders) if _SPLIT.fullmatch(f)), "")
+    group = next((f for f in reversed(folders) if _SET.fullmatch(f)), "")
+    return CaptureFile(path=path, split=split, name=name, attack=attack_of(name), group=group)
+
+
+def _walk(root: Path) -> list[Path]:
+    """Every file that is neither hidden nor a README."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"can't be read: {error.strerror}",
+            where=error.filename or root,
+            hint="Change its permissions, or set data.root to another folder.",
+        ) from error
+
+    paths = []
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        paths += [
+            Path(folder, f)
+            for f in files
+            if not f.startswith(".") and not f.lower().startswith(("readme", "license"))
+        ]
+    return paths
