@@ -117,7 +117,7 @@ class BatchSizing(Section):
 
 
 class Training(Section):
-    """The optimiser, the loop and the devices."""
+    """The optimiser, the loop and the device."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every random choice: weights, order of samples, dropout, simulated data splits."""
@@ -126,7 +126,7 @@ class Training(Section):
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps after which training ends, whatever the epoch."""
     batch_size: int | Literal["auto"] = 64
-    """Samples a step and device, or `auto` to measure the best one."""
+    """Samples a step, or `auto` to measure the best one."""
     batch_sizing: BatchSizing = BatchSizing()
     """How `auto` finds it."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -153,8 +153,6 @@ class Training(Section):
     """Compile the network (6 to 9 s once, faster steps after)."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Kind of device."""
-    devices: int = Field(default=1, ge=1)
-    """Devices trained on at once."""
     log_every_n_steps: int = Field(default=50, ge=1)
     """Steps between two rows of training metrics."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()
@@ -210,7 +208,7 @@ class RunConfig(Section):
     data: DataConfig = DataConfig()
     """The data and how they are prepared."""
     training: Training = Training()
-    """The optimiser, the loop and the devices."""
+    """The optimiser, the loop and the device."""
     execution: Execution = Execution()
     """Where the run is executed."""
     run: RunOptions = RunOptions()

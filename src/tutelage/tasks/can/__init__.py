@@ -1,1 +1,86 @@
 """CAN-bus intrusion detection: captures, graphs of windows, detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tutelage.core.records import Evaluation, Table
+from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, Task
+from tutelage.tasks.can.config import CANConfig, GATConfig
+
+if TYPE_CHECKING:
+    from tutelage.training.contracts import TaskData, TaskModule
+
+
+class CANTask(Task[CANConfig], SupportsAutoencoder):
+    """Find intrusions on a CAN bus from windows of frames."""
+
+    name: ClassVar = "can"
+    summary: ClassVar = "CAN-bus intrusion detection on graphs of frame windows"
+    data_summary: ClassVar = "simulated traffic of three vehicles with eight kinds of attack"
+    models: ClassVar = {
+        "gat": ModelEntry("graph attention classifier with jumping knowledge", ("normal",)),
+        "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
+    }
+    headline: ClassVar = "f1"
+    config_type = CANConfig
+
+    def data_fingerprint(self, config: CANConfig) -> str:
+        """Digest the captures' content."""
+        from tutelage.tasks.can.captures import captures_fingerprint
+
+        return captures_fingerprint(config.data)
+
+    def datamodule(
+        self, config: CANConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
+    ) -> TaskData:
+        """Return the captures as windows, split and encoded."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.preprocessing import Preprocessing
+
+        learned = None if preprocessing is None else Preprocessing.from_json(preprocessing)
+        return CANGraphDataModule(config, cache, learned)
+
+    def build(self, config: CANConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
+        """Return a GAT or VGAE over the vocabulary of ``preprocessing``."""
+        from tutelage.tasks.can.modules import GATModule, VGAEModule
+        from tutelage.tasks.can.preprocessing import Preprocessing
+
+        num_ids = len(Preprocessing.from_json(preprocessing).profile)
+        if isinstance(config.model, GATConfig):
+            return GATModule(config.model, config.training, num_ids)
+        return VGAEModule(config.model, config.training, num_ids)
+
+    def evaluate(self, config: CANConfig, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score the windows of every test split beside the training-free rules."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.evaluation import evaluate
+        from tutelage.tasks.can.modules import BaseCANGraphModule
+
+        assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
+        return evaluate(module, data)
+
+    def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
+        """Return a row for each window: its time, score and alarm; a table for each capture."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.evaluation import window_table
+        from tutelage.tasks.can.modules import BaseCANGraphModule
+
+        assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
+        return tuple(window_table(module, test) for tests in data.tests.values() for test in tests)
+
+    def audit(self, config: CANConfig, cache: Path) -> Audit:
+        """Look for repeats, leakage, missing labels and suspicious captures."""
+        from tutelage.tasks.can.audit import audit
+
+        return audit(config, cache)
+
+    def normal_data(self, data: TaskData) -> TaskData:
+        """Reduce training and validation to benign windows."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+
+        assert isinstance(data, CANGraphDataModule)
+        data.keep_normal()
+        return data

@@ -1,0 +1,14 @@
+"""Losses by name: each one file, with its source, its shapes and a test against a naive reference."""
+
+from tutelage.losses.base import BaseSupervisedLoss
+from tutelage.losses.registry import LOSSES, get_loss, register_loss
+from tutelage.losses.supervised import CrossEntropyLoss, FocalLoss
+
+__all__ = [
+    "LOSSES",
+    "BaseSupervisedLoss",
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "get_loss",
+    "register_loss",
+]

@@ -1,0 +1,157 @@
+"""`Task`: a domain as the core sees it; its capabilities; and how installed tasks are found."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
+from tutelage.core.overrides import parse_yaml
+from tutelage.core.records import AuditStamp, Evaluation, Table
+
+if TYPE_CHECKING:
+    from tutelage.training.contracts import TaskData, TaskModule
+
+C = TypeVar("C", bound=RunConfig)
+Json = Mapping[str, object]
+GROUP = "tutelage.tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A line of a task's table of models: what it is, and the modes that can train it."""
+
+    summary: str
+    modes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit of a data set found: the verdict that each record carries, and the tables."""
+
+    stamp: AuditStamp
+    tables: tuple[Table, ...]
+
+
+class Task(ABC, Generic[C]):
+    """A domain. A subclass is found through the entry-point group ``tutelage.tasks``.
+
+    Its module must be cheap to import: torch and the like are imported inside the methods, so that
+    ``tutelage tasks`` and ``tutelage config`` answer at once.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    data_summary: ClassVar[str]
+    """What trains when ``data.root`` is not given."""
+    models: ClassVar[Mapping[str, ModelEntry]]
+    headline: ClassVar[str]
+    """The metric of a split that a table shows first."""
+    config_type: type[C]
+
+    @abstractmethod
+    def data_fingerprint(self, config: C) -> str:
+        """Digest the content of the data that ``config`` names, without preparing them.
+
+        Raises:
+            DataError: The data are missing, empty or unreadable.
+        """
+
+    @abstractmethod
+    def datamodule(self, config: C, cache: Path, preprocessing: Json | None = None) -> TaskData:
+        """Return the data that ``config`` names.
+
+        Args:
+            config: The whole run.
+            cache: Folder for things that can be made again.
+            preprocessing: What an earlier run learned from its training data (vocabulary,
+                baselines); null learns it from these data.
+        """
+
+    @abstractmethod
+    def build(self, config: C, preprocessing: Json) -> TaskModule:
+        """Return the model that ``config`` names, with fresh weights, shaped by ``preprocessing``."""
+
+    @abstractmethod
+    def evaluate(self, config: C, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score ``module`` on every test split of ``data``, beside the task's trivial baselines."""
+
+    @abstractmethod
+    def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
+        """Apply ``module`` to every test sample, labelled or not; a row for each sample."""
+
+    @abstractmethod
+    def audit(self, config: C, cache: Path) -> Audit:
+        """Look for leakage and damage in the data that ``config`` names."""
+
+    def preset(self, name: str) -> Json:
+        """Return the settings of one of the task's presets.
+
+        Raises:
+            UnknownNameError: There is no such preset.
+        """
+        known = dict(self.presets())
+        if name not in known:
+            raise UnknownNameError("preset", name, known, where=self.name)
+        return known[name]
+
+    def presets(self) -> Iterator[tuple[str, Json]]:
+        """Name and settings of each YAML file in the task's ``presets`` folder."""
+        folder = files(type(self).__module__).joinpath("presets")
+        for file in sorted(folder.iterdir(), key=lambda f: f.name) if folder.is_dir() else ():
+            settings = parse_yaml(file.read_text(encoding="utf-8"))
+            assert isinstance(settings, dict)
+            yield file.name.removesuffix(".yaml"), settings
+
+    def check(self, config: C) -> None:
+        """Refuse a model and mode that do not go together, before any work.
+
+        Raises:
+            ConfigError: The mode can't train that model.
+        """
+        modes = self.models[config.model.name].modes
+        if config.mode.name not in modes:
+            able = [name for name, entry in self.models.items() if config.mode.name in entry.modes]
+            fits = ", ".join(f"model={name}" for name in able) or "no model of this task"
+            raise ConfigError(
+                f"mode {config.mode.name!r} can't train the model {config.model.name!r}",
+                where=self.name,
+                hint=f"It trains {fits}; {config.model.name!r} takes mode={' or mode='.join(modes)}.",
+            )
+
+
+class SupportsAutoencoder(ABC):
+    """A task with models that reconstruct, and data that can be reduced to normal samples."""
+
+    @abstractmethod
+    def normal_data(self, data: TaskData) -> TaskData:
+        """Return ``data`` with training and validation reduced to samples known to be normal."""
+
+
+def load_task(name: str) -> Task[RunConfig]:
+    """Return the installed task called ``name``.
+
+    Raises:
+        UnknownNameError: No installed package offers it.
+        RequestError: Its package can't be imported; the message names the extra to install.
+    """
+    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    if name not in points:
+        raise UnknownNameError("task", name, points)
+    try:
+        task: Task[RunConfig] = points[name].load()()
+    except ImportError as error:
+        hint = f"Install what it needs: pip install 'tutelage[{name}]'."
+        raise RequestError(f"the task can't be loaded: {error}", where=name, hint=hint) from error
+    return task
+
+
+def task_names() -> list[str]:
+    """The names of all installed tasks."""
+    return sorted(point.name for point in metadata.entry_points(group=GROUP))

@@ -1,0 +1,104 @@
+"""`tutelage audit can`: leakage between splits, repeats, missing labels, and suspicious captures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tutelage.core.records import AuditStamp, Table
+from tutelage.task import Audit
+from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
+from tutelage.tasks.can.config import CANConfig
+from tutelage.tasks.can.splits import frame_hashes
+
+LEAKS, WARNS = "leak", "warning"
+
+
+def audit(config: CANConfig, cache: Path) -> Audit:
+    """Look at every capture by itself and against the others.
+
+    The verdict is about the files as they are: *leaking* means that a training capture and a test
+    capture share frames. Training leaves such windows out and says so in its own stamp.
+
+    Raises:
+        DataError: The data are missing, empty, unreadable or malformed.
+    """
+    captures = load_dataset(config.data, cache)
+    findings = [*_single(captures), *_repeats(captures), *_shared(captures)]
+    kinds = {kind for kind, _ in findings}
+    verdict = "leaking" if LEAKS in kinds else "warnings" if kinds else "clean"
+    stamp = AuditStamp(verdict=verdict, findings=tuple(text for _, text in findings))  # type: ignore[arg-type]
+    return Audit(stamp, (_inventory(captures),))
+
+
+def _inventory(captures: Sequence[Capture]) -> Table:
+    columns = (
+        "capture", "attack", "frames", "seconds", "ids", "attack frames", "backward steps", "format",
+    )  # fmt: skip
+    rows = []
+    for capture in captures:
+        frames, report = capture.frames, capture.report
+        seconds = float(frames.timestamp.max() - frames.timestamp.min())
+        rows.append(
+            (
+                capture.label,
+                capture.attack,
+                len(frames),
+                round(seconds, 1),
+                len(np.unique(frames.arbitration_id)),
+                capture.attack_frames if frames.is_labelled else None,
+                report.backward_steps if report else 0,
+                report.format if report else "simulated",
+            )
+        )
+    return Table(title="Captures", columns=columns, rows=tuple(rows))
+
+
+def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
+    for capture in captures:
+        frames, label, report = capture.frames, capture.label, capture.report
+        if not frames.is_labelled:
+            yield WARNS, f"{label}: frames without a label can't train or be scored"
+        elif capture.attack != ATTACK_FREE and not capture.attack_frames:
+            yield WARNS, f"{label}: named {capture.attack} but no frame is labelled an attack"
+        elif capture.attack == ATTACK_FREE and capture.attack_frames:
+            yield (
+                WARNS,
+                f"{label}: named attack-free but {capture.attack_frames} frames are labelled",
+            )
+        if report and report.backward_steps:
+            largest = report.largest_backward * 1e3
+            yield (
+                WARNS,
+                f"{label}: time steps back {report.backward_steps} times, at most {largest:.2f} ms",
+            )
+        if report and report.skipped:
+            skipped = ", ".join(f"{count} {kind}" for kind, count in report.skipped.items())
+            yield WARNS, f"{label}: skipped {skipped} frames"
+
+
+def _repeats(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
+    same: dict[str, list[Capture]] = defaultdict(list)
+    for capture in captures:
+        same[capture.digest].append(capture)
+    for group in same.values():
+        if len(group) > 1:
+            names = ", ".join(capture.label for capture in group)
+            apart = {capture.split.startswith("test") for capture in group}
+            yield (LEAKS if len(apart) == 2 else WARNS), f"the same content: {names}"
+
+
+def _shared(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
+    """Frames (time, id and payload) that stand in a training and in a test capture."""
+    tests = [(c, np.unique(frame_hashes(c.frames))) for c in captures if c.split.startswith("test")]
+    for capture in captures:
+        if capture.split.startswith("test"):
+            continue
+        mine = frame_hashes(capture.frames)
+        for other, theirs in tests:
+            share = float(np.isin(mine, theirs).mean())
+            if share > 0.01 and capture.digest != other.digest:
+                yield LEAKS, f"{share:.0%} of the frames of {capture.label} stand in {other.label}"

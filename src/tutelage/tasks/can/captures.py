@@ -1,0 +1,114 @@
+"""The captures that a configuration names: files below `data.root`, or the embedded simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage.core.files import digest_file, digest_json
+from tutelage.tasks.can.config import CANData
+from tutelage.tasks.can.frames import ATTACK, Frames
+from tutelage.tasks.can.ingest import CaptureCache, IngestReport, find_captures, require_labels
+
+ATTACK_FREE = "attack-free"
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One capture with its frames.
+
+    Args:
+        split: Name of its split, such as ``test_01_known_vehicle_known_attack``; may be empty.
+        name: Its own name.
+        attack: Kind of attack, or ``attack-free``.
+        group: Set that it belongs to, where the data hold several.
+        digest: Digest of its content.
+        frames: The frames.
+        report: What the reader found; null for a simulated capture.
+        path: Its file; null for a simulated capture.
+    """
+
+    split: str
+    name: str
+    attack: str
+    group: str
+    digest: str
+    frames: Frames
+    report: IngestReport | None = None
+    path: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Group, split and name, as tables show them."""
+        return "/".join(part for part in (self.group, self.split, self.name) if part)
+
+    @property
+    def attack_frames(self) -> int:
+        """Frames labelled as attacks."""
+        return int((self.frames.label == ATTACK).sum())
+
+    def require_labels(self, columns: Mapping[str, str]) -> None:
+        """Refuse a file without labels.
+
+        Raises:
+            DataError: A frame has no label; the message says how to name the column.
+        """
+        if self.path is not None:
+            require_labels(self.frames, self.path, columns)
+
+
+def captures_fingerprint(data: CANData) -> str:
+    """Digest the content of the captures that ``data`` names, without parsing them.
+
+    Raises:
+        DataError: The data are missing, empty or unreadable.
+    """
+    if data.root is None:
+        return digest_json(["simulated", data.simulated_seconds, data.simulated_seed])
+    files = find_captures(data.root)
+    return digest_json([[f.group, f.split, f.name, digest_file(f.path)] for f in files])
+
+
+def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) -> list[Capture]:
+    """Read every capture that ``data`` names.
+
+    Args:
+        data: Where they are, and the names of their columns.
+        cache: Folder of parsed captures.
+        force_rebuild_cache: Parse again what the cache holds.
+
+    Raises:
+        DataError: The data are missing, empty, unreadable or malformed.
+    """
+    if data.root is None:
+        return _simulate(data)
+    parsed = CaptureCache(cache / "captures")
+    captures = []
+    for file in find_captures(data.root):
+        frames, report, digest = parsed.load(file, data.columns.given(), force_rebuild_cache)
+        captures.append(
+            Capture(
+                file.split, file.name, file.attack, file.group, digest, frames, report, file.path
+            )
+        )
+    return captures
+
+
+def _simulate(data: CANData) -> list[Capture]:
+    from tutelage.tasks.can.simulator import simulated_dataset
+
+    dataset = simulated_dataset(data.simulated_seed, data.simulated_seconds)
+    settings = [data.simulated_seed, data.simulated_seconds]
+    return [
+        Capture(
+            split,
+            made.name,
+            made.attack or ATTACK_FREE,
+            "",
+            digest_json([settings, split, made.name]),
+            made.frames,
+        )
+        for split, captures in dataset.items()
+        for made in captures
+    ]

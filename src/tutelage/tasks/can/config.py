@@ -1,0 +1,125 @@
+"""Settings of the CAN task: its data, its models, and the whole run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Section, Training, tag_or
+
+
+class Columns(Section):
+    """Names of a foreign file's columns, where they are not ours."""
+
+    timestamp: str | None = None
+    """Column of the time in seconds."""
+    arbitration_id: str | None = None
+    """Column of the CAN id: hexadecimal text or an integer."""
+    data_field: str | None = None
+    """Column of the payload in hexadecimal."""
+    label: str | None = None
+    """Column that is 0 for a genuine frame and 1 for an attack's."""
+    dlc: str | None = None
+    """Column of the payload's length in bytes, where the payload is padded."""
+
+    def given(self) -> dict[str, str]:
+        """The names that were set."""
+        return {name: column for name, column in self if column is not None}
+
+
+class CANData(DataConfig):
+    """Captures, and how windows are cut and split."""
+
+    columns: Columns = Columns()
+    """Column names of foreign files."""
+    window: int = Field(default=100, ge=2, le=1024)
+    """Frames in a window; a window is a graph."""
+    stride: int = Field(default=100, ge=1)
+    """Frames from one window's start to the next one's."""
+    validation_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the time of each training capture that is held out, in blocks."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of each capture's time, at its end, that tests, where no capture is named test."""
+    embargo_seconds: float = Field(default=1.0, ge=0)
+    """Time left out on both sides of a held-out block."""
+    simulated_seconds: float = Field(default=20.0, ge=5)
+    """Length of each embedded capture with attacks, in seconds; attack-free ones last twice that."""
+    simulated_seed: int = Field(default=0, ge=0)
+    """Seed of the embedded captures."""
+
+
+class GATConfig(ModelConfig):
+    """Graph attention network with jumping knowledge."""
+
+    name: Literal["gat"] = "gat"
+    """Classifies windows as benign or attacked."""
+    layers: int = Field(default=3, ge=1)
+    """Attention layers."""
+    hidden: int = Field(default=16, ge=1)
+    """Channels of each head."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer."""
+    id_embedding: int = Field(default=16, ge=1)
+    """Size of the embedding of a CAN id."""
+    jumping_knowledge: Literal["cat", "max", "lstm"] = "cat"
+    """How the layers' outputs are joined (Xu et al. 2018)."""
+    edge_features: bool = True
+    """Let attention see the features of the edges."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of channels dropped in training."""
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """Training objective."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Weigh the classes inversely to their frequency in training, or not."""
+
+
+class VGAEConfig(ModelConfig):
+    """Variational graph autoencoder."""
+
+    name: Literal["vgae"] = "vgae"
+    """Reconstructs benign windows; what it can't reconstruct is anomalous."""
+    layers: int = Field(default=2, ge=1)
+    """Attention layers of the encoder."""
+    hidden: int = Field(default=16, ge=1)
+    """Channels of each head."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer."""
+    id_embedding: int = Field(default=16, ge=1)
+    """Size of the embedding of a CAN id."""
+    latent: int = Field(default=16, ge=1)
+    """Size of a node's latent code."""
+    id_weight: float = Field(default=0.1, ge=0)
+    """Weight of the cross-entropy of the reconstructed id."""
+    kl_weight: float = Field(default=0.01, ge=0)
+    """Weight of the divergence from the standard normal prior."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of channels dropped in training."""
+
+
+class CANTraining(Training):
+    """The optimiser, the loop and the device."""
+
+    max_epochs: int = Field(default=15, ge=1)
+    """Passes over the training data."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Peak learning rate."""
+
+
+CANModel = Annotated[
+    Annotated[GATConfig, Tag("gat")] | Annotated[VGAEConfig, Tag("vgae")],
+    Discriminator(tag_or("gat")),
+]
+
+
+class CANConfig(RunConfig):
+    """A whole CAN run."""
+
+    task: Literal["can"] = "can"
+    """The domain."""
+    model: CANModel = GATConfig()
+    """The network."""
+    data: CANData = CANData()
+    """Captures, and how windows are cut and split."""
+    training: CANTraining = CANTraining()
+    """The optimiser, the loop and the device."""

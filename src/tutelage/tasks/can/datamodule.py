@@ -1,0 +1,293 @@
+"""`CANGraphDataModule`: captures in, batches of window graphs out, split and fitted honestly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.core.errors import DataError
+from tutelage.core.files import digest_json
+from tutelage.core.fingerprint import source_digest
+from tutelage.core.records import AuditStamp
+from tutelage.losses import BaseSupervisedLoss
+from tutelage.tasks.can.captures import Capture, load_dataset
+from tutelage.tasks.can.config import CANConfig, GATConfig
+from tutelage.tasks.can.graph_batch import GraphBatch
+from tutelage.tasks.can.graph_store import GraphStore
+from tutelage.tasks.can.graphs import build_graphs
+from tutelage.tasks.can.modules import BaseCANGraphModule
+from tutelage.tasks.can.preprocessing import Preprocessing
+from tutelage.tasks.can.splits import (
+    CaptureSplit,
+    frame_hashes,
+    shared_windows,
+    split_captures,
+    test_only,
+)
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.samplers import SeededBatchSampler
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TestCapture:
+    """A capture's windows that test.
+
+    Args:
+        capture: The capture.
+        store: Graphs of all its windows.
+        windows: (T,) int64, the windows that test.
+    """
+
+    capture: Capture
+    store: GraphStore
+    windows: Tensor
+
+    def loader(self) -> EvalLoader[GraphBatch]:
+        """Batches of the windows that test, in order of time."""
+        return evaluation_loader(self.store, self.windows)
+
+
+def evaluation_loader(store: GraphStore, windows: Tensor) -> EvalLoader[GraphBatch]:
+    """Batches of some windows in the given order, always of `EVALUATION_BATCH`."""
+    order = SeededBatchSampler(len(windows), EVALUATION_BATCH, seed=0, shuffle=False)
+    return EvalLoader(lambda rows: store.batch(windows[rows]), order)
+
+
+class CANGraphDataModule(TaskData):
+    """The data of one CAN run.
+
+    Args:
+        config: The whole run.
+        cache: Folder of parsed captures and built graphs.
+        preprocessing: What an earlier run learned; with it every capture tests, else it is learned
+            from the training windows.
+    """
+
+    def __init__(
+        self, config: CANConfig, cache: Path, preprocessing: Preprocessing | None = None
+    ) -> None:
+        super().__init__()
+        self.config, self.cache = config, cache
+        self._learned = preprocessing
+        self._findings: list[str] = []
+        self._ready = False
+        self.batch_size = EVALUATION_BATCH
+
+    def setup(self, stage: str) -> None:
+        """Read, split, learn the preprocessing, build the graphs, drop what repeats."""
+        if self._ready:
+            return
+        data = self.config.data
+        captures = load_dataset(data, self.cache)
+        if self._learned is not None:
+            splits = test_only(captures, data)
+        else:
+            splits = self._without_shared(split_captures(captures, data))
+            stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
+            digests = {s.capture.digest: s.capture.label for s in splits if s.train.any()}
+            self._learned = Preprocessing.fit(stretches, data.window, digests)
+        self.learned = self._learned
+        stores = [self._graphs(split.capture) for split in splits]
+        self._collect_tests(splits, stores)
+        self._collect_training(splits, stores)
+        self._ready = True
+
+    def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
+        """Take from training every window with a frame that also stands in a test capture."""
+        tests = [frame_hashes(s.capture.frames) for s in splits if s.test.all()]
+        if not tests:
+            return splits
+        tested = np.unique(np.concatenate(tests))
+        kept, removed = [], 0
+        for split in splits:
+            if not split.train.any():
+                kept.append(split)
+                continue
+            shared = shared_windows(split, tested, self.config.data)
+            removed += int((shared & (split.train | split.validation)).sum())
+            kept.append(
+                replace(split, train=split.train & ~shared, validation=split.validation & ~shared)
+            )
+        if removed:
+            self._findings.append(
+                f"{removed} training windows left out: their frames stand in test captures too"
+            )
+        return kept
+
+    def _graphs(self, capture: Capture) -> GraphStore:
+        data = self.config.data
+        parts = [capture.digest, self.learned.profile.to_json(), data.window, data.stride]
+        folder = self.cache / "graphs"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{digest_json([parts, source_digest()])}.safetensors"
+        if path.exists():
+            try:
+                return GraphStore.open(path)
+            except DataError as error:
+                self._findings.append(f"rebuilt a damaged cache file: {error.problem}")
+        graphs = build_graphs(capture.frames, self.learned.profile, data.window, data.stride)
+        store = GraphStore.from_graphs([graphs])
+        store.save(path)
+        return store
+
+    def _collect_tests(self, splits: Sequence[CaptureSplit], stores: Sequence[GraphStore]) -> None:
+        tests: dict[str, list[TestCapture]] = defaultdict(list)
+        for split, store in zip(splits, stores, strict=True):
+            if split.test.any():
+                windows = torch.from_numpy(np.flatnonzero(split.test))
+                tests[split.split].append(TestCapture(split.capture, store, windows))
+        self.tests: Mapping[str, Sequence[TestCapture]] = dict(sorted(tests.items()))
+
+    def _collect_training(
+        self, splits: Sequence[CaptureSplit], stores: Sequence[GraphStore]
+    ) -> None:
+        """Join what trains and validates; drop windows whose content repeats across splits."""
+        used = [
+            (split, store)
+            for split, store in zip(splits, stores, strict=True)
+            if split.train.any() or split.validation.any()
+        ]
+        if not used:
+            return
+        self.store = GraphStore.concatenate([store for _, store in used])
+        train = np.concatenate([split.train for split, _ in used])
+        validation = np.concatenate([split.validation for split, _ in used])
+        content = self.store.content_digests()
+        tested = [t.store.content_digests()[t.windows] for ts in self.tests.values() for t in ts]
+        seen = np.unique(np.concatenate(tested)) if tested else np.zeros(0, np.uint64)
+        repeats = np.isin(content, seen)
+        self._note_repeats(int((repeats & (train | validation)).sum()), "a test split")
+        train, validation = train & ~repeats, validation & ~repeats
+        again = validation & np.isin(content, content[train])
+        self._note_repeats(int(again.sum()), "training")
+        self.train_windows = torch.from_numpy(np.flatnonzero(train))
+        self.validation_windows = torch.from_numpy(np.flatnonzero(validation & ~again))
+        self._require_windows()
+
+    def _note_repeats(self, count: int, where: str) -> None:
+        if count:
+            self._findings.append(f"{count} windows left out: their content repeats in {where}")
+
+    def _require_windows(self) -> None:
+        for name, windows in (
+            ("training", self.train_windows),
+            ("validation", self.validation_windows),
+        ):
+            if not len(windows):
+                raise DataError(
+                    f"no window is left for {name}",
+                    where=self.config.data.root,
+                    hint="Give longer captures, a shorter data.window, or a shorter "
+                    "data.embargo_seconds.",
+                )
+
+    def keep_normal(self) -> None:
+        """Reduce training and validation to benign windows.
+
+        Raises:
+            DataError: None is left.
+        """
+        self.train_windows = self.train_windows[self.store.y[self.train_windows] == 0]
+        self.validation_windows = self.validation_windows[
+            self.store.y[self.validation_windows] == 0
+        ]
+        self._require_windows()
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        """Traffic profile, rules and training captures, as JSON values."""
+        return self.learned.to_json()
+
+    @property
+    def audit(self) -> AuditStamp:
+        """Whether training and test data are apart, and what had to be done for it."""
+        known = {
+            t.capture.label
+            for captures in self.tests.values()
+            for t in captures
+            if t.capture.digest in self.learned.trained_on and bool(len(t.windows) == len(t.store))
+        }
+        findings = [*self._findings]
+        findings += [f"{label} was trained on: its scores prove nothing" for label in sorted(known)]
+        verdict = "leaking" if known else "warnings" if findings else "clean"
+        return AuditStamp(verdict=verdict, findings=tuple(findings))  # type: ignore[arg-type]
+
+    def fit_module(self, module: TaskModule) -> None:
+        """Set the feature scaler and the class weights from the training windows."""
+        assert isinstance(module, BaseCANGraphModule)
+        batch = self.store.batch(self.train_windows)
+        module.input.fit(batch.x, batch.edge_attr)
+        model, loss = self.config.model, getattr(module, "loss", None)
+        if not (isinstance(model, GATConfig) and isinstance(loss, BaseSupervisedLoss)):
+            return
+        counts = torch.bincount(batch.y, minlength=2).float()
+        if not counts.all():
+            present = "attacked" if counts[1] else "benign"
+            raise DataError(
+                f"all {len(batch.y)} training windows are {present}: there is nothing to tell apart",
+                where=self.config.data.root,
+                hint="Add captures of the other kind, or use mode=autoencoder model=vgae.",
+            )
+        if model.class_weights == "balanced":
+            loss.class_weights.copy_(counts.sum() / (2 * counts))
+
+    def train_dataloader(self) -> ResumableLoader[GraphBatch]:
+        """Shuffled batches of training windows."""
+        order = SeededBatchSampler(
+            len(self.train_windows), self.batch_size, self.config.training.seed
+        )
+        return ResumableLoader(lambda rows: self.store.batch(self.train_windows[rows]), order)
+
+    def val_dataloader(self) -> EvalLoader[GraphBatch]:
+        """Batches of validation windows, in order."""
+        return evaluation_loader(self.store, self.validation_windows)
+
+    def test_loaders(self) -> Mapping[str, EvalLoader[GraphBatch]]:
+        """One loader for each test split, its captures one after the other."""
+        loaders = {}
+        for split, captures in self.tests.items():
+            store = GraphStore.concatenate([t.store for t in captures])
+            offsets = np.cumsum([0, *(len(t.store) for t in captures[:-1])])
+            windows = [t.windows + int(o) for t, o in zip(captures, offsets, strict=True)]
+            loaders[split] = evaluation_loader(store, torch.cat(windows))
+        return loaders
+
+    def _largest_first(self) -> Tensor:
+        cost = (self.store.node_counts + self.store.edge_counts)[self.train_windows]
+        return self.train_windows[cost.argsort(descending=True, stable=True)]
+
+    def batch_of_size(self, size: int) -> GraphBatch:
+        """The batch of the ``size`` largest training graphs, repeated when there are fewer."""
+        largest = self._largest_first()
+        return self.store.batch(largest[torch.arange(size) % len(largest)])
+
+    def cost_of_size(self, size: int) -> int:
+        """Nodes and edges of `batch_of_size`."""
+        batch = self.batch_of_size(size)
+        return len(batch.x) + batch.edge_index.shape[1]
+
+    @property
+    def train_size(self) -> int:
+        """Training windows."""
+        return len(self.train_windows)
+
+
+def create_dataloaders(
+    config: CANConfig, cache: Path
+) -> tuple[
+    ResumableLoader[GraphBatch], EvalLoader[GraphBatch], Mapping[str, EvalLoader[GraphBatch]]
+]:
+    """Return the training, validation and test loaders of ``config``, for a loop of your own."""
+    data = CANGraphDataModule(config, cache)
+    data.batch_size = config.training.batch_size if config.training.batch_size != "auto" else 64
+    data.setup("fit")
+    return data.train_dataloader(), data.val_dataloader(), data.test_loaders()

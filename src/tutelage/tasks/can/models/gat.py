@@ -1,0 +1,67 @@
+"""`GATWithJK`: graph attention over the ids of a window, with jumping knowledge."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.nn import GATv2Conv, JumpingKnowledge, global_max_pool, global_mean_pool
+
+from tutelage.tasks.can.config import GATConfig
+from tutelage.tasks.can.graphs import EDGE_FEATURES
+from tutelage.tasks.can.models.nodes import NodeInput
+
+
+class GATWithJK(nn.Module):
+    """Attention layers (Brody et al. 2022) whose outputs are joined (Xu et al. 2018) and pooled.
+
+    Papers: https://arxiv.org/abs/2105.14491, https://arxiv.org/abs/1806.03536.
+
+    Args:
+        config: Sizes.
+        num_ids: Ids of the vocabulary.
+        num_classes: Width of the output.
+    """
+
+    def __init__(self, config: GATConfig, num_ids: int, num_classes: int = 2) -> None:
+        super().__init__()
+        self.input = NodeInput(num_ids, config.id_embedding)
+        self.edge_features = config.edge_features
+        self.dropout = config.dropout
+        width = config.hidden * config.heads
+        self.layers = nn.ModuleList(
+            GATv2Conv(
+                self.input.channels if i == 0 else width,
+                config.hidden,
+                heads=config.heads,
+                edge_dim=len(EDGE_FEATURES) if config.edge_features else None,
+            )
+            for i in range(config.layers)
+        )
+        self.join = JumpingKnowledge(config.jumping_knowledge, width, config.layers)
+        joined = width * config.layers if config.jumping_knowledge == "cat" else width
+        self.head = nn.Sequential(
+            nn.Linear(2 * joined, width), nn.ELU(), nn.Linear(width, num_classes)
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        id_index: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        batch: Tensor,
+        num_graphs: int,
+    ) -> Tensor:
+        """Return logits (B, num_classes) of B graphs; see `GraphBatch` for the arguments."""
+        h = self.input(x, id_index)
+        edges = self.input.scale_edges(edge_attr) if self.edge_features else None
+        outputs = []
+        for layer in self.layers:
+            h = F.elu(layer(h, edge_index, edges))
+            h = F.dropout(h, self.dropout, self.training)
+            outputs.append(h)
+        h = self.join(outputs)
+        pooled = [global_mean_pool(h, batch, num_graphs), global_max_pool(h, batch, num_graphs)]
+        logits: Tensor = self.head(torch.cat(pooled, dim=1))
+        return logits

@@ -1,0 +1,66 @@
+"""`Preprocessing`: everything that a run learns from its training captures before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tutelage.core.errors import CheckpointError, DataError
+from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.profile import TrafficProfile
+from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
+
+Rule = UnseenIdCountRule | TwoGapRule
+RULES: Mapping[str, type[UnseenIdCountRule] | type[TwoGapRule]] = {
+    "unseen_id_count": UnseenIdCountRule,
+    "two_gap": TwoGapRule,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What the model card keeps beside the weights.
+
+    Args:
+        profile: Vocabulary and per-id baselines.
+        rules: The training-free rules, fitted on the same frames.
+        trained_on: Digest and label of each training capture.
+    """
+
+    profile: TrafficProfile
+    rules: Mapping[str, Rule]
+    trained_on: Mapping[str, str]
+
+    @classmethod
+    def fit(cls, stretches: Sequence[Frames], window: int, trained_on: Mapping[str, str]) -> Self:
+        """Learn from the benign frames of training stretches.
+
+        Raises:
+            DataError: There are no benign frames.
+        """
+        rules = {name: rule.fit(stretches, window) for name, rule in RULES.items()}
+        return cls(TrafficProfile.fit(stretches, window), rules, trained_on)
+
+    def to_json(self) -> dict[str, object]:
+        """The whole as JSON values."""
+        return {
+            "profile": self.profile.to_json(),
+            "rules": {name: rule.to_json() for name, rule in self.rules.items()},
+            "trained_on": dict(self.trained_on),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from a model card.
+
+        Raises:
+            CheckpointError: The card holds something else.
+        """
+        try:
+            rules = {name: rule.from_json(value["rules"][name]) for name, rule in RULES.items()}
+            profile = TrafficProfile.from_json(value["profile"])
+            return cls(profile, rules, dict(value["trained_on"]))
+        except (KeyError, TypeError, ValueError, DataError) as error:
+            hint = "Use the card that was written with these weights."
+            raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error

@@ -1,0 +1,149 @@
+"""Honest splits: blocks of time with an embargo around them; nothing seen in testing is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.captures import Capture
+from tutelage.tasks.can.config import CANData
+from tutelage.tasks.can.frames import Frames
+
+BLOCKS = 20
+SHARED = 0.1
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSplit:
+    """Which windows of a capture train, validate and test.
+
+    Args:
+        capture: The capture.
+        train: (W,) windows that train.
+        validation: (W,) windows of held-out blocks.
+        test: (W,) windows that test.
+        split: Name of the test split that its test windows belong to.
+    """
+
+    capture: Capture
+    train: Mask
+    validation: Mask
+    test: Mask
+    split: str
+
+    def training_frames(self, window: int, stride: int) -> list[Frames]:
+        """The stretches of consecutive training windows, as views of the frames."""
+        edges = np.flatnonzero(np.diff(np.pad(self.train.astype(np.int8), 1)))
+        return [
+            self.capture.frames[start * stride : (stop - 1) * stride + window]
+            for start, stop in edges.reshape(-1, 2)
+        ]
+
+
+def window_times(
+    frames: Frames, window: int, stride: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the times (W,) of the first and last frame of each whole window."""
+    first = np.arange(0, len(frames) - window + 1, stride)
+    return frames.timestamp[first], frames.timestamp[first + window - 1]
+
+
+def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
+    """Give each capture's windows to training, validation and testing.
+
+    Captures whose split is named ``test…`` test and the others train; where none is named so, the
+    last `data.test_fraction` of each capture's time tests. Of the time that trains, blocks that
+    make up `data.validation_fraction` validate. Windows closer to a held-out block than
+    `data.embargo_seconds`, or reaching into it, are left out. A capture whose content stands in a
+    test split too is never trained on, nor is one trained on twice.
+
+    Raises:
+        DataError: No capture trains.
+    """
+    named = any(_tests(capture) for capture in captures)
+    seen = {capture.digest for capture in captures if _tests(capture)}
+    splits = []
+    for number, capture in enumerate(captures):
+        if _tests(capture):
+            splits.append(_all_test(capture, data))
+        elif capture.digest not in seen:
+            seen.add(capture.digest)
+            capture.require_labels(data.columns.given())
+            splits.append(_by_time(capture, number, data, 0.0 if named else data.test_fraction))
+    if not any(split.train.any() for split in splits):
+        raise DataError(
+            f"none of the {len(captures)} captures trains",
+            where=data.root,
+            hint="Name training captures train_…, or name none test_… so that time splits them.",
+        )
+    return splits
+
+
+def _tests(capture: Capture) -> bool:
+    return capture.split.startswith("test")
+
+
+def _all_test(capture: Capture, data: CANData) -> CaptureSplit:
+    count = len(window_times(capture.frames, data.window, data.stride)[0])
+    none = np.zeros(count, bool)
+    return CaptureSplit(capture, none, none, np.ones(count, bool), capture.split)
+
+
+def test_only(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
+    """Make every capture test: those named ``test…`` if there are any, else all of them."""
+    named = [capture for capture in captures if _tests(capture)]
+    return [
+        CaptureSplit(s.capture, s.train, s.validation, s.test, s.split or "test")
+        for s in (_all_test(capture, data) for capture in named or captures)
+    ]
+
+
+def _by_time(capture: Capture, number: int, data: CANData, test_fraction: float) -> CaptureSplit:
+    start, end = window_times(capture.frames, data.window, data.stride)
+    if not len(start):
+        none = np.zeros(0, bool)
+        return CaptureSplit(capture, none, none, none, "test")
+    first, last = float(start.min()), float(end.max())
+    cut = last - test_fraction * (last - first)
+    held = max(1, round(data.validation_fraction * BLOCKS))
+    chosen = (number * 7 + np.arange(held) * BLOCKS // held) % BLOCKS
+    edges = np.linspace(first, cut, BLOCKS + 1)
+    embargo = data.embargo_seconds
+    test = start >= cut if test_fraction else np.zeros(len(start), bool)
+    free = end < cut - embargo if test_fraction else np.ones(len(start), bool)
+    validation = np.zeros(len(start), bool)
+    train = free.copy()
+    for block in sorted(chosen):
+        lower, upper = edges[block], edges[block + 1]
+        validation |= (start >= lower) & (end <= upper) & free
+        train &= (end < lower - embargo) | (start > upper + embargo)
+    return CaptureSplit(capture, train & ~validation, validation, test, "test")
+
+
+def frame_hashes(frames: Frames) -> NDArray[np.uint64]:
+    """Return (n,) hashes of each frame's time (to the microsecond), id and payload."""
+    mix = np.uint64(0x9E3779B97F4A7C15)
+    state = np.round(frames.timestamp * 1e6).astype(np.int64).view(np.uint64)
+    parts = (
+        frames.arbitration_id.astype(np.uint64),
+        np.ascontiguousarray(frames.payload).view(np.uint64).ravel(),
+    )
+    for part in parts:
+        state = (state ^ (state >> np.uint64(31))) * mix + part
+    return np.asarray((state ^ (state >> np.uint64(29))) * mix, np.uint64)
+
+
+def shared_windows(split: CaptureSplit, tested: NDArray[np.uint64], data: CANData) -> Mask:
+    """Say which windows (W,) share over `SHARED` of their frames with ``tested`` (sorted hashes)."""
+    hashes = frame_hashes(split.capture.frames)
+    place = np.minimum(np.searchsorted(tested, hashes), max(0, len(tested) - 1))
+    known = tested[place] == hashes if len(tested) else np.zeros(len(hashes), bool)
+    total = np.concatenate([[0], np.cumsum(known)])
+    first = np.arange(len(split.train)) * data.stride
+    count = total[first + data.window] - total[first]
+    return np.asarray(count > SHARED * data.window, bool)

@@ -1,0 +1,104 @@
+"""What a person sees while a model trains: a heartbeat an epoch for logs, a bar for terminals."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tutelage.training.metrics import MetricsCollector
+
+log = logging.getLogger(__name__)
+
+
+class EpochHeartbeat(Callback):
+    """Log one line an epoch: losses, validation metrics, seconds. It reads well in a file.
+
+    Args:
+        collector: Where the numbers come from.
+    """
+
+    def __init__(self, collector: MetricsCollector) -> None:
+        self.collector = collector
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the line. It runs after the collector's own epoch end."""
+        names = {"loss": "epoch/loss"} | {
+            name: name for name in self.collector.latest if name.startswith("val/")
+        }
+        scores = " ".join(
+            f"{label}={self.collector.latest[name]:.4f}"
+            for label, name in names.items()
+            if name in self.collector.latest
+        )
+        epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
+        log.info("epoch %d/%s %s %.1f s", epoch, trainer.max_epochs, scores, seconds)
+
+
+class ProgressBar(Callback):
+    """One bar for the whole run, drawn a few times a second, on a terminal alone.
+
+    Args:
+        console: Where to draw.
+    """
+
+    REFRESH_SECONDS = 0.2
+
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+            TextColumn("{task.fields[rate]} loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+        )
+        self._drawn = 0.0
+        self._first: tuple[float, int] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin drawing."""
+        total = trainer.estimated_stepping_batches
+        self.task = self.progress.add_task("training", total=total, rate="", loss="…")
+        self._first = (time.monotonic(), trainer.global_step)
+        self.progress.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw, if it is time to."""
+        moment = time.monotonic()
+        if moment - self._drawn < self.REFRESH_SECONDS or self._first is None:
+            return
+        self._drawn = moment
+        started, first = self._first
+        rate = (trainer.global_step - first) / max(1e-9, moment - started)
+        self.progress.update(
+            self.task,
+            completed=trainer.global_step,
+            description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            rate=f"{rate:.1f}/s",
+            loss=f"{float(outputs['loss']):.4f}",
+        )
+        self.progress.refresh()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear the bar."""
+        self.progress.stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Clear the bar."""
+        self.progress.stop()

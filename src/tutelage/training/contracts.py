@@ -1,0 +1,90 @@
+"""What a domain gives the training core: `TaskData` and `TaskModule`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor
+
+from tutelage.core.config import Training
+from tutelage.core.records import AuditStamp
+from tutelage.training.optimization import configure_optimization
+
+
+class TaskData(LightningDataModule, ABC):
+    """Training, validation and test data of one run.
+
+    Loaders yield batches in an order that is a pure function of (seed, epoch, step).
+    `setup` may be called more than once; only the first call works.
+    """
+
+    batch_size: int
+    """Samples a step; the batch-size optimiser sets it before the loaders are made."""
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> Mapping[str, object]:
+        """What was learned from the training data (vocabulary, baselines), as JSON values."""
+
+    @property
+    @abstractmethod
+    def audit(self) -> AuditStamp:
+        """The verdict on these data that the record carries."""
+
+    @abstractmethod
+    def fit_module(self, module: TaskModule) -> None:
+        """Set what the module takes from the training data, such as its feature scaler."""
+
+    @abstractmethod
+    def test_loaders(self) -> Mapping[str, Iterable[Any]]:
+        """A loader for each test split."""
+
+    @abstractmethod
+    def batch_of_size(self, size: int) -> object:
+        """The most demanding training batch of ``size`` samples, for the batch-size optimiser."""
+
+    @property
+    @abstractmethod
+    def train_size(self) -> int:
+        """Training samples an epoch."""
+
+
+class TaskModule(LightningModule, ABC):
+    """A network with its objective, its validation metrics and its optimiser.
+
+    Args:
+        training: Optimiser, schedule and loop settings.
+    """
+
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss",)
+    """Every name that `training.monitor` may take."""
+    default_monitor: ClassVar[str] = "val/loss"
+    """The one it takes when it is not set: better small if it ends in loss, else better large."""
+
+    def __init__(self, training: Training) -> None:
+        super().__init__()
+        self.training_config = training
+
+    @abstractmethod
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        """Return ``loss`` (scalar, with gradient) and other scalars worth following."""
+
+    @abstractmethod
+    def samples(self, batch: Any) -> int:
+        """Number of samples in a batch: the weight of its scalars in an epoch's mean."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """One step of training; the metrics collector averages what it returns."""
+        return self.step(batch)
+
+    def parameter_groups(self) -> Iterator[tuple[Mapping[str, float], list[torch.nn.Parameter]]]:
+        """Groups of parameters with factors on the optimiser's settings; by default one group."""
+        yield {}, [p for p in self.parameters() if p.requires_grad]
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser and the schedule that `training.*` names."""
+        return configure_optimization(self, self.training_config)

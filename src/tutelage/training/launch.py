@@ -1,0 +1,125 @@
+"""The one door: a `RunConfig` goes in, a finished `Run` comes out, new, reused or resumed."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import RunFailedError, StoreError, TutelageError
+from tutelage.core.fingerprint import fingerprint
+from tutelage.core.records import Parent, now
+from tutelage.core.store import LOG, Run, RunStore
+from tutelage.task import Task
+from tutelage.training.modes import MODES
+
+log = logging.getLogger(__name__)
+Origin = Literal["new", "reused", "resumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A finished run, and whether it was made now, found, or finished now."""
+
+    run: Run
+    origin: Origin
+
+
+def launch(
+    task: Task[RunConfig], config: RunConfig, store: RunStore, console: Console | None = None
+) -> Launched:
+    """Return a finished run of ``config``, as `run.policy` says.
+
+    Raises:
+        RequestError: The request is wrong; no run was made.
+        RunFailedError: The run failed; its record says why.
+    """
+    task.check(config)
+    data = task.data_fingerprint(config)
+    previous = _previous(config, store) if config.run.policy == "continue_from_previous" else None
+    parents = [previous.record.fingerprints.run] if previous else []
+    prints = fingerprint(config, data, parents)
+    same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
+    if finished := [run for run in same if run.record.status == "finished"]:
+        return Launched(finished[-1], "reused")
+    idle = [run for run in same if not run.is_held()]
+    if config.run.policy == "resume_if_incomplete" and idle:
+        return Launched(_work(task, config, store, idle[-1], None, console), "resumed")
+    lineage = (Parent(run=previous.id, role="initial weights"),) if previous else ()
+    run = store.create(config, prints, lineage)
+    return Launched(_work(task, config, store, run, previous, console), "new")
+
+
+def _previous(config: RunConfig, store: RunStore) -> Run:
+    """The newest finished run of the same task, mode and model."""
+    names = (config.task, config.mode.name, config.model.name)
+    for run in reversed(store.runs()):
+        record = run.record
+        if record.status == "finished" and (record.task, record.mode, record.model) == names:
+            return run
+    what = " ".join(names)
+    raise StoreError(
+        f"there is no finished run of {what} to continue from",
+        where=store.home,
+        hint="Train one first, or leave run.policy out.",
+    )
+
+
+def _work(
+    task: Task[RunConfig],
+    config: RunConfig,
+    store: RunStore,
+    run: Run,
+    previous: Run | None,
+    console: Console | None,
+) -> Run:
+    """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
+    with run.hold(), _log_to(run):
+        run.update(status="running")
+        trainer = MODES.get(config.mode.name)(
+            task, config, run, store.cache(task.name), previous, console
+        )
+        try:
+            trainer.train()
+        except (KeyboardInterrupt, SystemExit):
+            run.update(status="interrupted", finished=now())
+            hint = "Go on with run.policy=resume_if_incomplete and the same settings."
+            raise RunFailedError("interrupted", where=run.id, hint=hint) from None
+        except TutelageError as error:
+            run.update(status="failed", finished=now(), error=str(error))
+            raise
+        except Exception as error:
+            log.error("%s", traceback.format_exc())
+            said = f"{type(error).__name__}: {error}"
+            run.update(status="failed", finished=now(), error=said)
+            hint = f"The whole story is in {run.path / LOG}."
+            raise RunFailedError(said, where=run.id, hint=hint) from error
+    return run
+
+
+@contextmanager
+def _log_to(run: Run) -> Iterator[None]:
+    """Send what tutelage and its libraries log or warn of to the run's log file."""
+    handler = logging.FileHandler(run.path / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    names = ("tutelage", "lightning", "py.warnings")
+    loggers = [logging.getLogger(name) for name in names]
+    with warnings.catch_warnings():
+        logging.captureWarnings(True)
+        for logger in loggers:
+            logger.addHandler(handler)
+        logging.getLogger("tutelage").setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for logger in loggers:
+                logger.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,139 @@
+"""`MetricsCollector`: true means over an epoch, kept in tensors and written every n steps to one file."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from tutelage.core.files import atomic_file, storage_errors
+from tutelage.training.contracts import TaskModule
+
+COLUMNS = ("epoch", "step", "metric", "value", "seconds")
+Row = tuple[int, int, str, float, float]
+
+
+class MetricsCollector(Callback):
+    """Collect what `training_step` returns and what validation logs; write them as a long table.
+
+    Training scalars of the last n steps become one row each (``train/loss``), and their mean over
+    the epoch, weighted by samples, another (``epoch/loss``). Scalars stay tensors until a row is
+    written, so a step costs no synchronisation.
+
+    Args:
+        path: The CSV file, columns `COLUMNS`. A resumed run goes on in it.
+        every_n_steps: Steps between two rows.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int) -> None:
+        self.path = path
+        self.every_n_steps = every_n_steps
+        self.latest: dict[str, float] = {}
+        self._pending: list[dict[str, Tensor]] = []
+        self._samples: list[int] = []
+        self._sums: dict[str, float] = {}
+        self._seen = 0
+        self._rows: list[Row] = []
+        self._started = time.monotonic()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the file, or drop the rows that a resumed run is about to write again."""
+        self._started = time.monotonic()
+        kept: list[list[str]] = []
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                kept = [r for r in list(csv.reader(file))[1:] if int(r[1]) <= trainer.global_step]
+        with atomic_file(self.path) as out:
+            lines = [",".join(row) for row in ([*COLUMNS], *kept)]
+            out.write(("\n".join(lines) + "\n").encode())
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Keep the step's scalars; every n steps, reduce and write them."""
+        assert isinstance(pl_module, TaskModule)
+        self._pending.append(outputs)
+        self._samples.append(pl_module.samples(batch))
+        if len(self._pending) >= self.every_n_steps:
+            self._reduce(trainer)
+
+    def _reduce(self, trainer: Trainer) -> None:
+        if not self._pending:
+            return
+        weights = torch.tensor(self._samples, dtype=torch.float64)
+        for name in self._pending[0]:
+            values = torch.stack([outputs[name].detach() for outputs in self._pending])
+            total = float((values.double().cpu() * weights).sum())
+            self._sums[name] = self._sums.get(name, 0.0) + total
+            self._add(trainer, f"train/{name}", total / float(weights.sum()))
+        self._seen += sum(self._samples)
+        self._pending, self._samples = [], []
+        self._write()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the means over the whole epoch."""
+        self._reduce(trainer)
+        for name, total in self._sums.items():
+            self._add(trainer, f"epoch/{name}", total / self._seen)
+        self._add(trainer, "learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+        self._sums, self._seen = {}, 0
+        self._write()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the validation metrics."""
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("val/"):
+                self._add(trainer, name, float(value))
+        self._write()
+
+    def _add(self, trainer: Trainer, name: str, value: float) -> None:
+        self.latest[name] = value
+        seconds = round(time.monotonic() - self._started, 3)
+        self._rows.append((trainer.current_epoch, trainer.global_step, name, value, seconds))
+
+    def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        with storage_errors(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of an unfinished epoch."""
+        outputs = {
+            name: [out[name].detach().cpu() for out in self._pending]
+            for name in (self._pending[0] if self._pending else ())
+        }
+        return {
+            "pending": outputs,
+            "samples": list(self._samples),
+            "sums": dict(self._sums),
+            "seen": self._seen,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with an unfinished epoch."""
+        columns: dict[str, list[Tensor]] = state_dict["pending"]
+        count = len(state_dict["samples"])
+        self._pending = [
+            {name: column[i] for name, column in columns.items()} for i in range(count)
+        ]
+        self._samples = list(state_dict["samples"])
+        self._sums, self._seen = dict(state_dict["sums"]), state_dict["seen"]
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read a metrics file: each metric's (step, value) pairs in order."""
+    history: dict[str, list[tuple[int, float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            history.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+    return history

@@ -1,0 +1,42 @@
+"""Mode *autoencoder*: learn to reconstruct normal samples; what reconstructs badly is anomalous."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from tutelage.core.config import AutoencoderMode
+from tutelage.core.errors import ConfigError
+from tutelage.task import SupportsAutoencoder
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.modes.base import BaseTrainer
+
+
+@runtime_checkable
+class AnomalyScorer(Protocol):
+    """A module that gives each sample an anomaly score and calls those above `threshold`."""
+
+    threshold: torch.Tensor
+
+    def anomaly_scores(self, batch: object) -> torch.Tensor:
+        """Return one score a sample, (n,); larger is stranger."""
+        ...
+
+
+class AutoencoderTrainer(BaseTrainer):
+    """Trains on normal samples alone, then sets the threshold on held-out normal samples."""
+
+    def prepare(self) -> TaskData:
+        """Reduce training and validation to samples known to be normal."""
+        if not isinstance(self.task, SupportsAutoencoder):
+            raise ConfigError(f"the task {self.task.name!r} has no autoencoder")
+        return self.task.normal_data(super().prepare())
+
+    def calibrate(self, module: TaskModule, data: TaskData) -> None:
+        """Set the threshold to a quantile of the scores of held-out normal samples."""
+        mode = self.config.mode
+        assert isinstance(mode, AutoencoderMode) and isinstance(module, AnomalyScorer)
+        with torch.inference_mode():
+            scores = [module.anomaly_scores(b.to(module.device)) for b in data.val_dataloader()]
+        module.threshold.fill_(torch.cat(scores).quantile(mode.threshold_quantile))

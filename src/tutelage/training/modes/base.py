@@ -1,0 +1,227 @@
+"""`BaseTrainer`: the template of every run: prepare, build, size, fit, calibrate, evaluate, save."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
+from rich.console import Console
+
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.files import write_json
+from tutelage.core.records import Evaluation, RunRecord, now
+from tutelage.core.store import METRICS, Run
+from tutelage.task import Task
+from tutelage.training.averaging import averaging_callbacks
+from tutelage.training.batch_optimizer import BatchSizeOptimizer, BatchSizeOptions
+from tutelage.training.callbacks import EpochHeartbeat, ProgressBar
+from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.loggers import build_loggers
+from tutelage.training.metrics import MetricsCollector
+from tutelage.training.model_manager import CardInfo, ModelManager
+from tutelage.training.optimization import direction
+
+log = logging.getLogger(__name__)
+PRECISION = {"64": "64-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+class BaseTrainer:
+    """One run from data to record; a mode overrides hooks and nothing else.
+
+    Args:
+        task: The domain.
+        config: The whole run.
+        run: The folder to work in, held by this process.
+        cache: Folder for things that can be made again.
+        initial: A finished run whose weights this one starts from.
+        console: Where to draw progress, when that is a terminal.
+    """
+
+    def __init__(
+        self,
+        task: Task[RunConfig],
+        config: RunConfig,
+        run: Run,
+        cache: Path,
+        initial: Run | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.task, self.config, self.run, self.cache = task, config, run, cache
+        self.initial, self.console = initial, console
+        self.seconds: dict[str, float] = {}
+        self.models = ModelManager()
+
+    def train(self) -> RunRecord:
+        """Do the whole run and return its finished record."""
+        started = time.monotonic()
+        pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
+        with self._phase("prepare"):
+            data = self.prepare()
+        with self._phase("build"):
+            module = self.build(data)
+        with self._phase("size"):
+            self.size_batch(module, data)
+        with self._phase("fit"):
+            self.fit(module, data)
+        with self._phase("calibrate"):
+            self.calibrate(module, data)
+        with self._phase("evaluate"):
+            evaluation = self.evaluate(module, data)
+        with self._phase("save"):
+            self.save(module, data)
+        self.seconds["total"] = round(time.monotonic() - started, 3)
+        return self.record(data, evaluation)
+
+    # ---- the steps; a mode overrides these
+
+    def prepare(self) -> TaskData:
+        """Read and split the data."""
+        data = self.task.datamodule(self.config, self.cache)
+        data.setup("fit")
+        return data
+
+    def build(self, data: TaskData) -> TaskModule:
+        """Make the model; give it what it takes from the training data, or earlier weights."""
+        pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
+        module = self.task.build(self.config, data.preprocessing)
+        data.fit_module(module)
+        if self.initial is not None:
+            self.models.load_state_dict(self.initial.path, module)
+        return module
+
+    def size_batch(self, module: TaskModule, data: TaskData) -> None:
+        """Set the batch size: as configured, as found before in this run, or measured."""
+        size = self.config.training.batch_size
+        if size != "auto":
+            data.batch_size = size
+            return
+        chosen = self.run.path / "batch_size.json"
+        if not chosen.exists():
+            options = self.config.training.batch_sizing.model_dump(exclude_none=True)
+            optimizer = BatchSizeOptimizer(BatchSizeOptions(**options))
+            choice = optimizer.optimize_with_datamodule(module, data)
+            log.info("batch size %d: %s", choice.size, choice.reason)
+            write_json(chosen, choice.as_json())
+        data.batch_size = int(json.loads(chosen.read_text(encoding="utf-8"))["size"])
+
+    def fit(self, module: TaskModule, data: TaskData) -> None:
+        """Run the loop, from the newest valid checkpoint where there is one; end at the best."""
+        training = self.config.training
+        monitor = self._monitor(module)
+        saved = training.checkpoints
+        manager = CheckpointManager(
+            self.run.checkpoints,
+            every_n_steps=saved.every_n_steps,
+            every_n_epochs=saved.every_n_epochs,
+            keep_last=saved.keep_last,
+            keep_best=saved.keep_best,
+            monitor=monitor,
+            mode=direction(monitor),
+        )
+        trainer = pl.Trainer(
+            accelerator=training.accelerator,
+            devices=1,
+            precision=PRECISION[training.precision],  # type: ignore[arg-type]
+            max_epochs=training.max_epochs,
+            max_steps=training.max_steps or -1,
+            gradient_clip_val=training.gradient_clip,
+            accumulate_grad_batches=training.accumulate,
+            log_every_n_steps=training.log_every_n_steps,
+            deterministic="warn",
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(self.run.path),
+            logger=build_loggers(training.loggers, self.run),
+            plugins=[TutelageCheckpointIO()],
+            callbacks=self._callbacks(module, data, manager, monitor),
+        )
+        if training.compile:
+            module.network.compile(dynamic=True)
+        newest = CheckpointManager.find_valid(self.run.checkpoints)
+        if newest is not None:
+            log.info("resuming from %s", newest.name)
+        trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
+        manager.load_best(module)
+        module.eval()
+
+    def calibrate(self, module: TaskModule, data: TaskData) -> None:
+        """Set what is chosen after training on held-out training data; by default nothing."""
+
+    def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score every test split beside the task's baselines."""
+        return self.task.evaluate(self.config, module, data)
+
+    def save(self, module: TaskModule, data: TaskData) -> None:
+        """Write the weights and the card that rebuilds the model."""
+        info = CardInfo(
+            task=self.task.name,
+            model=self.config.model.name,
+            model_config_json=self.config.model.model_dump(mode="json"),
+            preprocessing=data.preprocessing,
+        )
+        self.models.save_state_dict(module, self.run.path, info)
+
+    def record(self, data: TaskData, evaluation: Evaluation) -> RunRecord:
+        """Write the finished record: the last step, so that a run is finished or it is not."""
+        files = {p.name: p for p in sorted(self.run.path.glob("model.*"))}
+        return self.run.update(
+            status="finished",
+            finished=now(),
+            metrics=evaluation.metrics,
+            baselines=evaluation.baselines,
+            tables=evaluation.tables,
+            seconds=self.seconds,
+            audit=data.audit,
+            artifacts={name: self.run.artifact(path) for name, path in files.items()},
+            warnings=data.audit.findings,
+            error=None,
+        )
+
+    # ---- helpers
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 3)
+
+    def _monitor(self, module: TaskModule) -> str:
+        monitor = self.config.training.monitor or module.default_monitor
+        if monitor not in module.validation_metrics:
+            raise ConfigError(
+                f"training.monitor={monitor!r} is no validation metric of {self.config.model.name!r}",
+                hint=suggest(monitor, module.validation_metrics),
+            )
+        return monitor
+
+    def _callbacks(
+        self, module: TaskModule, data: TaskData, manager: CheckpointManager, monitor: str
+    ) -> list[Callback]:
+        training = self.config.training
+        collector = MetricsCollector(self.run.path / METRICS, training.log_every_n_steps)
+        callbacks: list[Callback] = [RandomState(), collector, EpochHeartbeat(collector)]
+        if self.console is not None and self.console.is_terminal:
+            callbacks.append(ProgressBar(self.console))
+        steps = training.max_epochs * -(-data.train_size // (data.batch_size * training.accumulate))
+        callbacks += averaging_callbacks(training.averaging, training.max_steps or steps)
+        if training.early_stopping.patience is not None:
+            early = EarlyStopping(
+                monitor,
+                patience=training.early_stopping.patience,
+                min_delta=training.early_stopping.min_delta,
+                mode=direction(monitor),
+            )
+            callbacks.append(early)
+        return [*callbacks, manager]
