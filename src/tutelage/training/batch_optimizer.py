@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
 import torch
 
 from tutelage.core.errors import ConfigError, RunFailedError
@@ -30,10 +30,14 @@ from tutelage.training.sizable import (
     graph_cost,
 )
 
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
 _GRAPH_SAFETY = 0.5
 _GROWTH_SHARE = 0.6
 _SHORTEST_VISIT_S = 0.05
 _VALIDATION_STEPS = 2
+_FEWEST_STEPS = 4  # of a visit: one to warm up, three timed
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class BatchSizeOptions:
     safety_factor: float | None = None
     steps: int = 20
     rounds: int = 3
-    budget_s: float = 10.0
+    budget_s: float = 8.0
     timeout_s: float = 120.0
     processes: int = 1
 
@@ -75,7 +79,7 @@ class BatchSizeOptions:
             "min_size": self.min_size >= 1,
             "max_size": self.max_size is None or self.max_size >= self.min_size,
             "tolerance": 0 <= self.tolerance < 1,
-            "memory_margin": 0.2 <= self.memory_margin < 1,
+            "memory_margin": 0 <= self.memory_margin < 1,
             "safety_factor": self.safety_factor is None or 0 < self.safety_factor <= 1,
             "steps": self.steps >= 1,
             "rounds": self.rounds >= 1,
@@ -91,7 +95,7 @@ class BatchSizeOptions:
 
 @dataclass(frozen=True)
 class BatchSizeChoice:
-    """The chosen batch size and all that led to it.
+    """The chosen batch size and all that led to it; `dataclasses.asdict` makes it a JSON value.
 
     Args:
         size: Samples in a batch.
@@ -112,14 +116,6 @@ class BatchSizeChoice:
     memory_limit_bytes: int
     seconds: float
     table: tuple[SizeRow, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """Return the choice as a JSON value; the seconds of a step that did not fit are null."""
-        rows = [
-            asdict(row) | ({"step_seconds": None} if row.out_of_memory else {})
-            for row in self.table
-        ]
-        return asdict(self) | {"table": rows}
 
 
 @dataclass(frozen=True)
@@ -256,7 +252,10 @@ class _Search:
                 self._ended = f"{size} would not fit in memory with the margin"
                 self._refine(child, rows)
                 return
-            if rows and time.perf_counter() + 4 * 2 * rows[-1].step_seconds > until:
+            if (
+                rows
+                and time.perf_counter() + _FEWEST_STEPS * 2 * (rows[-1].step_seconds or 0) > until
+            ):
                 self._ended = f"{size} would not fit in the time budget"
                 return
             if not self._visit(child, size):
@@ -276,7 +275,9 @@ class _Search:
         inside = [row for row in self._rows() if row.peak_bytes <= self._limit]
         for _ in range(self._options.rounds - 1):
             for row in near_peak(inside, share):
-                late = time.perf_counter() + 4 * row.step_seconds > self._deadline
+                late = (
+                    time.perf_counter() + _FEWEST_STEPS * (row.step_seconds or 0) > self._deadline
+                )
                 if child.alive and not late:
                     self._visit(child, row.size)
 

@@ -22,7 +22,7 @@ class SizeRow:
         size: Samples in the batch.
         cost: Nodes + edges of the worst-case batch for graphs, else its samples.
         steps: Timed steps, all visits together.
-        step_seconds: First quartile of a step's wall time; NaN when it ran out of memory.
+        step_seconds: First quartile of a step's wall time; None when it ran out of memory.
         throughput: Samples a second; 0 when it ran out of memory.
         peak_bytes: Lowest peak of its visits, above the process before its first step: memory that
             the allocator kept from a larger size is not this one's.
@@ -32,7 +32,7 @@ class SizeRow:
     size: int
     cost: int
     steps: int
-    step_seconds: float
+    step_seconds: float | None
     throughput: float
     peak_bytes: int
     out_of_memory: bool
@@ -42,14 +42,14 @@ def summarise(probes: Sequence[Probe]) -> SizeRow:
     """Pool all visits to one size; the first quartile shrugs off a noisy neighbour."""
     seconds = [one for probe in probes for one in probe.seconds]
     exhausted = any(probe.out_of_memory for probe in probes)
-    quartile = float(np.percentile(seconds, 25)) if seconds and not exhausted else float("nan")
+    quartile = None if exhausted else float(np.percentile(seconds, 25))
     size = probes[0].size
     return SizeRow(
         size=size,
         cost=probes[0].cost,
         steps=len(seconds),
         step_seconds=quartile,
-        throughput=0.0 if exhausted else size / quartile,
+        throughput=size / quartile if quartile else 0.0,
         peak_bytes=min(probe.peak_bytes for probe in probes),
         out_of_memory=exhausted,
     )

@@ -9,15 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TypeGuard
+from typing import IO, TYPE_CHECKING, TypeGuard
 
-import lightning.pytorch as pl
 import torch
 from torch.optim import Optimizer
 
 from tutelage.core.errors import ConfigError
 from tutelage.training.probe_memory import MemoryMeter, is_out_of_memory, memory_meter
 from tutelage.training.sizable import SizableData, SizableGraphs
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
 
 _FEWEST_STEPS = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import gc
 import json
@@ -141,7 +142,7 @@ class ProbeChild:
 def fork_child(work: TrainingWork, timeout_s: float) -> ProbeChild:
     """Start a child that shares this process's memory, copy on write: any module, any data.
 
-    OpenMP's pool does not survive a fork and a forked main thread that uses it hangs; a new thread
+    OpenMP's pool does not survive a fork, and a forked main thread that uses it hangs. A new thread
     of the child gets a pool of its own, so the work runs in one, with as many threads as here.
 
     Raises:
@@ -156,6 +157,7 @@ def fork_child(work: TrainingWork, timeout_s: float) -> ProbeChild:
     threads = torch.get_num_threads()
 
     def start(requests: int, replies: int, log: int, ours: Sequence[int]) -> int:
+        _pause_openmp()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: "fork with threads"
             pid = os.fork()
@@ -184,6 +186,18 @@ def command_child(command: Sequence[str], timeout_s: float) -> ProbeChild:
         return os.posix_spawn(command[0], list(command), os.environ, file_actions=actions)
 
     return _connect(start, timeout_s)
+
+
+def _pause_openmp() -> None:
+    """Give OpenMP's pool back before a fork; the next parallel region makes a new one.
+
+    Else libgomp counts its lost threads in the child, holds the cores for overcommitted and lets
+    threads sleep at each barrier: steps of a small model then take three times as long.
+    """
+    pause_soft = 1
+    symbols = ctypes.CDLL(None)
+    if hasattr(symbols, "omp_pause_resource_all"):
+        symbols.omp_pause_resource_all(pause_soft)
 
 
 def _require_linux() -> None:

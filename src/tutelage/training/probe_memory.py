@@ -98,7 +98,8 @@ def _limit_growth(growth: int) -> None:
     wanted = _status_bytes("VmData") + growth
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError):  # a locked-down container; the limit above still holds
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _status_bytes(field: str) -> int:
@@ -119,10 +120,11 @@ def _cgroup_rooms(root: Path) -> Iterator[int]:
         folder = base / path.lstrip("/")
         for level in (folder, *folder.parents):
             if level.is_relative_to(base):
-                yield from _cgroup_room(level)
+                yield from cgroup_room(level)
 
 
-def _cgroup_room(folder: Path) -> Iterator[int]:
+def cgroup_room(folder: Path) -> Iterator[int]:
+    """Yield the room of one memory cgroup, of version 1 or 2, if it sets a limit."""
     names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
     for limit_name, usage_name in names:
         limit_file = folder / limit_name
