@@ -92,7 +92,8 @@ def checksum(kind: str, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         folded: NDArray[np.uint8] = np.bitwise_xor.reduce(data, axis=1)
         return folded
     if kind == "sum":
-        return data.sum(axis=1, dtype=np.uint8)
+        total: NDArray[np.uint8] = data.sum(axis=1, dtype=np.uint8)
+        return total
     crc = np.full(len(data), 0xFF, np.uint8)
     for column in data.T:
         crc = _CRC8[crc ^ column]

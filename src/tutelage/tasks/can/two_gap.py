@@ -1,0 +1,292 @@
+"""The two-gap rule: flag frames that come between a periodic identifier's own, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.rule_windows import (
+    RuleVerdict,
+    benign_frames,
+    id_codes,
+    window_max,
+)
+
+_REGULAR = 0.75
+"""A frame whose two gaps together last less than this share of two periods is one too many."""
+_TIE = 0.12
+"""An identifier's jitter in r, above which the payload no longer orders its frames."""
+_TIE_WEIGHT, _TIE_BITS = 4.0, 16
+"""How much misfit, in units of that jitter, a flip-flop of so many bits makes up for."""
+_CONTAMINATED = 0.1
+"""Share of an identifier's frames that label-free calibration may set aside as injected."""
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class TwoGapState(TypedDict):
+    """`TwoGapRule` as plain JSON."""
+
+    ids: list[int]
+    period: list[float]
+    lowest: list[float]
+    regular: list[bool]
+    step: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """Frames grouped by key and in time order within it.
+
+    Args:
+        key: (n,) groups, ascending: capture and identifier.
+        code: (n,) positions of the identifier.
+        time: (n,) seconds.
+        word: (n,) uint64, the payload.
+        row: (n,) where each stood before.
+    """
+
+    key: Ints
+    code: Ints
+    time: Floats
+    word: NDArray[np.uint64]
+    row: Ints
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def keep(self, mask: Bools) -> _Sequence:
+        return _Sequence(
+            self.key[mask], self.code[mask], self.time[mask], self.word[mask], self.row[mask]
+        )
+
+    def inner(self) -> Bools:
+        """Return (n - 2,) whether the frames before and after each inner one share its key."""
+        shares: Bools = self.key[2:] == self.key[:-2]
+        return shares
+
+    def ratio(self, period: Floats) -> Floats:
+        """Return r = two gaps / two periods; infinite where a neighbour is missing."""
+        r = np.full(len(self), np.inf)
+        two = 2.0 * period[self.code[1:-1]]
+        inner = self.inner() & (two > 0)
+        np.divide(self.time[2:] - self.time[:-2], two, out=r[1:-1], where=inner)
+        return r
+
+    def step(self) -> Ints:
+        """Return the bits by which a payload differs from its nearer neighbour; -1 at an end."""
+        hop = np.bitwise_count(self.word[1:] ^ self.word[:-1]).astype(np.int64)
+        step = np.full(len(self), -1, np.int64)
+        step[1:-1] = np.where(self.inner(), np.minimum(hop[1:], hop[:-1]), -1)
+        return step
+
+    def flip_flop(self) -> Ints:
+        """Return H(j, j-1) + H(j, j+1) - H(j-1, j+1): bits that change and change back."""
+        hop = np.bitwise_count(self.word[1:] ^ self.word[:-1]).astype(np.int64)
+        over = np.bitwise_count(self.word[2:] ^ self.word[:-2]).astype(np.int64)
+        flips = np.zeros(len(self), np.int64)
+        flips[1:-1] = hop[1:] + hop[:-1] - over
+        return flips
+
+
+@dataclass(frozen=True, slots=True)
+class TwoGapRule:
+    """Alarm on windows that hold a frame injected among a periodic identifier's genuine ones.
+
+    With T the identifier's median benign gap, r_j = (t[j+1] - t[j-1]) / 2T is about 1 for a genuine
+    frame and about 1/2 for an injected one. Where benign r stays at 0.75 or more, the frame that
+    best explains a lower r is flagged and taken out, until none is lower; the payload's flip-flop
+    breaks ties. Of other identifiers a frame is flagged whose payload differs from both
+    neighbours by more bits than in benign traffic. Identifiers never seen are left to
+    `UnseenIdCountRule`. The score is the largest ``1 - r`` of the window's frames (of irregular
+    identifiers: their step on the same scale); flagged frames lie above 0.25.
+
+    Args:
+        ids: The known identifiers, ascending.
+        period: Median benign gap of each in seconds; 0 where there were fewer than three frames.
+        lowest: Smallest benign r of each.
+        regular: Whether the identifier is judged by its gaps.
+        step: For the others, the largest benign step in bits; -1 where there is none to compare.
+    """
+
+    ids: tuple[int, ...]
+    period: tuple[float, ...]
+    lowest: tuple[float, ...]
+    regular: tuple[bool, ...]
+    step: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, captures: Sequence[Frames]) -> Self:
+        """Learn from the frames that are labelled benign.
+
+        Raises:
+            DataError: No frame is labelled benign.
+        """
+        return cls._learn([benign_frames(c) for c in captures], contaminated=0.0)
+
+    @classmethod
+    def calibrated(cls, frames: Frames) -> Self:
+        """Learn from a stretch whose labels are unread, setting aside the few frames too many.
+
+        Raises:
+            DataError: The stretch has no frames.
+        """
+        return cls._learn([frames], contaminated=_CONTAMINATED)
+
+    @classmethod
+    def _learn(cls, captures: Sequence[Frames], contaminated: float) -> Self:
+        held = [c for c in captures if len(c)]
+        if not held:
+            raise DataError(
+                "there are no benign frames to calibrate on",
+                hint="Give a capture with frames that are labelled benign.",
+            )
+        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
+        sequence, kinds = _group(held, ids), len(ids)
+        period = _median_gaps(sequence, kinds)
+        flagged, ratio = _explain(sequence, period, np.full(kinds, _TIE))
+        kept = sequence.keep(~flagged)
+        frames = np.bincount(sequence.code, minlength=kinds)
+        excess = np.bincount(sequence.code[flagged], minlength=kinds) / frames
+        lowest = np.full(kinds, np.inf)
+        np.minimum.at(lowest, kept.code, ratio[~flagged])
+        step = np.full(kinds, -1, np.int64)
+        np.maximum.at(step, kept.code, kept.step())
+        regular = (excess <= contaminated) & np.isfinite(lowest)
+        lowest = np.where(np.isfinite(lowest), lowest, 0.0)
+        return cls(
+            tuple(ids.tolist()),
+            tuple(period.tolist()),
+            tuple(lowest.tolist()),
+            tuple(regular.tolist()),
+            tuple(step.tolist()),
+        )
+
+    def frame_scores(self, frames: Frames) -> tuple[NDArray[np.float32], Bools]:
+        """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order."""
+        score, flagged = np.zeros(len(frames), np.float32), np.zeros(len(frames), np.bool_)
+        ids = np.array(self.ids, np.uint32)
+        known = _group([frames], ids)
+        regular = np.array(self.regular, np.bool_)
+        steady = known.keep(regular[known.code])
+        tie = np.minimum(1.0 - np.array(self.lowest), _TIE)
+        extra, ratio = _explain(steady, np.array(self.period), tie)
+        flagged[steady.row] = extra
+        score[steady.row] = np.clip(1.0 - ratio, 0.0, 1.0)
+        loose = known.keep(~regular[known.code])
+        benign, step = np.array(self.step)[loose.code], loose.step()
+        judged = (benign >= 0) & (step >= 0)
+        flagged[loose.row] = judged & (step > benign)
+        scaled = 1.0 - _REGULAR * (benign + 0.5) / (np.maximum(step, 0) + 0.5)
+        score[loose.row] = np.where(judged, np.clip(scaled, 0.0, 1.0), 0.0)
+        return score, flagged
+
+    def windows(self, frames: Frames, window: int, stride: int) -> RuleVerdict:
+        """Judge each window of ``frames``: an alarm where it holds a flagged frame."""
+        score, flagged = self.frame_scores(frames)
+        hits = window_max(flagged.astype(np.float32), window, stride)
+        return RuleVerdict(window_max(score, window, stride), hits > 0)
+
+    def to_json(self) -> TwoGapState:
+        """Return the rule as plain JSON."""
+        return {
+            "ids": list(self.ids),
+            "period": list(self.period),
+            "lowest": list(self.lowest),
+            "regular": list(self.regular),
+            "step": list(self.step),
+        }
+
+    @classmethod
+    def from_json(cls, state: TwoGapState) -> Self:
+        """Return the rule that `to_json` described."""
+        return cls(
+            tuple(state["ids"]),
+            tuple(state["period"]),
+            tuple(state["lowest"]),
+            tuple(state["regular"]),
+            tuple(state["step"]),
+        )
+
+
+def _group(captures: Sequence[Frames], ids: NDArray[np.uint32]) -> _Sequence:
+    """Return the frames of known identifiers, grouped; file order is forgotten for time order."""
+    frames = captures[0] if len(captures) == 1 else Frames.concatenate(captures)
+    lengths = [len(c) for c in captures]
+    code = id_codes(frames.arbitration_id, ids)
+    key = np.repeat(np.arange(len(captures)) * len(ids), lengths) + code
+    order = np.lexsort((frames.timestamp, key))
+    order = order[code[order] < len(ids)]
+    word = np.ascontiguousarray(frames.payload).view("<u8").ravel()
+    return _Sequence(
+        key[order], code[order], frames.timestamp[order], word[order], order.astype(np.int64)
+    )
+
+
+def _median_gaps(sequence: _Sequence, kinds: int) -> Floats:
+    """Return the (K,) median gap of each identifier; 0 where it has fewer than two gaps."""
+    within = sequence.key[1:] == sequence.key[:-1]
+    gap, code = np.diff(sequence.time)[within], sequence.code[1:][within]
+    gap = gap[np.lexsort((gap, code))]
+    count = np.bincount(code, minlength=kinds)
+    first = np.cumsum(count) - count
+    some = count >= 2
+    period = np.zeros(kinds)
+    low, high = (first + (count - 1) // 2)[some], (first + count // 2)[some]
+    period[some] = (gap[low] + gap[high]) / 2.0
+    return period
+
+
+def _explain(sequence: _Sequence, period: Floats, tie: Floats) -> tuple[Bools, Floats]:
+    """Flag and take out frames until no two gaps are too short.
+
+    A frame explains its low r when the gap that it leaves behind, 2rT, is one period; its misfit is
+    |2r - 1|, less a share for a payload that flips and flops back. Each round flags, among the
+    frames with r < 0.75, those that no frame within two places fits better; these do not
+    interact. Identifiers without such frames are done.
+
+    Args:
+        sequence: (n,) frames.
+        period: (K,) seconds.
+        tie: (K,) benign jitter of r.
+
+    Returns:
+        Which frames are flagged (n,), and each one's r (n,): when it was taken out, or at the end.
+    """
+    flagged, ratio = np.zeros(len(sequence), np.bool_), np.full(len(sequence), np.inf)
+    place = np.arange(len(sequence))
+    active = sequence
+    while len(active) > 2:
+        r = active.ratio(period)
+        ratio[place] = r
+        low = r < _REGULAR
+        busy = np.zeros(int(active.key[-1]) + 1, np.bool_)
+        busy[active.key[low]] = True
+        going = busy[active.key]
+        active, place, r, low = active.keep(going), place[going], r[going], low[going]
+        if not len(active):
+            break
+        payload = np.clip(active.flip_flop() / _TIE_BITS, -1.0, 1.0)
+        misfit = np.abs(2.0 * r - 1.0) - _TIE_WEIGHT * tie[active.code] * payload
+        taken = _local_minima(np.where(low, misfit, np.inf))
+        flagged[place[taken]] = True
+        active, place = active.keep(~taken), place[~taken]
+    return flagged, ratio
+
+
+def _local_minima(cost: Floats) -> Bools:
+    """Return which finite costs are the least within two places, the first of equals."""
+    n = len(cost)
+    around = np.pad(cost, 2, constant_values=np.inf)
+    before = np.minimum(around[0:n], around[1 : n + 1])
+    after = np.minimum(around[3 : n + 3], around[4 : n + 4])
+    least: Bools = np.isfinite(cost) & (cost < before) & (cost <= after)
+    return least
