@@ -6,6 +6,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import can
@@ -15,6 +16,7 @@ from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest.assemble import Assembler, Piece, unlabelled
 from tutelage.tasks.can.ingest.detect import Format
+from tutelage.tasks.can.ingest.mf4_check import check_mf4
 from tutelage.tasks.can.ingest.report import IngestReport
 
 _BATCH = 1 << 16
@@ -40,7 +42,6 @@ def read_log(path: Path, format: Format) -> tuple[Frames, IngestReport]:
     count = 0
     try:
         with _open(path, format) as reader:
-            _check_size(reader, path)
             for batch in _batches(reader):
                 assembler.add(_piece(batch, count + 1))
                 count += len(batch)
@@ -53,19 +54,27 @@ def read_log(path: Path, format: Format) -> tuple[Frames, IngestReport]:
     return assembler.finish()
 
 
-def _open(path: Path, format: Format) -> can.io.generic.MessageReader:
-    if format is Format.BLF:
-        return can.BLFReader(path)
-    if format is Format.ASC:
-        return can.ASCReader(path)
-    if format is Format.TRC:
-        return can.TRCReader(path)
-    return can.MF4Reader(path)
+@contextmanager
+def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
+    """Open a log; the file is ours, so that it is closed even when python-can refuses it."""
+    if format is Format.MF4:
+        check_mf4(path)
+        with can.MF4Reader(path) as reader:
+            yield reader
+    elif format is Format.BLF:
+        with path.open("rb") as file, can.BLFReader(file) as reader:
+            _check_size(reader, path)
+            yield reader
+    else:
+        kind = can.ASCReader if format is Format.ASC else can.TRCReader
+        text = path.open(encoding="utf-8", errors="backslashreplace")
+        with text, kind(text) as reader:
+            yield reader
 
 
-def _check_size(reader: can.io.generic.MessageReader, path: Path) -> None:
+def _check_size(reader: can.BLFReader, path: Path) -> None:
     """Notice a truncated BLF, which python-can would read to its end without a word."""
-    if isinstance(reader, can.BLFReader) and path.stat().st_size < reader.file_size:
+    if path.stat().st_size < reader.file_size:
         raise DataError(
             f"is {path.stat().st_size} bytes long where its header says {reader.file_size}",
             where=path,

@@ -1,0 +1,54 @@
+"""A walk over an MF4 file's blocks that notices truncation and damage before asammdf stumbles."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import IO
+
+from tutelage.core.errors import DataError
+
+_HEADER_AT = 64
+_BLOCK = struct.Struct("<4s4xQQ")
+
+
+def check_mf4(path: Path) -> None:
+    """Follow every link from the header block and see that each block lies inside the file.
+
+    Blocks are laid out as ASAM MDF 4.1 says: a four-letter id with ``##``, the block's length,
+    the number of links, and the links, each the address of another block or 0.
+
+    Raises:
+        DataError: An older version, a link that leads outside the file, or to no block.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        version = file.read(16)[8:].decode("ascii", "replace").strip("\0 ")
+        if not version.startswith("4"):
+            hint = "Convert it to MF4, with asammdf for instance."
+            raise DataError(f"MDF version {version}; only 4 is read", where=path, hint=hint)
+        waiting, seen = [_HEADER_AT], {0}
+        while waiting:
+            at = waiting.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            links = _links(file, at, size)
+            if links is None:
+                raise DataError(
+                    f"can't be read as MF4: no whole block at byte {at} of {size}",
+                    where=path,
+                    hint="Copy the file again; it is truncated or damaged.",
+                )
+            waiting.extend(links)
+
+
+def _links(file: IO[bytes], at: int, size: int) -> tuple[int, ...] | None:
+    """The addresses that the block at ``at`` leads to; None when no whole block is there."""
+    if at + _BLOCK.size > size:
+        return None
+    file.seek(at)
+    kind, length, count = _BLOCK.unpack(file.read(_BLOCK.size))
+    if kind[:2] != b"##" or at + length > size or _BLOCK.size + 8 * count > length:
+        return None
+    return struct.unpack(f"<{count}Q", file.read(8 * count))
