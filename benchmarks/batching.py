@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 warnings.filterwarnings("ignore", message=".*torch.jit")
@@ -27,7 +26,7 @@ import torch_geometric  # noqa: E402
 from torch_geometric.data import Batch, Data, InMemoryDataset  # noqa: E402
 from torch_geometric.loader import DataLoader  # noqa: E402
 
-from tutelage.tasks.can.frames import Frames  # noqa: E402
+from traffic import traffic  # noqa: E402
 from tutelage.tasks.can.graph_batch import GraphBatch  # noqa: E402
 from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
 from tutelage.tasks.can.graphs import build_graphs  # noqa: E402
@@ -36,25 +35,6 @@ from tutelage.tasks.can.profile import TrafficProfile  # noqa: E402
 
 TARGET = 5.0
 WINDOW = 100
-
-
-def traffic(n: int, seed: int = 0) -> Frames:
-    """Periodic messages of 45 ids with jitter, counters, slow signals and a few injected frames."""
-    rng = np.random.default_rng(seed)
-    ids = np.sort(rng.choice(0x7FF, 45, replace=False)).astype(np.uint32)
-    period = rng.choice([0.01, 0.02, 0.05, 0.1, 0.2], 45, p=[0.3, 0.3, 0.2, 0.15, 0.05])
-    seconds = n / (1 / period).sum() * 1.1
-    parts = [np.arange(rng.uniform(0, p), seconds, p) for p in period]
-    owner = np.repeat(np.arange(45), [len(p) for p in parts])
-    when = np.concatenate(parts) + rng.normal(0, 2e-4, len(owner))
-    order = np.argsort(when)[:n]
-    owner, when = owner[order], when[order]
-    payload = rng.integers(0, 256, (45, 8)).astype(np.uint8)[owner]
-    payload[:, 0] = np.arange(n) >> 6
-    payload[:, 3] += rng.integers(0, 4, n).astype(np.uint8)
-    label = (rng.random(n) < 0.002).astype(np.int8)
-    payload[label == 1] = rng.integers(0, 256, (int(label.sum()), 8))
-    return Frames(1.5e9 + when, ids[owner], np.full(n, 8, np.uint8), payload, label)
 
 
 class InMemory(InMemoryDataset):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 import xxhash
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from tutelage.core.errors import DataError
@@ -135,14 +136,18 @@ class GraphStore:
         nodes, edges = int(ptr[-1]), int(edge_end[-1]) if size else 0
         place = torch.arange(size)
         batch = torch.repeat_interleave(place, counts, output_size=nodes)
-        shift = torch.stack([edge_first - edge_end + edge_counts, ptr[:-1]])
-        of_edge = torch.repeat_interleave(shift, edge_counts, dim=1, output_size=edges)
-        rows = torch.arange(nodes) + (first - ptr[:-1]).index_select(0, batch)
-        edge_rows = torch.arange(edges) + of_edge[0]
+        of_edge = torch.repeat_interleave(place, edge_counts, output_size=edges)
+        rows = (first - ptr[:-1]).index_select(0, batch)
+        rows += torch.arange(nodes)
+        edge_rows = (edge_first - edge_end + edge_counts).index_select(0, of_edge)
+        edge_rows += torch.arange(edges)
+        edge_index = ptr.index_select(0, of_edge).repeat(2, 1)
+        for numbers, local in zip(edge_index, self.edge_index, strict=True):
+            numbers += local.index_select(0, edge_rows)
         return GraphBatch(
             x=self.x.index_select(0, rows),
             id_index=self.id_index.index_select(0, rows).long(),
-            edge_index=self.edge_index.index_select(1, edge_rows) + of_edge[1],
+            edge_index=edge_index,
             edge_attr=self.edge_attr.index_select(0, edge_rows),
             y=self.y.index_select(0, indices).long(),
             batch=batch,
@@ -186,7 +191,7 @@ class GraphStore:
             "digest": _digest(tensors),
         }
         with atomic_file(path) as file:
-            file.write(save(tensors, card))
+            _write(file, tensors, card)
 
     @classmethod
     def open(cls, path: Path) -> GraphStore:
@@ -214,6 +219,14 @@ class GraphStore:
 
 
 _TENSORS = tuple(f.name for f in fields(GraphStore) if f.name not in ("window", "stride"))
+_KINDS = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+}
 _POINTERS = ("node_ptr", "edge_ptr", "edge_index", "capture")
 _PLAIN = tuple(name for name in _TENSORS if name not in _POINTERS)
 
@@ -239,13 +252,39 @@ def _same_features(card: dict[str, str]) -> bool:
     return names == (",".join(NODE_FEATURES), ",".join(EDGE_FEATURES))
 
 
+def _write(file: IO[bytes], tensors: dict[str, Tensor], card: dict[str, str]) -> None:
+    """Write a safetensors file straight from the tensors' memory, the widest numbers first.
+
+    The library's own writer either needs a second copy of everything in memory, or makes the file
+    by itself and reports a full disk as a malformed file. Format: 8 bytes with the header's length,
+    a JSON header padded to a multiple of 8, the tensors (https://github.com/huggingface/safetensors).
+    """
+    header: dict[str, object] = {"__metadata__": card}
+    offset = 0
+    names = sorted(tensors, key=lambda name: -tensors[name].element_size())
+    for name in names:
+        end = offset + tensors[name].nbytes
+        shape, kind = list(tensors[name].shape), _KINDS[tensors[name].dtype]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in names:
+        file.write(_content(tensors[name]))
+
+
+def _content(tensor: Tensor) -> memoryview:
+    values: NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
+    return values.data
+
+
 def _digest(tensors: dict[str, Tensor]) -> str:
     state = xxhash.xxh3_128()
     for name in _TENSORS:
         tensor = tensors[name]
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        content: NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
-        state.update(content.data)
+        state.update(_content(tensor))
     return state.hexdigest()
 
 
