@@ -145,7 +145,9 @@ def main() -> None:
             figures = results[kind] = {**measure(files, args.rounds), "target": target}
             rate = float(str(figures["frames_per_cpu_second"]))
             met &= rate >= target
-            print(f"{kind:8s}{rate:12,.0f} frames per CPU-second (target {target:,}), {figures}")
+            print(f"\n{kind}: {rate:,.0f} frames per CPU-second (target {target:,})")
+            for name, value in figures.items():
+                print(f"  {name:36s}{json.dumps(value)}")
     if args.json:
         args.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
     raise SystemExit(0 if met else 1)

@@ -294,6 +294,12 @@ def test_impossible_windows_are_refused(window: int, stride: int) -> None:
         build_graphs(capture(27, 2000), profile, window, stride)
 
 
+def test_a_profile_of_other_windows_is_refused() -> None:
+    profile = TrafficProfile.fit([capture(30, 100)], 50)
+    with pytest.raises(ConfigError, match="windows of 100 frames, but the profile .* of 50"):
+        build_graphs(capture(31, 200), profile)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e15])
 def test_times_that_are_not_seconds_are_refused(bad: float) -> None:
     frames, profile = capture(28, 200), TrafficProfile.fit([capture(29, 100)], 100)

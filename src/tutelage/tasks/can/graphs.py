@@ -113,18 +113,23 @@ def build_graphs(
 
     Args:
         frames: One capture, at least ``window`` frames.
-        profile: Baselines from benign training traffic.
+        profile: Baselines from benign training traffic, fitted with the same ``window``.
         window: Frames in a graph, 2 to `MAX_WINDOW`.
         stride: Frames between starts, at least 1; below ``window`` the windows overlap.
 
     Raises:
-        ConfigError: ``window`` or ``stride`` is out of range.
+        ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
         DataError: The capture is shorter than one window, or its times are not seconds.
     """
     if not 2 <= window <= MAX_WINDOW or stride < 1:
         raise ConfigError(
             f"windows of {window} frames every {stride} can't be cut",
             hint=f"Choose a window of 2 to {MAX_WINDOW} frames and a stride of at least 1.",
+        )
+    if profile.window != window:
+        raise ConfigError(
+            f"windows of {window} frames, but the profile counted in windows of {profile.window}",
+            hint="Fit the profile with the window that the graphs have.",
         )
     if len(frames) < window:
         raise DataError(

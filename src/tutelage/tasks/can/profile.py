@@ -67,17 +67,13 @@ class TrafficProfile:
         max_count = np.zeros(size, np.int64)
         keys = []
         for frames in benign:
-            rank = np.searchsorted(ids, frames.arbitration_id)
+            rank = np.searchsorted(ids, frames.arbitration_id).astype(np.min_scalar_type(size))
             order = np.argsort(rank, kind="stable")
-            rank = rank[order]
+            rank = rank.take(order)
             follows = np.flatnonzero(rank[1:] == rank[:-1]) + 1
-            owner, now, before = rank[follows], order[follows], order[follows - 1]
-            gaps = frames.timestamp[now] - frames.timestamp[before]
-            keys.append(_pack(owner, gaps))
-            moved = frames.payload[now] != frames.payload[before]
-            transitions += np.bincount(owner, minlength=size)
-            for byte in range(8):
-                changes[:, byte] += np.bincount(owner[moved[:, byte]], minlength=size)
+            keys.append(_gap_keys(rank, order, follows, frames))
+            changes += _count_changes(rank, order, follows, frames, size)
+            transitions += np.bincount(rank.take(follows), minlength=size)
             np.maximum(max_count, _most_in_window(rank, order, size, window), out=max_count)
         median, spread = _gap_statistics(np.concatenate(keys), transitions)
         rate = (changes + 0.5) / (transitions[:, None] + 1.0)
@@ -147,13 +143,38 @@ def _benign_part(frames: Frames) -> Frames:
     )
 
 
-def _pack(owner: NDArray[np.intp], gaps: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Pack (id rank, gap) so that integer order is the order of the pair.
+def _gap_keys(
+    rank: NDArray[np.unsignedinteger],
+    order: NDArray[np.intp],
+    follows: NDArray[np.intp],
+    frames: Frames,
+) -> NDArray[np.uint64]:
+    """Pack each (id rank, gap) so that integer order is the order of the pair.
 
     The bits of non-negative float32 numbers sort as the numbers do; steps back in time become 0.
     """
-    bits = np.maximum(gaps, 0.0).astype(np.float32).view(np.uint32)
-    return owner.astype(np.uint64) << np.uint64(32) | bits
+    time = frames.timestamp.take(order)
+    gaps = np.maximum(time.take(follows) - time.take(follows - 1), 0.0)
+    keys = rank.take(follows).astype(np.uint64) << np.uint64(32)
+    keys |= gaps.astype(np.float32).view(np.uint32)
+    return keys
+
+
+def _count_changes(
+    rank: NDArray[np.unsignedinteger],
+    order: NDArray[np.intp],
+    follows: NDArray[np.intp],
+    frames: Frames,
+    size: int,
+) -> NDArray[np.float64]:
+    """Return (size, 8) how often each byte of each id differed from the id's previous frame."""
+    changes = np.empty((size, 8))
+    owner = rank.take(follows)
+    for byte in range(8):
+        values = frames.payload[:, byte].take(order)
+        moved = values.take(follows) != values.take(follows - 1)
+        changes[:, byte] = np.bincount(owner[moved], minlength=size)
+    return changes
 
 
 def _gap_statistics(
@@ -184,7 +205,7 @@ def _quantile(
 
 
 def _most_in_window(
-    rank: NDArray[np.intp], order: NDArray[np.intp], size: int, window: int
+    rank: NDArray[np.unsignedinteger], order: NDArray[np.intp], size: int, window: int
 ) -> NDArray[np.int64]:
     """Return (size,) the most frames of each id within any ``window`` consecutive rows.
 
