@@ -91,20 +91,22 @@ class Setup:
     trainer: dict[str, object] = field(default_factory=dict)
 
 
-def train(folder: Path, setup: Setup, kill: Kill | None = None) -> tuple[str, int]:
+def train(
+    folder: Path, setup: Setup, kill: Kill | None = None, samples: int = 150, *, resume: bool = True
+) -> tuple[str, int]:
     """Train, resuming when ``folder`` holds a checkpoint; return weights' digest and steps."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(150, 6, generator=generator)
+    x = torch.randn(samples, 6, generator=generator)
     y = (x[:, 0] > 0).long()
-    resume = find_valid(folder)
-    pl.seed_everything(1 if resume is None else 99, verbose=False)
+    checkpoint = find_valid(folder) if resume else None
+    pl.seed_everything(1 if checkpoint is None else 99, verbose=False)
     model = Net(setup.scheduler)
     loader = ResumableLoader(
-        lambda i: (x[i], y[i]), SeededBatchSampler(150, 10, seed=3), prefetch=setup.prefetch
+        lambda i: (x[i], y[i]), SeededBatchSampler(samples, 10, seed=3), prefetch=setup.prefetch
     )
     evaluation = EvalLoader(
-        lambda i: (x[i], y[i]), SeededBatchSampler(150, 50, seed=0, shuffle=False)
+        lambda i: (x[i], y[i]), SeededBatchSampler(samples, 50, seed=0, shuffle=False)
     )
     manager = CheckpointManager(
         folder, setup.every_n_steps, setup.every_n_epochs, monitor=setup.monitor, keep_last=2
@@ -122,7 +124,7 @@ def train(folder: Path, setup: Setup, kill: Kill | None = None) -> tuple[str, in
         callbacks=[RandomState(), manager, *stop, *([kill] if kill else [])],
         **(arguments | setup.trainer),
     )
-    trainer.fit(model, loader, evaluation, ckpt_path=resume)
+    trainer.fit(model, loader, evaluation, ckpt_path=checkpoint)
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())

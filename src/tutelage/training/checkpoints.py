@@ -202,10 +202,11 @@ class CheckpointManager(Checkpoint):
         Raises:
             ConfigError: The monitored metric does not exist.
         """
-        every = self._every_n_epochs
-        due = self._due or (every > 0 and (trainer.current_epoch + 1) % every == 0)
+        if trainer.global_step == self._ended_step:
+            return  # resumed at this very point: Lightning repeats the hook when it counts steps
         resume.end_epoch(trainer)
-        if not due or trainer.global_step == self._ended_step:
+        every = self._every_n_epochs
+        if not self._due and (every == 0 or (trainer.current_epoch + 1) % every != 0):
             return
         self._metric = self._read_metric(trainer)
         self._at_epoch_end = True

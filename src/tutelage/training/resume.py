@@ -145,12 +145,12 @@ def take_note(
     trainer: pl.Trainer, *, at_epoch_end: bool, monitor: str | None, metric: float | None
 ) -> ResumeNote:
     """Return the note for a checkpoint that is taken now."""
-    plateaus = [_plateau_value(trainer, config) for config in trainer.lr_scheduler_configs]
+    pending = at_epoch_end and not trainer.fit_loop.restarting
     return ResumeNote(
         step=trainer.global_step,
         at_epoch_end=at_epoch_end,
         loaders=[loader.state_dict() for loader in _train_loaders(trainer)],
-        plateaus=plateaus if at_epoch_end else [],
+        plateaus=_plateau_values(trainer) if pending else [],
         should_stop=trainer.should_stop,
         monitor=monitor,
         metric=metric,
@@ -172,15 +172,30 @@ def apply_note(trainer: pl.Trainer, note: ResumeNote) -> None:
         raise CheckpointError(problem, hint="Resume with the same data module.")
     for loader, state in zip(loaders, note.loaders, strict=True):
         loader.load_state_dict(state)
-    for config, value in zip(trainer.lr_scheduler_configs, note.plateaus, strict=False):
+    if note.plateaus:
+        _step_plateaus(trainer, note.plateaus)
+
+
+def end_epoch(trainer: pl.Trainer) -> None:
+    """Do at an epoch's end, before its checkpoint, what Lightning leaves out.
+
+    The training loaders are told that their epoch is over, however many batches were used. In an
+    epoch that was resumed, Lightning does not step ReduceLROnPlateau: it is stepped here.
+    """
+    for loader in _train_loaders(trainer):
+        loader.end_epoch()
+    if trainer.fit_loop.restarting:
+        _step_plateaus(trainer, _plateau_values(trainer))
+
+
+def _step_plateaus(trainer: pl.Trainer, values: list[float | None]) -> None:
+    for config, value in zip(trainer.lr_scheduler_configs, values, strict=True):
         if value is not None and isinstance(config.scheduler, ReduceLROnPlateau):
             config.scheduler.step(value)
 
 
-def end_epoch(trainer: pl.Trainer) -> None:
-    """Tell the training loaders that their epoch is over, however many batches were used."""
-    for loader in _train_loaders(trainer):
-        loader.end_epoch()
+def _plateau_values(trainer: pl.Trainer) -> list[float | None]:
+    return [_plateau_value(trainer, config) for config in trainer.lr_scheduler_configs]
 
 
 def _plateau_value(trainer: pl.Trainer, config: LRSchedulerConfig) -> float | None:
