@@ -122,11 +122,14 @@ def test_each_wrong_root_has_its_own_message(tmp_path: Path) -> None:
     put(tmp_path / "other", "a.md", "b.png")
     (tmp_path / "notes.md").write_text("hello")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     cases = {
         "absent": "no such folder or file",
         "empty": "the folder is empty",
         "other": "no capture in the folder (2 files of other kinds)",
         "notes.md": "not a CAN capture in a known format",
+        "loop": "can't be read",
+        "notes.md/below": "no such folder or file",
         "pipe": "neither a folder nor a file",
     }
     for name, message in cases.items():

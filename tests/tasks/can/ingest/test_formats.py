@@ -247,6 +247,30 @@ def test_parquet_gives_its_frames_whatever_type_the_columns_have(
     assert report.labelled
 
 
+@pytest.mark.parametrize("kind", [pa.binary(2), pa.list_(pa.uint8(), 2)], ids=str)
+def test_parquet_payloads_may_have_a_fixed_width(tmp_path: Path, kind: pa.DataType) -> None:
+    raw = [b"\1\2", b"\3\4", b"\5\6"]
+    values = pa.array(raw if kind == pa.binary(2) else [list(r) for r in raw], kind)
+    frames, _ = read_frames(parquet(tmp_path / "a", **{**PARQUET, "data_field": values}))
+    assert [r[2] for r in rows(frames)] == ["0102", "0304", "0506"]
+
+
+def test_parquet_batches_join_without_a_seam(tmp_path: Path) -> None:
+    n = 70_000
+    payloads = [bytes(k & 255 for k in range(j, j + j % 9)) for j in range(n)]
+    columns = {
+        "timestamp": pa.array(np.arange(n) / 1e3),
+        "id": pa.array(np.arange(n) % 2048, pa.uint32()),
+    }
+    hexed = pa.array([p.hex() for p in payloads])
+    binary = pa.array(payloads, pa.binary())
+    for data_field in (hexed, binary, pa.array([list(p) for p in payloads], pa.list_(pa.uint8()))):
+        path = parquet(tmp_path / "a", **columns, data_field=data_field)
+        frames, _ = read_frames(path)
+        assert frames.payload.tobytes() == b"".join(p.ljust(8, b"\0") for p in payloads)
+        assert frames.dlc.tolist() == [len(p) for p in payloads]
+
+
 def test_parquet_columns_are_mapped_and_a_length_column_cuts_padding(tmp_path: Path) -> None:
     path = parquet(
         tmp_path / "a.parquet",

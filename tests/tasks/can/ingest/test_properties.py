@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest import read_frames
 from tutelage.tasks.can.ingest.fields import decimal, padded
@@ -77,6 +78,38 @@ def test_otids_round_trip(rows: list[Row]) -> None:
         for t, i, p, _ in rows
     ]
     check(read_back("".join(lines)), rows, False)
+
+
+SAMPLES = (
+    b"timestamp,arbitration_id,data_field,attack\n1.5,2A0,0011,0\n1.6,2A0,,1\n",
+    b"1.5,0316,2,05,21,R\n1.6,0316,0,T\n",
+    b"Timestamp: 1.5    ID: 0350    000    DLC: 1    05\nTimestamp: 1.6  ID: 1  000  DLC: 0\n",
+    b"(1.5) can0 044#2A36\n(1.6) can0 044#R\n(1.7) can0 044#\n",
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(SAMPLES), st.data())
+def test_a_damaged_text_gives_frames_or_one_clear_refusal(
+    sample: bytes, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(sample)))
+    end = data.draw(st.integers(start, min(start + 12, len(sample))))
+    likely = st.sampled_from([b",", b" ", b"#", b"\n", b"\0", b"("])
+    inserted = data.draw(st.binary(max_size=3) | likely)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "capture"
+        path.write_bytes(sample[:start] + inserted + sample[end:])
+        try:
+            frames, report = read_frames(path)
+        except DataError as error:
+            assert error.problem
+            assert (error.where or "").startswith(str(path))
+        else:
+            assert len(frames) == report.n_frames > 0
+            assert np.isfinite(frames.timestamp).all()
+            assert (frames.dlc <= 8).all()
+            assert not frames.payload[np.arange(8) >= frames.dlc[:, None]].any()
 
 
 @settings(deadline=None)

@@ -62,8 +62,12 @@ def find_captures(root: Path) -> list[CaptureFile]:
         DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture.
     """
     hint = "Set data.root to a capture, or to a folder of captures."
-    if not root.exists():
-        raise DataError("no such folder or file", where=root, hint=hint)
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError("no such folder or file", where=root, hint=hint) from error
+    except OSError as error:
+        raise DataError(f"can't be read: {error.strerror}", where=root, hint=hint) from error
     if root.is_file():
         detect(root)
         return [_describe(root, root.parent.parts[-2:])]

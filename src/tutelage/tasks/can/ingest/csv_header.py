@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,7 @@ from tutelage.tasks.can.ingest.names import ColumnNames, resolve
 
 def header_cells(header: str) -> tuple[str, ...]:
     """The column names of a header line."""
-    cells = next(csv.reader([header.strip()]), [])
-    return tuple(cell.strip() for cell in cells)
+    return tuple(cell.strip(" \t\r\"'") for cell in header.split(","))
 
 
 @dataclass(frozen=True)

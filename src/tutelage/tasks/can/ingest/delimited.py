@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tutelage.tasks.can.frames import UNLABELLED
 from tutelage.tasks.can.ingest.blocks import Lines
 from tutelage.tasks.can.ingest.explain import LABEL_WORDS
-from tutelage.tasks.can.ingest.fields import Bytes, Mask, Offsets, gather
+from tutelage.tasks.can.ingest.fields import PAD, Bytes, Mask, Offsets, gather
 
 _WORD = 8
 
@@ -45,7 +45,7 @@ class Fields:
     def span(self, index: int | Offsets) -> tuple[Offsets, Offsets]:
         """(n,) start and end of field ``index`` of each line; an empty span where there is none."""
         missing = (index >= self.count) | (np.asarray(index) < 0)
-        at = np.minimum(self.first + index, max(len(self.starts) - 1, 0))
+        at = np.minimum(self.first + index, len(self.starts) - 1)
         starts, ends = self.starts[at], self.ends[at]
         if missing.any():
             ends = np.where(missing, starts, ends)
@@ -92,6 +92,7 @@ def split_at_blanks(lines: Lines) -> Fields:
     skip = int(np.searchsorted(starts, lines.starts[0]))
     starts, ends = starts[skip:], ends[skip:]
     bounds = np.append(np.searchsorted(starts, lines.starts), len(starts)).astype(np.int64)
+    starts, ends = np.append(starts, PAD), np.append(ends, PAD)  # an empty field for absent ones
     return Fields(lines.buffer, starts, ends, bounds[:-1], np.diff(bounds))
 
 

@@ -144,7 +144,7 @@ def _payloads(array: pa.Array, name: str, path: Path) -> tuple[Bytes, Offsets, M
     elif pa.types.is_fixed_size_list(array.type):
         array = array.cast(pa.list_(array.type.value_type))
     if pa.types.is_list(array.type) and array.type.value_type == pa.uint8():
-        raw, bounds = array.values.buffers()[1], _bounds(array)
+        raw, bounds = array.values.buffers()[1], _bounds(array) + array.values.offset
     elif pa.types.is_binary(array.type):
         raw, bounds = array.buffers()[2], _bounds(array)
     else:
