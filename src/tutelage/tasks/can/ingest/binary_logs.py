@@ -11,6 +11,7 @@ from pathlib import Path
 
 import can
 import numpy as np
+from can.io.blf import BLFParseError
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
@@ -22,6 +23,7 @@ from tutelage.tasks.can.ingest.report import IngestReport
 _BATCH = 1 << 16
 _DAMAGED = (
     can.CanError,
+    BLFParseError,
     OSError,
     ValueError,
     IndexError,

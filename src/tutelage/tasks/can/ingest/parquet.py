@@ -52,7 +52,7 @@ def read_parquet(path: Path, columns: Mapping[str, str] | None) -> tuple[Frames,
         for batch in file.iter_batches(_BATCH, columns=wanted, use_threads=False):
             assembler.add(_piece(batch, names, row, path))
             row += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"can't be read as Parquet: {error}",
             where=path,
