@@ -306,3 +306,18 @@ def test_times_that_are_not_seconds_are_refused(bad: float) -> None:
     frames.timestamp[3] = bad
     with pytest.raises(DataError, match="timestamps span"):
         build_graphs(frames, profile)
+
+
+@pytest.mark.parametrize("window", [257, 258, 1024])
+def test_the_largest_payloads_of_a_lone_id_do_not_overflow_their_sums(window: int) -> None:
+    frames = Frames(
+        timestamp=np.arange(window) * 0.01,
+        arbitration_id=np.full(window, 0x7FF, np.uint32),
+        dlc=np.full(window, 8, np.uint8),
+        payload=np.full((window, 8), 255, np.uint8),
+        label=np.zeros(window, np.int8),
+    )
+    graphs = build_graphs(frames, TrafficProfile.fit([frames], window), window, window)
+    np.testing.assert_allclose(graphs.x[:, :8], 1.0, rtol=1e-6)
+    assert graphs.edge_index.tolist() == [[0], [0]]
+    check_window(graphs, 0, frames, TrafficProfile.fit([frames], window))
