@@ -24,7 +24,7 @@ _TIE = 0.12
 """An identifier's jitter in r, above which the payload no longer orders its frames."""
 _TIE_WEIGHT, _TIE_BITS = 4.0, 16
 """How much misfit, in units of that jitter, a flip-flop of so many bits makes up for."""
-_CONTAMINATED = 0.1
+_CONTAMINATED = 0.2
 """Share of an identifier's frames that label-free calibration may set aside as injected."""
 
 Bools = NDArray[np.bool_]

@@ -192,10 +192,10 @@ def suppression(scene: Scene) -> list[Traffic]:
 def masquerade(scene: Scene) -> list[Traffic]:
     """Take a message over: its frames keep time, counter and checksum, but one quantity lies."""
     target = scene.pick(scene.fast_targets())
-    source = next(s.source for s in target.message.signals if _is_measured(s.source))
+    signal = next(s for s in target.message.signals if _is_measured(s.source))
     replaced = scene.within(target.times)
-    shift = float(scene.random.uniform(15.0, 40.0))
-    forged = _Forged(scene.drive, source, 0.4, shift)
+    shift = float(scene.random.uniform(0.3, 0.6)) * scene.drive.span(signal.source)
+    forged = _Forged(scene.drive, signal.source, 1.0, shift + 8 * signal.scale)
     times, counter = target.times[replaced], target.counter[replaced]
     lie = Transmission(
         target.message, times, counter, encode(target.message, times, counter, forged)

@@ -114,6 +114,11 @@ class Drive:
         sigma = _NOISE.get(source) or (_WANDERING[source][3] if source in _WANDERING else 0.0)
         return sampled + sigma * self._random.standard_normal(len(times)) if sigma else sampled
 
+    def span(self, source: str) -> float:
+        """Return how far the channel ranges in this drive, and a little more if it stands still."""
+        values = self._channels[source]
+        return float(np.ptp(values) + 0.05 * np.abs(values.mean()))
+
     def change_times(self, source: str) -> NDArray[np.float64]:
         """Return the seconds at which a discrete channel takes a new value."""
         values = self._channels[source]
@@ -198,7 +203,8 @@ class Drive:
         moving = c["speed"] > 0.5
         pedal = np.clip(28.0 * effort, 0.0, 100.0)
         brake = np.where(moving, np.clip(-22.0 * (effort + 0.35), 0.0, 120.0), 15.0)
-        torque = np.clip(1500 * effort * 0.32 * c["speed"] / np.maximum(c["rpm"], 1), -60, 320) + 12
+        power = 1500.0 * effort * c["speed"] / 3.6
+        torque = np.clip(power / (c["rpm"] * 2 * np.pi / 60), -60.0, 320.0) + 12.0
         load = np.clip(18 + 0.8 * pedal, 0, 100)
         return {
             "pedal": pedal,
