@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 SCHEMA_VERSION: Final = 2
 
@@ -183,8 +183,17 @@ class RunOptions(Section):
 class DataConfig(Section):
     """Where the data are; each task adds its own settings."""
 
+    formats: ClassVar[Mapping[str, str]] = {}
+    """Name and contents of each format that the task reads, for `tutelage data`."""
+
     root: Path | None = None
     """File or folder of data; null takes the data that ship with the task."""
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: Path | None) -> Path | None:
+        """Keep the path true when the run is read from another folder."""
+        return None if root is None else root.expanduser().absolute()
 
 
 class ModelConfig(Section):

@@ -1,4 +1,4 @@
-"""Durable files: written whole or not at all, digested, and refused clearly when the disk is full."""
+"""Durable files: written whole or not at all, digested, refused clearly when the disk is full."""
 
 from __future__ import annotations
 

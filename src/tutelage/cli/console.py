@@ -1,0 +1,48 @@
+"""Where the command line writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tutelage.core import records
+
+out = Console()
+err = Console(stderr=True)
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = 200  # rows stay whole in pipes and log files
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print one JSON object and nothing else."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def plain_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def render(table: records.Table) -> Table:
+    """A record's table as `out.print` takes it, its note beneath."""
+    from tutelage.report.tables import cell
+
+    rows = [[escape(cell(value)) for value in row] for row in table.rows]
+    shown = plain_table(escape(table.title), [escape(name) for name in table.columns], rows)
+    shown.caption, shown.caption_justify = escape(table.note) or None, "left"
+    for i, column in enumerate(shown.columns):
+        if any(isinstance(row[i], str) for row in table.rows):
+            column.justify = "left"
+    return shown

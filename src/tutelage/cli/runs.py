@@ -1,0 +1,143 @@
+"""`tutelage runs`: list, show, compare, trace and remove the runs of the store."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tutelage.cli.console import out, print_json, render
+from tutelage.cli.options import Json, RunName, RunNames
+from tutelage.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from tutelage.core.store import Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the command line."""
+    group = typer.Typer(
+        name="runs", help="List, show, compare, trace and remove runs.", no_args_is_help=True
+    )
+    group.command("list")(list_runs)
+    group.command("show")(show)
+    group.command("compare")(compare)
+    group.command("lineage")(lineage)
+    group.command("rm")(remove)
+    app.add_typer(group)
+
+
+def list_runs(
+    task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+    json: Json = False,
+) -> None:
+    """List the runs of the store, oldest first."""
+    from tutelage.cli.run_views import STATUSES, overview, overview_table
+    from tutelage.core.errors import UnknownNameError
+    from tutelage.core.store import RunStore
+
+    if status is not None and status not in STATUSES:
+        raise UnknownNameError("status", status, STATUSES)
+    store = RunStore.default()
+    rows = [
+        row
+        for row in map(overview, store.runs())
+        if (task is None or row.task == task) and (status is None or row.status == status)
+    ]
+    if json:
+        print_json({"home": str(store.home), "runs": [row.as_json() for row in rows]})
+    elif rows:
+        out.print(render(overview_table(rows)))
+    else:
+        what = " that fit" if task or status else ""
+        out.print(f"No runs{what} in {store.home}; `tutelage train` makes one.", highlight=False)
+
+
+def show(run: RunName, json: Json = False) -> None:
+    """Show what is known about a run: results, phases, parents, audit, files."""
+    from tutelage.cli.run_views import detail, detail_tables, facts
+    from tutelage.core.store import RunStore
+
+    found = RunStore.default().find(run)
+    if json:
+        print_json(detail(found))
+        return
+    _print_facts(facts(found))
+    for table in detail_tables(found):
+        out.print()
+        out.print(render(table))
+
+
+def compare(runs: RunNames, json: Json = False) -> None:
+    """Compare runs: metrics side by side with differences, and the settings that differ."""
+    from tutelage.core.store import RunStore
+    from tutelage.report.settings import differences, differences_table
+    from tutelage.report.tables import comparison_table
+
+    store = RunStore.default()
+    found = [store.find(name) for name in runs]
+    if len(found) < 2:
+        raise RequestError("there is nothing to compare with", hint="Name two runs or more.")
+    records = [run.record for run in found]
+    if json:
+        shown = [record.summary(run.path) for record, run in zip(records, found, strict=True)]
+        settings = {key: list(values) for key, values in differences(found).items()}
+        first = records[0].metrics
+        apart = [
+            {key: value - first[key] for key, value in record.metrics.items() if key in first}
+            for record in records[1:]
+        ]
+        print_json({"runs": shown, "differences": apart, "settings": settings})
+        return
+    out.print(render(comparison_table(records)))
+    out.print()
+    out.print(render(differences_table(found)))
+
+
+def lineage(run: RunName, json: Json = False) -> None:
+    """Show what a run was made from, up to its data, and what was made from it."""
+    from tutelage.cli.lineage import as_tree, trace
+    from tutelage.core.store import RunStore
+
+    store = RunStore.default()
+    found = trace(store.find(run), store)
+    if json:
+        print_json(found.as_json())
+    else:
+        out.print(as_tree(found), highlight=False, soft_wrap=True)
+
+
+def remove(
+    run: RunName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete a run that no other descends from."""
+    from tutelage.core.store import RunStore
+
+    store = RunStore.default()
+    found = store.find(run)
+    if not yes and not _agreed(found):
+        raise RequestError("nothing was removed", where=found.id)
+    store.remove(found)
+    if json:
+        print_json({"removed": found.id, "path": str(found.path)})
+    else:
+        out.print(f"removed {found.path}", highlight=False, soft_wrap=True)
+
+
+def _agreed(run: Run) -> bool:
+    if not sys.stdin.isatty():
+        raise RequestError("removing needs --yes where nobody can be asked", where=run.id)
+    return typer.confirm(f"Delete {run.path} and all it holds?", err=True)
+
+
+def _print_facts(pairs: list[tuple[str, str]]) -> None:
+    from rich.markup import escape
+
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        text = f"[dim]{name:<{width}}[/]  {escape(value)}"
+        out.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What records say, as tables and as one HTML page; never imports torch."""

@@ -1,0 +1,106 @@
+"""One self-contained HTML page about one run or several side by side, from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tutelage.core.records import RunRecord, Table
+from tutelage.core.store import Run
+from tutelage.report import curves, tables
+from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A line of the configuration."""
+
+    path: str
+    value: str
+    default: str
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What the page shows of one run."""
+
+    id: str
+    status: str
+    record: RunRecord
+    headline: str
+    value: str
+    baselines: tuple[tuple[str, str], ...]
+    tables: tuple[Table, ...]
+    curves: tuple[curves.Curve, ...]
+    settings: tuple[Setting, ...]
+
+
+def render_page(runs: Sequence[Run]) -> str:
+    """Write the page.
+
+    Args:
+        runs: One run or more; several are also compared with each other.
+
+    Raises:
+        StoreError: A run's record, settings or metrics can't be read.
+    """
+    environment = Environment(
+        loader=PackageLoader("tutelage.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cell": tables.cell}
+    views = [_view(run) for run in runs]
+    compared = []
+    if len(runs) > 1:
+        compared = [tables.comparison_table([v.record for v in views]), differences_table(runs)]
+    template = environment.get_template("page.html.j2")
+    return template.render(runs=views, compared=compared, drawing=curves)
+
+
+def _view(run: Run) -> RunView:
+    record = run.record
+    headline = tables.headline_of(record)
+    first = next(iter(tables.splits_of(record)), "")
+    beside = {n: column.get(f"{first}/{headline}") for n, column in record.baselines.items()}
+    return RunView(
+        id=run.id,
+        status=run.status,
+        record=record,
+        headline=f"{headline} on {first}" if first else headline,
+        value=tables.cell(tables.headline_value(record, headline)),
+        baselines=tuple((name, tables.cell(value)) for name, value in beside.items()),
+        tables=tuple(table for table in _tables(record, headline) if table.rows),
+        curves=tuple(curves.curves_of(run)),
+        settings=tuple(_settings(run)),
+    )
+
+
+def _tables(record: RunRecord, headline: str) -> list[Table]:
+    return [
+        tables.results_table(record, headline),
+        tables.attack_table(record, headline),
+        *(tables.split_table(record, split) for split in tables.splits_of(record)),
+        tables.confusion_table(record),
+        *record.tables,
+    ]
+
+
+def _settings(run: Run) -> list[Setting]:
+    settings = settings_of(run)
+    defaults = defaults_of(settings)
+    return [
+        Setting(
+            path,
+            as_text(value),
+            as_text(defaults[path]) if path in defaults else tables.ABSENT,
+            bool(defaults) and path in defaults and value != defaults[path],
+        )
+        for path, value in settings.items()
+        if path != "schema_version"
+    ]

@@ -1,0 +1,137 @@
+"""Tables out of a record: results beside baselines, one split in full, attacks, phases, lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from tutelage.core.errors import RequestError
+from tutelage.core.records import RunRecord, Table
+from tutelage.task import load_task
+
+MODEL = "model"
+ABSENT = "–"
+CONFUSION = ("tp", "fp", "fn", "tn")
+Cell = str | float | int | None
+
+
+def cell(value: Cell) -> str:
+    """Write one cell for a person: four decimals where they mean something, a dash for nothing."""
+    if value is None:
+        return ABSENT
+    if not isinstance(value, float):
+        return str(value)
+    size = abs(value)
+    if size and size < 5e-4:
+        return f"{value:.1e}"
+    return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:.0f}"
+
+
+def headline_of(record: RunRecord) -> str:
+    """The metric that the run's task shows first; without the task, the record's first metric."""
+    try:
+        return load_task(record.task).headline
+    except RequestError:
+        return next((key.rpartition("/")[2] for key in record.metrics), "")
+
+
+def columns_of(record: RunRecord) -> dict[str, Mapping[str, float]]:
+    """The model's metrics and each baseline's, under their names, the model first."""
+    return {MODEL: record.metrics, **record.baselines}
+
+
+def splits_of(record: RunRecord) -> list[str]:
+    """The test splits that a record has metrics of, in its own order."""
+    return _groups(record, 1)
+
+
+def headline_value(record: RunRecord, headline: str) -> float | None:
+    """The headline metric on the first test split, where it is defined."""
+    first = next(iter(splits_of(record)), "")
+    return record.metrics.get(f"{first}/{headline}")
+
+
+def results_table(record: RunRecord, headline: str) -> Table:
+    """The headline metric of every test split: the model's beside each baseline's."""
+    return _table(record, f"{headline} by test split", "test split", splits_of(record), headline)
+
+
+def attack_table(record: RunRecord, headline: str) -> Table:
+    """The headline metric of every ``split/attack``; no rows where the task names no attacks."""
+    groups = _groups(record, 2)
+    return _table(record, f"{headline} by attack", "split / attack", groups, headline)
+
+
+def _table(record: RunRecord, title: str, name: str, groups: list[str], metric: str) -> Table:
+    scores = columns_of(record)
+    number = _number(record, metric)
+    rows = tuple(
+        (group, *(number(column.get(f"{group}/{metric}")) for column in scores.values()))
+        for group in groups
+    )
+    return Table(title=title, columns=(name, *scores), rows=rows)
+
+
+def split_table(record: RunRecord, split: str) -> Table:
+    """Every metric of one test split: the model's beside each baseline's."""
+    scores = columns_of(record)
+    keys = (key for column in scores.values() for key in column if key.startswith(f"{split}/"))
+    names = dict.fromkeys(key[len(split) + 1 :] for key in keys)
+    rows = []
+    for name in names:
+        if "/" not in name and name not in CONFUSION:
+            number = _number(record, name)
+            values = (number(column.get(f"{split}/{name}")) for column in scores.values())
+            rows.append((name, *values))
+    return Table(title=split, columns=("metric", *scores), rows=tuple(rows))
+
+
+def confusion_table(record: RunRecord) -> Table:
+    """Counts of true and false alarms of every test split, for the model and each baseline."""
+    rows: list[tuple[Cell, ...]] = []
+    for split in splits_of(record):
+        for who, column in columns_of(record).items():
+            counts = [column.get(f"{split}/{name}") for name in CONFUSION]
+            if any(count is not None for count in counts):
+                rows.append((split, who, *(None if n is None else int(n) for n in counts)))
+    names = ("true alarms", "false alarms", "missed", "true rejections")
+    return Table(title="Confusion counts", columns=("test split", "", *names), rows=tuple(rows))
+
+
+def seconds_table(record: RunRecord) -> Table:
+    """Wall-clock seconds by phase."""
+    rows = tuple((phase, round(seconds, 1)) for phase, seconds in record.seconds.items())
+    return Table(title="Seconds by phase", columns=("phase", "seconds"), rows=rows)
+
+
+def comparison_table(records: list[RunRecord]) -> Table:
+    """Every metric of whole splits, run beside run, with each difference from the first run."""
+    keys = dict.fromkeys(key for r in records for key in r.metrics if key.count("/") == 1)
+    rows = []
+    for key in keys:
+        values = [record.metrics.get(key) for record in records]
+        number = _number(records[0], key.rpartition("/")[2])
+        first = values[0]
+        apart = [None if v is None or first is None else number(v - first) for v in values[1:]]
+        rows.append((key, *map(number, values), *apart))
+    names = [record.id for record in records]
+    differences = [f"{name} − first" for name in names[1:]] if len(names) > 2 else ["difference"]
+    columns = ("metric", *names, *(differences if len(names) > 1 else ()))
+    return Table(title="Metrics", columns=columns, rows=tuple(rows))
+
+
+def _groups(record: RunRecord, depth: int) -> list[str]:
+    """What stands before the metric in keys of ``depth`` slashes, each once, in order."""
+    keys = (key for column in columns_of(record).values() for key in column)
+    return list(dict.fromkeys(key.rpartition("/")[0] for key in keys if key.count("/") == depth))
+
+
+def _number(record: RunRecord, metric: str) -> Callable[[float | None], Cell]:
+    """Return `int` for a metric that counts (whole everywhere, and above 1 somewhere)."""
+    values = list(_values(record, metric))
+    whole = all(value.is_integer() for value in values) and any(abs(v) > 1 for v in values)
+    return lambda value: int(value) if whole and value is not None else value
+
+
+def _values(record: RunRecord, metric: str) -> Iterator[float]:
+    for column in columns_of(record).values():
+        yield from (v for key, v in column.items() if key.rpartition("/")[2] == metric)
