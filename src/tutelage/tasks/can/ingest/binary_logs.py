@@ -17,7 +17,7 @@ from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest.assemble import Assembler, Piece, unlabelled
 from tutelage.tasks.can.ingest.detect import Format
-from tutelage.tasks.can.ingest.mf4_check import check_mf4
+from tutelage.tasks.can.ingest.mf4_check import check_mf4, mf4_errors
 from tutelage.tasks.can.ingest.report import IngestReport
 
 _BATCH = 1 << 16
@@ -61,8 +61,11 @@ def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
     """Open a log; the file is ours, so that it is closed even when python-can refuses it."""
     if format is Format.MF4:
         check_mf4(path)
-        with can.MF4Reader(path) as reader:
-            yield reader
+        try:
+            with can.MF4Reader(path) as reader:
+                yield reader
+        except mf4_errors() as error:
+            raise ValueError(str(error)) from error
     elif format is Format.BLF:
         with path.open("rb") as file, can.BLFReader(file) as reader:
             _check_size(reader, path)

@@ -52,3 +52,15 @@ def _links(file: IO[bytes], at: int, size: int) -> tuple[int, ...] | None:
     if kind[:2] != b"##" or at + length > size or _BLOCK.size + 8 * count > length:
         return None
     return struct.unpack(f"<{count}Q", file.read(8 * count))
+
+
+def mf4_errors() -> tuple[type[Exception], ...]:
+    """What asammdf raises at damaged content: a wrong size ends as a type NumPy can't make."""
+    from asammdf.blocks.utils import MdfException
+
+    raised = (MdfException, MemoryError, TypeError)
+    try:
+        from isal.igzip_lib import IsalError  # asammdf's faster zlib, on x86 alone
+    except ImportError:
+        return raised
+    return (*raised, IsalError)
