@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
@@ -58,9 +59,8 @@ def mf4_errors() -> tuple[type[Exception], ...]:
     """What asammdf raises at damaged content: a wrong size ends as a type NumPy can't make."""
     from asammdf.blocks.utils import MdfException
 
-    raised = (MdfException, MemoryError, TypeError)
     try:
-        from isal.igzip_lib import IsalError  # asammdf's faster zlib, on x86 alone
+        inflate = import_module("isal.igzip_lib")  # asammdf's faster zlib, on x86 alone
     except ImportError:
-        return raised
-    return (*raised, IsalError)
+        return MdfException, MemoryError, TypeError
+    return MdfException, MemoryError, TypeError, inflate.IsalError
