@@ -1,1 +1,24 @@
 """Tutelage: one typed, modular training system, from raw data to a traced model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tutelage.api import audit, evaluate, load_run, predict, train
+    from tutelage.core.store import Run
+
+__all__ = ["Run", "audit", "evaluate", "load_run", "predict", "train"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the interface when it is first used, so that ``import tutelage`` costs nothing."""
+    if name == "Run":
+        from tutelage.core.store import Run
+
+        return Run
+    if name in __all__:
+        from tutelage import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'tutelage' has no attribute {name!r}")

@@ -116,6 +116,7 @@ def _log_to(run: Run) -> Iterator[None]:
         for logger in loggers:
             logger.addHandler(handler)
         logging.getLogger("tutelage").setLevel(logging.INFO)
+        logging.getLogger("lightning").setLevel(logging.WARNING)
         try:
             yield
         finally:

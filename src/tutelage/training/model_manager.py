@@ -123,14 +123,19 @@ class ModelManager:
 
     @staticmethod
     def get_model_info(model: nn.Module) -> ModelInfo:
-        """Return class, size and tensors of ``model``."""
+        """Return class, size and tensors of ``model``.
+
+        Raises:
+            CheckpointError: A lazy layer has no shape yet.
+        """
+        tensors = {name: TensorInfo.of(value) for name, value in _state(model).items()}
         parameters, buffers = list(model.parameters()), list(model.buffers())
         return ModelInfo(
             class_name=type(_bare(model)).__name__,
             parameters=sum(value.numel() for value in parameters),
             trainable=sum(value.numel() for value in parameters if value.requires_grad),
             bytes=sum(value.numel() * value.element_size() for value in [*parameters, *buffers]),
-            tensors={name: TensorInfo.of(value) for name, value in _state(model).items()},
+            tensors=tensors,
         )
 
     @staticmethod

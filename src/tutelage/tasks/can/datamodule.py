@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.core.errors import DataError
+from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.files import digest_json
 from tutelage.core.fingerprint import source_digest
 from tutelage.core.records import AuditStamp
@@ -89,7 +89,8 @@ class CANGraphDataModule(TaskData):
         data = self.config.data
         captures = load_dataset(data, self.cache)
         if self._learned is not None:
-            splits = test_only(captures, data)
+            self._check_window(self._learned)
+            splits = test_only(captures, self._learned.trained_on, data)
         else:
             splits = self._without_shared(split_captures(captures, data))
             stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
@@ -100,6 +101,14 @@ class CANGraphDataModule(TaskData):
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
         self._ready = True
+
+    def _check_window(self, learned: Preprocessing) -> None:
+        window = self.config.data.window
+        if learned.profile.window != window:
+            raise ConfigError(
+                f"data.window={window} differs from the model's windows of {learned.profile.window}",
+                hint=f"Leave it out, or set data.window={learned.profile.window}.",
+            )
 
     def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
         """Take from training every window with a frame that also stands in a test capture."""

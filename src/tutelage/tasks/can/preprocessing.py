@@ -12,11 +12,6 @@ from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
 
 Rule = UnseenIdCountRule | TwoGapRule
-RULES: Mapping[str, type[UnseenIdCountRule] | type[TwoGapRule]] = {
-    "unseen_id_count": UnseenIdCountRule,
-    "two_gap": TwoGapRule,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -39,7 +34,10 @@ class Preprocessing:
         Raises:
             DataError: There are no benign frames.
         """
-        rules = {name: rule.fit(stretches, window) for name, rule in RULES.items()}
+        rules: dict[str, Rule] = {
+            "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
+            "two_gap": TwoGapRule.fit(stretches),
+        }
         return cls(TrafficProfile.fit(stretches, window), rules, trained_on)
 
     def to_json(self) -> dict[str, object]:
@@ -58,7 +56,10 @@ class Preprocessing:
             CheckpointError: The card holds something else.
         """
         try:
-            rules = {name: rule.from_json(value["rules"][name]) for name, rule in RULES.items()}
+            rules: dict[str, Rule] = {
+                "unseen_id_count": UnseenIdCountRule.from_json(value["rules"]["unseen_id_count"]),
+                "two_gap": TwoGapRule.from_json(value["rules"]["two_gap"]),
+            }
             profile = TrafficProfile.from_json(value["profile"])
             return cls(profile, rules, dict(value["trained_on"]))
         except (KeyError, TypeError, ValueError, DataError) as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,13 +94,27 @@ def _all_test(capture: Capture, data: CANData) -> CaptureSplit:
     return CaptureSplit(capture, none, none, np.ones(count, bool), capture.split)
 
 
-def test_only(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
-    """Make every capture test: those named ``test…`` if there are any, else all of them."""
+def test_only(
+    captures: Sequence[Capture], trained_on: Collection[str], data: CANData
+) -> list[CaptureSplit]:
+    """Make captures test: those named ``test…`` if there are any, else all of them.
+
+    Of a capture that was trained on, only the time that was kept for testing tests.
+
+    Args:
+        captures: All captures.
+        trained_on: Digests of the captures that the model was trained on.
+        data: Settings.
+    """
     named = [capture for capture in captures if _tests(capture)]
-    return [
-        CaptureSplit(s.capture, s.train, s.validation, s.test, s.split or "test")
-        for s in (_all_test(capture, data) for capture in named or captures)
-    ]
+    splits = []
+    for number, capture in enumerate(named or captures):
+        if capture.digest in trained_on and not named:
+            splits.append(_by_time(capture, number, data, data.test_fraction))
+        else:
+            whole = _all_test(capture, data)
+            splits.append(replace(whole, split=capture.split or "test"))
+    return splits
 
 
 def _by_time(capture: Capture, number: int, data: CANData, test_fraction: float) -> CaptureSplit:

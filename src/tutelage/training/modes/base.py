@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
@@ -136,10 +137,9 @@ class BaseTrainer:
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
             log_every_n_steps=training.log_every_n_steps,
-            deterministic="warn",
+            deterministic="warn" if torch.cuda.is_available() else None,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(self.run.path),
@@ -153,7 +153,12 @@ class BaseTrainer:
         if newest is not None:
             log.info("resuming from %s", newest.name)
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
-        manager.load_best(module)
+        best = manager.best()
+        if best is not None:
+            state = TutelageCheckpointIO().load_checkpoint(best)["state_dict"]
+            self.models.verify_state_dict_compatible(module, state, best)
+            module.load_state_dict(state)
+            log.info("best checkpoint: %s", best.name)
         module.eval()
 
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
@@ -168,8 +173,8 @@ class BaseTrainer:
         info = CardInfo(
             task=self.task.name,
             model=self.config.model.name,
-            model_config_json=self.config.model.model_dump(mode="json"),
-            preprocessing=data.preprocessing,
+            config=self.config.model.model_dump(mode="json"),
+            preprocessing=dict(data.preprocessing),
         )
         self.models.save_state_dict(module, self.run.path, info)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-
-import cantools
-import cantools.database.can
+from typing import TYPE_CHECKING
 
 from tutelage.core.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    import cantools.database.can
 
 VEHICLES: tuple[str, ...] = ("hatchback", "estate", "pickup")
 
@@ -79,6 +80,8 @@ def read_dbc(vehicle: str) -> cantools.database.can.Database:
     """
     if vehicle not in VEHICLES:
         raise UnknownNameError("vehicle", vehicle, VEHICLES)
+    import cantools  # a second or two: it pulls in python-can, asammdf and pandas
+
     text = resources.files(__package__).joinpath("dbc", f"{vehicle}.dbc").read_text("utf-8")
     return cantools.database.load_string(text, "dbc")
 

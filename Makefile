@@ -1,0 +1,53 @@
+# Every target does its own set-up, in .venv, through constraints.txt.
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Tests run in as many processes as there are cores, each on one thread.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help quickstart test test-system check bench docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/pyvenv.cfg:
+	python3 -m venv $(VENV)
+
+$(VENV)/.can: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) torch
+	$(PIP) -e '.[can]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.can
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+quickstart: $(VENV)/.can  ## set up, then train a graph attention network on embedded CAN data
+	$(BIN)/tutelage train can
+
+test: $(VENV)/.dev  ## unit and integration tests
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests --ignore=tests/system
+
+test-system: $(VENV)/.dev  ## tests that run the installed command as a user would
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests/system
+
+check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --quiet --strict --site-dir site
+
+bench: $(VENV)/.dev  ## every benchmark, JSON into benchmarks/results
+	@mkdir -p benchmarks/results
+	@for script in can_ingest batching training_core batch_size; do \
+	  echo "== $$script"; \
+	  $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; \
+	done
+
+docs: $(VENV)/.dev  ## serve the documentation on this machine
+	$(BIN)/mkdocs serve
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,214 @@
+"""The Python interface: what a person can type, a caller can do; both go through the same door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import ConfigError, StoreError
+from tutelage.core.files import write_json
+from tutelage.core.migrations import migrate_config
+from tutelage.core.overrides import build_config, parse_override, read_config_file
+from tutelage.core.records import AuditStamp, Evaluation, Table, now
+from tutelage.core.store import CONFIG, Run, RunStore
+from tutelage.task import Audit, Task, load_task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tutelage.training.contracts import TaskData, TaskModule
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run, and whether it was made now (`new`), found, or finished now."""
+
+    run: Run
+    origin: Literal["new", "reused", "resumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A run's scores on some data, the audit's stamp on those data, and the file of the result."""
+
+    run: Run
+    evaluation: Evaluation
+    audit: AuditStamp
+    path: Path
+
+    def summary(self) -> dict[str, object]:
+        """The object that ``--json`` prints: the shape of `RunRecord.summary`."""
+        record = self.run.record
+        scored = record.model_copy(
+            update={"metrics": self.evaluation.metrics, "baselines": self.evaluation.baselines}
+        )
+        return scored.summary(self.run.path)
+
+
+def configure(
+    task: str,
+    overrides: Iterable[str] = (),
+    *,
+    preset: str | None = None,
+    config: Path | None = None,
+    settings: Settings | None = None,
+) -> tuple[Task[RunConfig], RunConfig]:
+    """Return the task and its validated configuration: preset, file, settings, then overrides.
+
+    Raises:
+        UnknownNameError: No such task or preset.
+        ConfigError: A setting is unknown or wrong.
+    """
+    found = load_task(task)
+    layers: list[Settings] = [found.preset(preset)] if preset else []
+    if config is not None:
+        layers.append(read_config_file(config))
+    if settings:
+        layers.append(settings)
+    resolved = build_config(found.config_type, layers, overrides)
+    found.check(resolved)
+    return found, resolved
+
+
+def train(
+    task: str,
+    *overrides: str,
+    preset: str | None = None,
+    config: Path | str | None = None,
+    home: Path | str | None = None,
+    **settings: object,
+) -> Run:
+    """Train and return a finished run, as `run.policy` says.
+
+    ``tutelage.train("can", mode="autoencoder", model="vgae", training={"max_epochs": 5})`` is
+    ``tutelage train can mode=autoencoder model=vgae training.max_epochs=5``.
+
+    Args:
+        task: Name of an installed task.
+        overrides: Settings as typed: ``"training.max_epochs=5"``.
+        preset: One of the task's presets.
+        config: YAML or JSON file of settings.
+        home: Where runs live; by default ``TUTELAGE_HOME``, or ``./runs``.
+        settings: Sections as mappings, or names: ``mode="autoencoder"``.
+
+    Raises:
+        RequestError: The request is wrong; nothing was made.
+        RunFailedError: The run failed; its record says why.
+    """
+    file = None if config is None else Path(config)
+    found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
+    return train_config(found, resolved, _store(home)).run
+
+
+def train_config(
+    task: Task[RunConfig], config: RunConfig, store: RunStore, console: Console | None = None
+) -> Trained:
+    """Train a resolved configuration; the command line comes in here."""
+    from tutelage.training.launch import launch
+
+    launched = launch(task, config, store, console)
+    return Trained(launched.run, launched.origin)
+
+
+def load_run(name: str, home: Path | str | None = None) -> Run:
+    """Return a run by id, unique prefix, path or ``@last``.
+
+    Raises:
+        StoreError: There is none, or the name fits several.
+    """
+    return _store(home).find(name)
+
+
+def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) -> Evaluated:
+    """Score a finished run, on its own test data or on what ``data.…`` overrides name.
+
+    The result is kept in the run's folder, under ``evaluations``.
+
+    Raises:
+        StoreError: The run isn't finished.
+        ConfigError: An override is not about data.
+        DataError: The data are missing, malformed or unlabelled.
+    """
+    store = _store(home)
+    found = store.find(run) if isinstance(run, str) else run
+    task, config, module, data = _restore(found, overrides, store)
+    evaluation = task.evaluate(config, module, data)
+    folder = found.path / "evaluations"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{now():%Y%m%d-%H%M%S-%f}.json"
+    result = Evaluated(found, evaluation, data.audit, path)
+    source = {"data": config.data.model_dump(mode="json")}
+    write_json(path, result.summary() | source | {"audit": data.audit.model_dump(mode="json")})
+    return result
+
+
+def predict(
+    run: Run | str, source: Path | str, *overrides: str, home: Path | str | None = None
+) -> tuple[Table, ...]:
+    """Apply a finished run to unlabelled data; a table for each input.
+
+    Raises:
+        StoreError: The run isn't finished.
+        DataError: The data are missing or malformed.
+    """
+    store = _store(home)
+    found = store.find(run) if isinstance(run, str) else run
+    rooted = (*overrides, f"data.root={source}")
+    task, _, module, data = _restore(found, rooted, store)
+    return task.predict(module, data)
+
+
+def audit(task: str, *overrides: str, home: Path | str | None = None) -> Audit:
+    """Look for leakage and damage in a task's data.
+
+    Raises:
+        DataError: The data are missing, unreadable or malformed.
+    """
+    found, config = configure(task, overrides)
+    return found.audit(config, _store(home).cache(task))
+
+
+def _store(home: Path | str | None) -> RunStore:
+    return RunStore.default() if home is None else RunStore(Path(home))
+
+
+def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig], RunConfig]:
+    """Return a run's task and its configuration, with some settings of `data` changed.
+
+    Raises:
+        ConfigError: An override is not about data.
+    """
+    given = tuple(overrides)
+    for text in given:
+        if parse_override(text)[0][0] != "data":
+            raise ConfigError(
+                f"{text!r} can't change a finished run", hint="Only data.… settings may change."
+            )
+    task = load_task(run.record.task)
+    settings = migrate_config(run.settings, run.path / CONFIG)
+    return task, build_config(task.config_type, [settings], given)
+
+
+def _restore(
+    run: Run, overrides: Iterable[str], store: RunStore
+) -> tuple[Task[RunConfig], RunConfig, TaskModule, TaskData]:
+    """Rebuild a finished run's model from its card, and the data to apply it to."""
+    from tutelage.training.model_card import read_card
+    from tutelage.training.model_manager import ModelManager
+
+    if run.status != "finished":
+        hint = "Finish it: the same settings with run.policy=resume_if_incomplete."
+        raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
+    task, config = run_config(run, overrides)
+    card = read_card(run.path)
+    module = task.build(config, card.preprocessing)
+    ModelManager().load_state_dict(run.path, module)
+    module.eval()
+    data = task.datamodule(config, store.cache(task.name), card.preprocessing)
+    data.setup("test")
+    return task, config, module, data

@@ -1,0 +1,40 @@
+"""The `tutelage` command: its subcommands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.markup import escape
+
+from tutelage.cli.console import err
+from tutelage.cli import audit, evaluate, inspect, predict, report, runs, train
+from tutelage.core.errors import TutelageError
+
+app = typer.Typer(
+    name="tutelage",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Train, evaluate and trace models: one system, real domains, every training mode.
+
+    Begin with [bold]tutelage train can[/bold]. Settings are [bold]section.field=value[/bold];
+    [bold]tutelage config can[/bold] lists them all. Runs live under TUTELAGE_HOME (./runs).""",
+)
+for module in (train, evaluate, predict, audit, report, runs, inspect):
+    module.register(app)
+
+
+def run() -> None:
+    """Run the command line; every error is one message and an exit code."""
+    try:
+        app()
+    except TutelageError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
