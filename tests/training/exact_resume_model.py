@@ -112,10 +112,9 @@ def train(
         folder, setup.every_n_steps, setup.every_n_epochs, monitor=setup.monitor, keep_last=2
     )
     stop = [EarlyStopping("val/loss", patience=1, min_delta=10.0)] if setup.early_stopping else []
-    arguments: dict[str, object] = {"max_epochs": 3, "accumulate_grad_batches": 2}
+    arguments: dict[str, object] = {"max_epochs": 3, "accumulate_grad_batches": 2, "devices": 1}
     trainer = pl.Trainer(
         accelerator="cpu",
-        devices=1,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -27,7 +27,7 @@ SETUPS = {
     "every second epoch": Setup(every_n_steps=5, every_n_epochs=2),
     "prefetching": Setup(every_n_steps=3, prefetch=2),
     "a plateau scheduler": Setup(every_n_steps=5, scheduler="plateau"),
-    "validation within epochs": Setup(every_n_steps=2, trainer={"val_check_interval": 5}),
+    "validation within epochs": Setup(every_n_steps=5, trainer={"val_check_interval": 5}),
     "validation every second epoch": Setup(every_n_steps=3, trainer={"check_val_every_n_epoch": 2}),
     "counted in steps": Setup(every_n_steps=3, trainer={"max_steps": 20, "max_epochs": -1}),
     "a plateau scheduler, counted in steps": Setup(
@@ -55,6 +55,7 @@ def quiet_lightning() -> None:
 
 CASES = [(name, after) for name in SETUPS for after in (6, 14, 15, 29)]
 CASES += [("every 7 steps", after) for after in (1, 5, 16, 30, 33)]
+CASES += [("a part of each epoch", 9), ("validation within epochs", 10)]
 
 
 @pytest.mark.parametrize(("name", "after"), CASES)
@@ -74,6 +75,13 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_pat
         with pytest.raises(Killed):
             model.train(tmp_path, SETUPS["every step"], Kill(after))
     assert model.train(tmp_path, SETUPS["every step"]) == unbroken("every step")
+
+
+def test_a_run_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    setup = SETUPS["early stopping"]
+    assert model.train(tmp_path, setup) == unbroken("early stopping")
+    assert unbroken("early stopping")[1] < 24
+    assert model.train(tmp_path, setup) == unbroken("early stopping")
 
 
 def test_a_process_killed_by_the_system_resumes_to_the_same_weights(tmp_path: Path) -> None:
