@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from tutelage.core.config import DataConfig, RunConfig
+from tutelage.core.explain import sections
 from tutelage.core.records import Table
 from tutelage.report.settings import as_text
 
@@ -92,12 +93,12 @@ def as_tables(listed: Sequence[Option]) -> list[Table]:
 def mode_summaries() -> dict[str, str]:
     """Every training mode and what it does."""
     field = RunConfig.model_fields["mode"]
-    return {_name_of(section): _summary(section) for section in _sections(field)}
+    return {_name_of(section): _summary(section) for section in sections(field)}
 
 
 def data_formats(config_type: type[RunConfig]) -> Mapping[str, str]:
     """The formats that a task's data may have, and what is read of each."""
-    (section,) = _sections(config_type.model_fields["data"])
+    (section,) = sections(config_type.model_fields["data"])
     assert issubclass(section, DataConfig)
     return section.formats
 
@@ -105,7 +106,7 @@ def data_formats(config_type: type[RunConfig]) -> Mapping[str, str]:
 def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterator[Option]:
     for name, field in section.model_fields.items():
         path = (*above, name)
-        variants = _sections(field)
+        variants = sections(field)
         if len(variants) > 1 or (variants and _is_choice(variants[0])):
             names = [_name_of(variant) for variant in variants]
             chosen = getattr(field.get_default(call_default_factory=True), "name", None)
@@ -145,21 +146,6 @@ def _words(annotation: object, bounds: str) -> str:
         return f"list of {_words(inside[0], bounds)}"
     words = WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
     return f"{words} {bounds}" if bounds and annotation in (int, float) else words
-
-
-def _sections(field: FieldInfo) -> list[type[BaseModel]]:
-    """The section types that a field may hold."""
-    return list(_inside(field.annotation))
-
-
-def _inside(annotation: object) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, UnionType):
-        for part in get_args(annotation):
-            yield from _inside(part)
-    elif get_origin(annotation) is Annotated:
-        yield from _inside(get_args(annotation)[0])
 
 
 def _is_choice(section: type[BaseModel]) -> bool:

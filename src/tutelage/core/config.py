@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+)
 
 SCHEMA_VERSION: Final = 2
 
@@ -19,8 +27,17 @@ class Section(BaseModel):
     """A group of settings: immutable, and closed to names that it does not define."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
     )
+
+
+def as_word(value: object) -> object:
+    """Return a whole number as text, where a word is wanted that may look like one: ``16``."""
+    return str(value) if type(value) is int else value
 
 
 def tag_or(default: str) -> Callable[[object], str]:
@@ -110,7 +127,7 @@ class BatchSizing(Section):
     """Largest size tried."""
     tolerance: float = Field(default=0.05, gt=0, lt=1)
     """The smallest size within this share of the peak throughput is taken."""
-    memory_margin: float = Field(default=0.2, ge=0, lt=1)
+    memory_margin: float = Field(default=0.2, ge=0.2, lt=1)
     """Share of the free memory that is left alone."""
     safety_factor: float | None = Field(default=None, gt=0, le=1)
     """Share of the rest that a batch may take; null: 1 for fixed shapes, 0.5 for graphs."""
@@ -125,7 +142,7 @@ class Training(Section):
     """Passes over the training data."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps after which training ends, whatever the epoch."""
-    batch_size: int | Literal["auto"] = 64
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 64
     """Samples a step, or `auto` to measure the best one."""
     batch_sizing: BatchSizing = BatchSizing()
     """How `auto` finds it."""
@@ -141,7 +158,7 @@ class Training(Section):
     """Largest norm of the gradient; null never clips."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added up before a step."""
-    precision: Literal["64", "32", "bf16", "16"] = "32"
+    precision: Annotated[Literal["64", "32", "bf16", "16"], BeforeValidator(as_word)] = "32"
     """Arithmetic: full (64, 32) or mixed (bf16, 16; 16 needs a GPU)."""
     early_stopping: EarlyStopping = EarlyStopping()
     """When to stop early."""
@@ -186,7 +203,7 @@ class DataConfig(Section):
     formats: ClassVar[Mapping[str, str]] = {}
     """Name and contents of each format that the task reads, for `tutelage data`."""
 
-    root: Path | None = None
+    root: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File or folder of data; null takes the data that ship with the task."""
 
     @field_validator("root")

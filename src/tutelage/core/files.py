@@ -54,7 +54,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             hint = "Change its permissions, or set TUTELAGE_HOME to a folder you may write."
             raise StorageError("the folder can't be written", where=path, hint=hint) from error
-        raise StorageError(f"can't be written: {error.strerror}", where=path) from error
+        said = error.strerror or error
+        raise StorageError(f"can't be written: {said}", where=path) from error
 
 
 def fsync_folder(folder: Path) -> None:

@@ -49,9 +49,9 @@ def migrate(
         StoreError: The file is of a newer version, or of none that is known.
     """
     migrated = dict(content)
-    writer = migrated.pop("tutelage_version", None)
+    writer = migrated.pop("tutelage_version", None) or _environment(migrated).get("tutelage")
     version = migrated.get("schema_version", current)
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise StoreError(f"schema_version={version!r} is no version", where=where)
     if version > current:
         newer = f"tutelage {writer}" if writer else "a newer tutelage"
@@ -64,6 +64,12 @@ def migrate(
         migrated = steps[step](migrated)
     migrated["schema_version"] = current
     return migrated
+
+
+def _environment(content: Json) -> Mapping[str, object]:
+    """Where a record says it was made; empty for what is no record."""
+    environment = content.get("environment")
+    return environment if isinstance(environment, Mapping) else {}
 
 
 def migrate_config(content: Mapping[str, object], where: Path) -> Json:

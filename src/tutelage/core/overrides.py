@@ -6,24 +6,26 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, TypeVar, Union, get_args, get_origin
+from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.errors import ConfigError
+from tutelage.core.explain import explain
 from tutelage.core.migrations import Json, migrate_config
 
 C = TypeVar("C", bound=RunConfig)
 
+# A value that YAML would take for a comment or an anchor, where a person typed a word.
+_PLAIN = re.compile(r"^[#&*%@`]|^[^'\"\[{]*\s#")
 NAMED_SECTIONS = ("model", "mode", "execution")
 _KEY = re.compile(r"^[A-Za-z_][\w-]*(\.[\w-]+)*$")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-3` is a number, `on` and `no` are words, a key stands once."""
+    """YAML as people mean it: `1e-3` is a number; `no`, `2024-05-01`, `1:30` and `=` are words."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -37,15 +39,20 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regex) for tag, regex in pairs if not tag.endswith((":bool", ":float"))]
+    first: [(tag, regex) for tag, regex in pairs if tag.endswith((":null", ":merge"))]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789")
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(true|false|True|False)$"), list("tfTF")
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf)$|^\.nan$"),
+    re.compile(
+        r"^[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$|^[-+]?\.(inf|Inf)$|^\.nan$"
+    ),
     list("-+.0123456789"),
 )
 
@@ -76,7 +83,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
             hint="Write section.field=value, as in training.max_epochs=5.",
         )
     try:
-        parsed = parse_yaml(value) if value else None
+        parsed = value if _PLAIN.search(value) else parse_yaml(value) if value else None
     except yaml.YAMLError as error:
         hint = "Quote it: " + key + "='\"...\"'."
         raise ConfigError(f"the value {value!r} can't be read", where=key, hint=hint) from error
@@ -90,7 +97,7 @@ def read_config_file(path: Path) -> Json:
         ConfigError: The file is absent, unreadable or no mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError("no such file", where=path) from None
@@ -155,62 +162,3 @@ def build_config(
         return config_type.model_validate(settings)
     except ValidationError as error:
         raise explain(error, config_type) from None
-
-
-def explain(error: ValidationError, config_type: type[BaseModel]) -> ConfigError:
-    """Say a validation error as a person would: path, value, and what is allowed there."""
-    lines: list[str] = []
-    hints: list[str] = []
-    for item in error.errors():
-        path, section = _locate(item["loc"], config_type)
-        dotted = ".".join(path)
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown setting {dotted!r}")
-            prefix = ".".join(path[:-1])
-            hints.append(
-                (f"In {prefix}: " if prefix else "") + suggest(path[-1], section.model_fields)
-            )
-        elif item["type"] == "union_tag_invalid":
-            names = [word.strip(" '") for word in item["ctx"]["expected_tags"].split(",")]
-            lines.append(f"unknown {path[-1]} {item['ctx']['tag']!r}")
-            hints.append(suggest(str(item["ctx"]["tag"]), names))
-        elif item["type"] == "missing":
-            lines.append(f"{dotted} is missing")
-        else:
-            said = item["msg"][0].lower() + item["msg"][1:]
-            lines.append(f"{dotted}={item['input']!r}: {said}" if path else said)
-    once = dict.fromkeys(lines)
-    return ConfigError("; ".join(once), hint=" ".join(dict.fromkeys(hints)) or None)
-
-
-def _locate(loc: tuple[int | str, ...], root: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Turn pydantic's location into the path a person typed, and the section it ends in."""
-    path: list[str] = []
-    section, choices = root, [root]
-    for step in map(str, loc):
-        tagged = [c for c in choices if step in _tags(c)]
-        if len(choices) > 1 and tagged and step not in section.model_fields:
-            section, choices = tagged[0], tagged
-            continue
-        field = section.model_fields.get(step)
-        if field is None and path and not choices:
-            continue
-        path.append(step)
-        if field is not None:
-            choices = _sections(Annotated[field.annotation, field.discriminator])
-            section = choices[0] if len(choices) == 1 else section
-    return path, section
-
-
-def _tags(section: type[BaseModel]) -> tuple[str, ...]:
-    field = section.model_fields.get("name")
-    return tuple(map(str, get_args(field.annotation))) if field else ()
-
-
-def _sections(annotation: object) -> list[type[BaseModel]]:
-    """Every section type inside an annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return [found for part in get_args(annotation) for found in _sections(part)]
-    return []

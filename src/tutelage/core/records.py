@@ -5,15 +5,20 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.core.config import SCHEMA_VERSION
 
+DECISIVE: Final = (
+    "torch", "lightning", "torch-geometric", "numpy", "polars", "pyarrow", "safetensors",
+)  # fmt: skip
+Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
 Verdict = Literal["clean", "warnings", "leaking"]
 
@@ -68,13 +73,14 @@ class Evaluation(Part):
     """The scores of one model on one data set.
 
     Args:
-        metrics: Flat, ``split/metric`` to value; a metric that is undefined there is left out.
+        metrics: Flat, ``split/metric`` to value; a metric that is undefined there (or not a
+            finite number) is left out.
         baselines: The same keys under each baseline's name.
         tables: What the task shows beside them.
     """
 
-    metrics: Mapping[str, float] = {}
-    baselines: Mapping[str, Mapping[str, float]] = {}
+    metrics: Mapping[str, Score] = {}
+    baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
 
 
@@ -89,24 +95,15 @@ class Environment(Part):
     @classmethod
     def here(cls) -> Environment:
         """Describe this interpreter and the packages that decide a result."""
-        names = (
-            "torch",
-            "lightning",
-            "torch-geometric",
-            "numpy",
-            "polars",
-            "pyarrow",
-            "safetensors",
-        )
-        installed = {
-            d.metadata["Name"].lower().replace("_", "-"): d.version
-            for d in metadata.distributions()
-        }
+        packages = {}
+        for name in DECISIVE:
+            with suppress(metadata.PackageNotFoundError):
+                packages[name] = metadata.version(name)
         return cls(
             tutelage=metadata.version("tutelage"),
             python=sys.version.split()[0],
             platform=platform.platform(),
-            packages={name: installed[name] for name in names if name in installed},
+            packages=packages,
         )
 
 
@@ -128,10 +125,10 @@ class RunRecord(Part):
     status: RunStatus
     created: datetime
     finished: datetime | None = None
-    metrics: Mapping[str, float] = {}
-    baselines: Mapping[str, Mapping[str, float]] = {}
+    metrics: Mapping[str, Score] = {}
+    baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
-    seconds: Mapping[str, float] = {}
+    seconds: Mapping[str, Score] = {}
     parents: tuple[Parent, ...] = ()
     artifacts: Mapping[str, Artifact] = {}
     fingerprints: Fingerprints

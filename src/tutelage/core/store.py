@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -29,6 +32,8 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
     "metrics.csv",
     "log.txt",
 )
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -64,6 +69,8 @@ class Run:
         path = self.path / RECORD
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise StoreError("the record is no JSON object", where=path)
             return RunRecord.model_validate(
                 migrate(content, RECORD_MIGRATIONS, SCHEMA_VERSION, path)
             )
@@ -121,27 +128,46 @@ class Run:
         Raises:
             StoreError: Another live process works in it.
         """
-        with storage_errors(self.path), (self.path / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with storage_errors(self.path):
+            file = (self.path / ".lock").open("a")
+        with file:
+            if not _lock(file):
                 hint = "Wait for it, or start a new run with run.policy=force_new."
-                raise StoreError(
-                    "another process works on this run", where=self.id, hint=hint
-                ) from None
+                raise StoreError("another process works on this run", where=self.id, hint=hint)
             yield
 
     def is_held(self) -> bool:
         """Whether a live process works in this folder."""
-        lock = self.path / ".lock"
-        if not lock.exists():
+        try:
+            file = (self.path / ".lock").open("r")
+        except FileNotFoundError:
             return False
-        with lock.open("r") as file:
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
             return False
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file for this process; wait out the moment in which `Run.is_held` looks at it."""
+    for _ in range(10):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a record; a name that no file can have holds none."""
+    try:
+        return (folder / RECORD).is_file()
+    except OSError:
+        return False
 
 
 class RunStore:
@@ -204,9 +230,19 @@ class RunStore:
         folders = sorted(p for p in self.home.iterdir() if (p / RECORD).is_file())
         return [Run(path) for path in folders]
 
+    def readable(self) -> list[tuple[Run, RunRecord]]:
+        """Every run with its record, oldest first; a damaged one is left out with a warning."""
+        found = []
+        for run in self.runs():
+            try:
+                found.append((run, run.record))
+            except StoreError as error:
+                log.warning("left out: %s", error)
+        return found
+
     def with_fingerprint(self, fingerprint: str) -> list[Run]:
         """The runs that computed, or were to compute, the same thing; oldest first."""
-        return [run for run in self.runs() if run.record.fingerprints.run == fingerprint]
+        return [run for run, record in self.readable() if record.fingerprints.run == fingerprint]
 
     def find(self, name: str) -> Run:
         """Return the run of that id, unique prefix or path, or the newest for ``@last``.
@@ -214,8 +250,13 @@ class RunStore:
         Raises:
             StoreError: There is none, or the prefix fits several.
         """
-        if (Path(name) / RECORD).is_file():
-            return Run(Path(name))
+        if not name:
+            raise StoreError(
+                "no run is named", hint="Give an id, a unique prefix, a path or @last."
+            )
+        if _is_run(Path(name)):
+            path = Path(name)
+            return Run(path.resolve() if path.name in ("", "..") else path)
         runs = self.runs()
         if name == "@last" and runs:
             return runs[-1]
@@ -236,7 +277,8 @@ class RunStore:
 
     def children(self, run: Run) -> list[Run]:
         """The runs made directly from ``run``."""
-        return [r for r in self.runs() if any(p.run == run.id for p in r.record.parents)]
+        readable = self.readable()
+        return [r for r, record in readable if any(p.run == run.id for p in record.parents)]
 
     def remove(self, run: Run) -> None:
         """Delete a run that no other descends from.
