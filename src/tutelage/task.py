@@ -76,7 +76,7 @@ class Task(ABC, Generic[C]):
 
     @abstractmethod
     def build(self, config: C, preprocessing: Json) -> TaskModule:
-        """Return the model that ``config`` names, with fresh weights, shaped by ``preprocessing``."""
+        """Return the model that ``config`` names, fresh, shaped by ``preprocessing``."""
 
     @abstractmethod
     def evaluate(self, config: C, module: TaskModule, data: TaskData) -> Evaluation:
@@ -122,7 +122,7 @@ class Task(ABC, Generic[C]):
             raise ConfigError(
                 f"mode {config.mode.name!r} can't train the model {config.model.name!r}",
                 where=self.name,
-                hint=f"It trains {fits}; {config.model.name!r} takes mode={' or mode='.join(modes)}.",
+                hint=f"It trains {fits}; {config.model.name!r} takes mode={', '.join(modes)}.",
             )
 
 

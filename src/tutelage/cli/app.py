@@ -7,8 +7,8 @@ import sys
 import typer
 from rich.markup import escape
 
-from tutelage.cli.console import err
 from tutelage.cli import audit, evaluate, inspect, predict, report, runs, train
+from tutelage.cli.console import err
 from tutelage.core.errors import TutelageError
 
 app = typer.Typer(

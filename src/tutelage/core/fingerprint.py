@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import tutelage
 from tutelage.core.config import RunConfig
 from tutelage.core.files import digest_bytes, digest_file, digest_json
 from tutelage.core.records import Fingerprints
@@ -15,7 +14,7 @@ from tutelage.core.records import Fingerprints
 @cache
 def source_digest() -> str:
     """Digest of the installed package: every source file, DBC and preset, by path and content."""
-    root = Path(tutelage.__file__).parent
+    root = Path(__file__).parents[1]
     files = sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     return digest_bytes("".join(f"{p.relative_to(root)}:{digest_file(p)};" for p in files).encode())
 

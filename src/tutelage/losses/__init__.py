@@ -1,4 +1,4 @@
-"""Losses by name: each one file, with its source, its shapes and a test against a naive reference."""
+"""Losses by name: each one file, with its source, its shapes and a naive reference in its test."""
 
 from tutelage.losses.base import BaseSupervisedLoss
 from tutelage.losses.registry import LOSSES, get_loss, register_loss

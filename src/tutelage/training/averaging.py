@@ -29,8 +29,10 @@ def averaging_callbacks(averaging: Averaging, total_steps: int) -> list[Callback
         total_steps: Optimiser steps of the whole run.
     """
     if averaging.name == "ema":
-        return [_StepAveraging(0, multi_avg_fn=get_ema_multi_avg_fn(averaging.decay))]
+        average = get_ema_multi_avg_fn(averaging.decay)  # type: ignore[no-untyped-call]
+        return [_StepAveraging(0, multi_avg_fn=average)]
     if averaging.name == "swa":
         start = int(averaging.start_fraction * total_steps)
-        return [_StepAveraging(start, multi_avg_fn=get_swa_multi_avg_fn())]
+        average = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+        return [_StepAveraging(start, multi_avg_fn=average)]
     return []

@@ -62,6 +62,8 @@ class TaskModule(LightningModule, ABC):
 
     validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss",)
     """Every name that `training.monitor` may take."""
+    network: torch.nn.Module
+    """The part with the weights, the part that `training.compile` compiles."""
     default_monitor: ClassVar[str] = "val/loss"
     """The one it takes when it is not set: better small if it ends in loss, else better large."""
 

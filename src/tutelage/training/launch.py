@@ -116,7 +116,8 @@ def _log_to(run: Run) -> Iterator[None]:
         for logger in loggers:
             logger.addHandler(handler)
         logging.getLogger("tutelage").setLevel(logging.INFO)
-        logging.getLogger("lightning").setLevel(logging.WARNING)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         try:
             yield
         finally:

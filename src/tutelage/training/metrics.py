@@ -1,4 +1,4 @@
-"""`MetricsCollector`: true means over an epoch, kept in tensors and written every n steps to one file."""
+"""`MetricsCollector`: true means over an epoch, kept in tensors, written every n steps."""
 
 from __future__ import annotations
 

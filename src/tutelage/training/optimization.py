@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
@@ -81,6 +81,6 @@ def _plateau(
     return parts
 
 
-def direction(monitor: str) -> str:
+def direction(monitor: str) -> Literal["min", "max"]:
     """Whether a metric is better small (``min``: its name ends in loss) or large (``max``)."""
     return "min" if monitor.endswith("loss") else "max"

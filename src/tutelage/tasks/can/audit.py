@@ -1,4 +1,4 @@
-"""`tutelage audit can`: leakage between splits, repeats, missing labels, and suspicious captures."""
+"""`tutelage audit can`: leakage between splits, repeats, missing labels, odd captures."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def audit(config: CANConfig, cache: Path) -> Audit:
     findings = [*_single(captures), *_repeats(captures), *_shared(captures)]
     kinds = {kind for kind, _ in findings}
     verdict = "leaking" if LEAKS in kinds else "warnings" if kinds else "clean"
-    stamp = AuditStamp(verdict=verdict, findings=tuple(text for _, text in findings))  # type: ignore[arg-type]
+    stamp = AuditStamp(verdict=verdict, findings=tuple(text for _, text in findings))
     return Audit(stamp, (_inventory(captures),))
 
 
 def _inventory(captures: Sequence[Capture]) -> Table:
     columns = (
-        "capture", "attack", "frames", "seconds", "ids", "attack frames", "backward steps", "format",
+        "capture", "attack", "frames", "seconds", "ids", "attack frames",
+        "backward steps", "format",
     )  # fmt: skip
     rows = []
     for capture in captures:

@@ -44,7 +44,7 @@ class CANData(DataConfig):
     embargo_seconds: float = Field(default=1.0, ge=0)
     """Time left out on both sides of a held-out block."""
     simulated_seconds: float = Field(default=20.0, ge=5)
-    """Length of each embedded capture with attacks, in seconds; attack-free ones last twice that."""
+    """Seconds of each embedded capture with attacks; attack-free ones last twice that."""
     simulated_seed: int = Field(default=0, ge=0)
     """Seed of the embedded captures."""
 

@@ -106,7 +106,7 @@ class CANGraphDataModule(TaskData):
         window = self.config.data.window
         if learned.profile.window != window:
             raise ConfigError(
-                f"data.window={window} differs from the model's windows of {learned.profile.window}",
+                f"data.window={window} is not the model's window of {learned.profile.window}",
                 hint=f"Leave it out, or set data.window={learned.profile.window}.",
             )
 
@@ -228,7 +228,7 @@ class CANGraphDataModule(TaskData):
         findings = [*self._findings]
         findings += [f"{label} was trained on: its scores prove nothing" for label in sorted(known)]
         verdict = "leaking" if known else "warnings" if findings else "clean"
-        return AuditStamp(verdict=verdict, findings=tuple(findings))  # type: ignore[arg-type]
+        return AuditStamp(verdict=verdict, findings=tuple(findings))
 
     def fit_module(self, module: TaskModule) -> None:
         """Set the feature scaler and the class weights from the training windows."""
@@ -242,7 +242,7 @@ class CANGraphDataModule(TaskData):
         if not counts.all():
             present = "attacked" if counts[1] else "benign"
             raise DataError(
-                f"all {len(batch.y)} training windows are {present}: there is nothing to tell apart",
+                f"all {len(batch.y)} training windows are {present}; nothing to tell apart",
                 where=self.config.data.root,
                 hint="Add captures of the other kind, or use mode=autoencoder model=vgae.",
             )

@@ -1,4 +1,4 @@
-"""`Frames`: one capture's CAN frames as flat columns, the form every reader makes and every step takes."""
+"""`Frames`: a capture's CAN frames as flat columns, the form that every step takes."""
 
 from __future__ import annotations
 

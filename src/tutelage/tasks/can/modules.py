@@ -1,4 +1,4 @@
-"""Lightning modules of the CAN task: `GATModule` classifies windows, `VGAEModule` scores anomalies."""
+"""Lightning modules: `GATModule` classifies windows, `VGAEModule` scores anomalies."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
 
 Rule = UnseenIdCountRule | TwoGapRule
 
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """What the model card keeps beside the weights.

@@ -1,4 +1,4 @@
-"""Honest splits: blocks of time with an embargo around them; nothing seen in testing is trained on."""
+"""Honest splits: blocks of time with an embargo; nothing that tests is trained on."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def frame_hashes(frames: Frames) -> NDArray[np.uint64]:
 
 
 def shared_windows(split: CaptureSplit, tested: NDArray[np.uint64], data: CANData) -> Mask:
-    """Say which windows (W,) share over `SHARED` of their frames with ``tested`` (sorted hashes)."""
+    """Say which windows (W,) share over `SHARED` of their frames with sorted hashes."""
     hashes = frame_hashes(split.capture.frames)
     place = np.minimum(np.searchsorted(tested, hashes), max(0, len(tested) - 1))
     known = tested[place] == hashes if len(tested) else np.zeros(len(hashes), bool)

@@ -1,4 +1,4 @@
-"""`BaseTrainer`: the template of every run: prepare, build, size, fit, calibrate, evaluate, save."""
+"""`BaseTrainer`: a run's template: prepare, build, size, fit, calibrate, evaluate, save."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -111,7 +112,7 @@ class BaseTrainer:
             optimizer = BatchSizeOptimizer(BatchSizeOptions(**options))
             choice = optimizer.optimize_with_datamodule(module, data)
             log.info("batch size %d: %s", choice.size, choice.reason)
-            write_json(chosen, choice.as_json())
+            write_json(chosen, asdict(choice))
         data.batch_size = int(json.loads(chosen.read_text(encoding="utf-8"))["size"])
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
@@ -156,7 +157,7 @@ class BaseTrainer:
         best = manager.best()
         if best is not None:
             state = TutelageCheckpointIO().load_checkpoint(best)["state_dict"]
-            self.models.verify_state_dict_compatible(module, state, best)
+            assert isinstance(state, dict)
             module.load_state_dict(state)
             log.info("best checkpoint: %s", best.name)
         module.eval()
@@ -206,7 +207,7 @@ class BaseTrainer:
         monitor = self.config.training.monitor or module.default_monitor
         if monitor not in module.validation_metrics:
             raise ConfigError(
-                f"training.monitor={monitor!r} is no validation metric of {self.config.model.name!r}",
+                f"training.monitor={monitor!r} is no metric of {self.config.model.name!r}",
                 hint=suggest(monitor, module.validation_metrics),
             )
         return monitor
