@@ -57,7 +57,8 @@ class RandomState(Checkpoint):
         if saved != trainer.world_size:
             problem = f"taken with {saved} processes, resumed with {trainer.world_size}"
             raise CheckpointError(problem, hint=f"Resume with {saved} processes.")
-        self._pending = {name: value[trainer.global_rank] for name, value in states.items()}
+        # Copies: torch.set_rng_state crashes on a tensor that starts within a larger one.
+        self._pending = {k: value[trainer.global_rank].clone() for k, value in states.items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was loaded, once."""
