@@ -69,7 +69,7 @@ class CheckpointStatus(BaseModel):
 
 
 class TutelageCheckpointIO(CheckpointIO):
-    """Lightning's door to our files: the whole trainer state, in one file without pickle.
+    """Lightning's door to our files: the whole trainer state, plain data in one file.
 
     Pass it as ``Trainer(plugins=[TutelageCheckpointIO()])``.
     """
@@ -126,7 +126,7 @@ class TutelageCheckpointIO(CheckpointIO):
             weights_only: Without meaning here: objects are never built from a file.
 
         Raises:
-            CheckpointError: The file is incomplete, truncated, altered, foreign or pickled.
+            CheckpointError: The file is incomplete, truncated, altered or foreign.
         """
         del weights_only
         path = Path(path)

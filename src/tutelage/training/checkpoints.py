@@ -228,7 +228,7 @@ class CheckpointManager(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         self._due = False
-        trainer.save_checkpoint(self.folder / f"step-{step:010d}{SUFFIX}", weights_only=False)
+        trainer.save_checkpoint(self.folder / f"step-{step:010d}{SUFFIX}")
         if trainer.is_global_zero:
             self._prune()
 

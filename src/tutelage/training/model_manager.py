@@ -102,7 +102,7 @@ class ModelManager:
             model: A model of the same build; it is changed only when all checks have passed.
 
         Raises:
-            CheckpointError: The file is truncated, altered, foreign, pickled or of another shape,
+            CheckpointError: The file is truncated, altered, foreign or of another shape,
                 or the card is missing or altered.
         """
         path = source / WEIGHTS if source.is_dir() else source

@@ -1,4 +1,4 @@
-"""A tree of plain values and tensors as one safetensors file: exact, typed, and without pickle."""
+"""A tree of plain values and tensors as one safetensors file: exact, typed, plain data only."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_tree(path: Path, device: str = "cpu") -> object:
         device: Where the tensors go.
 
     Raises:
-        CheckpointError: The file is missing, truncated, altered, foreign or pickled.
+        CheckpointError: The file is missing, truncated, altered or foreign.
     """
     with open_tensors(path, device) as reader:
         metadata = reader.metadata() or {}

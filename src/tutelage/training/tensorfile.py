@@ -160,7 +160,7 @@ def refuse_foreign(path: Path) -> None:
     """Refuse a path that can't be a safetensors file, saying what it looks like.
 
     Raises:
-        CheckpointError: The path is missing, a folder, unreadable, empty, pickled or foreign.
+        CheckpointError: The path is missing, a folder, unreadable, empty or foreign.
     """
     kind = looks_like(path)
     if kind is None:
