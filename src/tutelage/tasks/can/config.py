@@ -38,11 +38,11 @@ class CANData(DataConfig):
     stride: int = Field(default=100, ge=1)
     """Frames from one window's start to the next one's."""
     validation_fraction: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the time of each training capture that is held out, in blocks."""
+    """Share of the time of each training capture that is held out, in up to three stretches."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     """Share of each capture's time, at its end, that tests, where no capture is named test."""
     embargo_seconds: float = Field(default=1.0, ge=0)
-    """Time left out on both sides of a held-out block."""
+    """Time left out on both sides of a held-out stretch."""
     simulated_seconds: float = Field(default=20.0, ge=5)
     """Seconds of each embedded capture with attacks; attack-free ones last twice that."""
     simulated_seed: int = Field(default=0, ge=0)

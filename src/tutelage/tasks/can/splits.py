@@ -1,4 +1,4 @@
-"""Honest splits: blocks of time with an embargo; nothing that tests is trained on."""
+"""Honest splits: stretches of time with an embargo; nothing that tests is trained on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import Frames
 
-BLOCKS = 20
+STRETCHES = 3
+"""Most stretches of a capture that validate; fewer where the embargo would cost more than they."""
+GOLDEN = (5**0.5 - 1) / 2
 SHARED = 0.1
 Mask = NDArray[np.bool_]
 
@@ -25,7 +27,7 @@ class CaptureSplit:
     Args:
         capture: The capture.
         train: (W,) windows that train.
-        validation: (W,) windows of held-out blocks.
+        validation: (W,) windows of held-out stretches.
         test: (W,) windows that test.
         split: Name of the test split that its test windows belong to.
     """
@@ -57,8 +59,8 @@ def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSp
     """Give each capture's windows to training, validation and testing.
 
     Captures whose split is named ``test…`` test and the others train; where none is named so, the
-    last `data.test_fraction` of each capture's time tests. Of the time that trains, blocks that
-    make up `data.validation_fraction` validate. Windows closer to a held-out block than
+    last `data.test_fraction` of each capture's time tests. Of the time that trains, stretches that
+    make up `data.validation_fraction` validate. Windows closer to such a stretch than
     `data.embargo_seconds`, or reaching into it, are left out. A capture whose content stands in a
     test split too is never trained on, nor is one trained on twice.
 
@@ -124,19 +126,25 @@ def _by_time(capture: Capture, number: int, data: CANData, test_fraction: float)
         return CaptureSplit(capture, none, none, none, "test")
     first, last = float(start.min()), float(end.max())
     cut = last - test_fraction * (last - first)
-    held = max(1, round(data.validation_fraction * BLOCKS))
-    chosen = (number * 7 + np.arange(held) * BLOCKS // held) % BLOCKS
-    edges = np.linspace(first, cut, BLOCKS + 1)
     embargo = data.embargo_seconds
     test = start >= cut if test_fraction else np.zeros(len(start), bool)
     free = end < cut - embargo if test_fraction else np.ones(len(start), bool)
     validation = np.zeros(len(start), bool)
     train = free.copy()
-    for block in sorted(chosen):
-        lower, upper = edges[block], edges[block + 1]
+    for lower, upper in _held_out(first, cut, number, data):
         validation |= (start >= lower) & (end <= upper) & free
         train &= (end < lower - embargo) | (start > upper + embargo)
     return CaptureSplit(capture, train & ~validation, validation, test, "test")
+
+
+def _held_out(first: float, last: float, number: int, data: CANData) -> list[tuple[float, float]]:
+    """Stretches of time that validate, spread over a capture, at another place in each capture."""
+    held = data.validation_fraction * (last - first)
+    affordable = held / (2 * data.embargo_seconds) if data.embargo_seconds else STRETCHES
+    count = max(1, min(STRETCHES, int(affordable)))
+    slot, length = (last - first) / count, held / count
+    offset = (number + 1) * GOLDEN % 1 * (slot - length)
+    return [(first + k * slot + offset, first + k * slot + offset + length) for k in range(count)]
 
 
 def frame_hashes(frames: Frames) -> NDArray[np.uint64]:
