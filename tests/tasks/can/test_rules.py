@@ -79,9 +79,10 @@ def _naive_removal(
         rows = [row for j, row in enumerate(rows) if j not in chosen]
 
 
+@pytest.mark.parametrize("attack", ["fuzzing", "payload_fuzzing"])
 @pytest.mark.parametrize("stride", [100, 37])
-def test_the_count_rule_equals_counting_each_window_in_turn(stride: int) -> None:
-    benign, attacked = _drive("hatchback", 1), _drive("hatchback", 2, attack="fuzzing")
+def test_the_count_rule_equals_counting_each_window_in_turn(stride: int, attack: str) -> None:
+    benign, attacked = _drive("estate", 1), _drive("estate", 2, attack=attack)
     verdict = UnseenIdCountRule.fit([benign], WINDOW).windows(attacked, WINDOW, stride)
     most: Counter[int] = Counter()
     for k in range(0, len(benign) - WINDOW + 1, WINDOW):

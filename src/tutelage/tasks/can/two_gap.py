@@ -267,7 +267,7 @@ def _explain(sequence: _Sequence, period: Floats, tie: Floats) -> tuple[Bools, F
     while len(active) > 2:
         r = active.ratio(period)
         ratio[place] = r
-        low = r < _REGULAR
+        low = np.isfinite(r) & (r < _REGULAR)
         busy = np.zeros(int(active.key[-1]) + 1, np.bool_)
         busy[active.key[low]] = True
         going = busy[active.key]
