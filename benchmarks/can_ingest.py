@@ -31,20 +31,23 @@ STAGES = ("read", "graphs", "store")
 
 def write_captures(folder: Path, n: int) -> None:
     """The same generated capture as can-train-and-test's Parquet and CSV."""
-    import polars
+    import pyarrow as pa
+    from pyarrow import csv, parquet
 
     frames = traffic(n)
     text = frames.payload.tobytes().hex().upper()
     payload = [text[i : i + 16] for i in range(0, len(text), 16)]
+    label = frames.label.astype("u1")
     columns = {"timestamp": frames.timestamp, "id": frames.arbitration_id, "data_field": payload}
-    table = polars.DataFrame({**columns, "label": frames.label.astype("u1")})
-    table.write_parquet(folder / "generated.parquet")
-    table.select(
-        polars.col("timestamp").round(6),
-        polars.Series("arbitration_id", [f"{i:03X}" for i in frames.arbitration_id.tolist()]),
-        "data_field",
-        polars.col("label").alias("attack"),
-    ).write_csv(folder / "generated.csv", float_precision=6)
+    parquet.write_table(pa.table({**columns, "label": label}), folder / "generated.parquet")
+    text_columns = {
+        "timestamp": [f"{t:.6f}" for t in frames.timestamp.tolist()],
+        "arbitration_id": [f"{i:03X}" for i in frames.arbitration_id.tolist()],
+        "data_field": payload,
+        "attack": label,
+    }
+    plain = csv.WriteOptions(quoting_style="none")
+    csv.write_csv(pa.table(text_columns), folder / "generated.csv", plain)
 
 
 def peak_mb() -> float:
@@ -85,7 +88,6 @@ def one_round(files: list[Path], out: Path) -> tuple[dict[str, float], int, int]
 
 
 def child(files: list[Path], rounds: int) -> None:
-    import polars  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
@@ -128,7 +130,7 @@ def main() -> None:
     if args.child:
         child(args.child, args.rounds)
         return
-    packages = ("numpy", "polars", "pyarrow", "torch", "safetensors")
+    packages = ("numpy", "pyarrow", "torch", "safetensors")
     machine: dict[str, object] = {"cpus": os.cpu_count(), "processor": platform.processor()}
     machine |= {"python": platform.python_version(), **{name: version(name) for name in packages}}
     print(json.dumps(machine))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tutelage.core.config import SCHEMA_VERSION
 
 DECISIVE: Final = (
-    "torch", "lightning", "torch-geometric", "numpy", "polars", "pyarrow", "safetensors",
+    "torch", "lightning", "torch-geometric", "numpy", "pyarrow", "safetensors",
 )  # fmt: skip
 Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
