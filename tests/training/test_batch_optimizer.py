@@ -32,6 +32,8 @@ from tutelage.training.sizable import SampledBatches, SizableGraphs, WorstCaseBa
 
 QUICK = BatchSizeOptions(max_size=64, steps=6, rounds=2, budget_s=1.0, timeout_s=60)
 
+PATIENT = BatchSizeOptions(min_size=8, max_size=64, steps=6, rounds=2, budget_s=20.0)
+
 
 class Classifier(pl.LightningModule):
     """A small classifier that calls ``at_step(batch size)`` in each training step."""
@@ -133,7 +135,7 @@ def test_a_step_that_can_not_allocate_is_survived_by_a_smaller_size(samples: Ten
         if size > 16:
             torch.empty(1 << 50, dtype=torch.uint8)
 
-    choice = choose(Classifier(greedy), samples)
+    choice = choose(Classifier(greedy), samples, PATIENT)
     assert choice.size <= 16
     assert [row.size for row in choice.table if row.out_of_memory] == [32]
     assert "32 did not fit in memory" in choice.reason
@@ -146,7 +148,7 @@ def test_a_child_that_the_system_kills_is_survived_by_a_smaller_size(
         if size > 8:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    choice = choose(Classifier(killed), samples)
+    choice = choose(Classifier(killed), samples, PATIENT)
     assert choice.size <= 8
     assert [row.size for row in choice.table if row.out_of_memory] == [16]
 

@@ -16,7 +16,7 @@ from tutelage.training.probe import Probe
 
 
 def row(size: int, throughput: float, peak: int = 100, out: bool = False) -> SizeRow:
-    return SizeRow(size, size, 20, size / throughput, throughput, peak, out)
+    return SizeRow(size, size, 20, size / throughput, throughput, throughput, peak, out)
 
 
 def test_the_smallest_size_within_the_tolerance_of_the_peak_is_taken() -> None:
@@ -47,6 +47,7 @@ def test_a_few_slow_steps_do_not_move_the_measured_throughput() -> None:
     calm = Probe(10, 10, (0.1,) * 20, 50)
     noisy = Probe(10, 10, (0.1,) * 8 + (3.0,) * 12, 70)
     assert summarise([calm, noisy]).throughput == pytest.approx(100.0)
+    assert summarise([calm, noisy]).best_throughput == pytest.approx(100.0)
     assert summarise([calm, noisy]).steps == 40
     assert summarise([calm, noisy]).peak_bytes == 50
 

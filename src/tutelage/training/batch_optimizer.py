@@ -12,10 +12,11 @@ import torch
 
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.training.batch_selection import (
+    PLATEAU,
     MemoryModel,
     SizeRow,
+    candidates,
     has_plateaued,
-    near_peak,
     select,
     summarise,
 )
@@ -37,6 +38,7 @@ _GRAPH_SAFETY = 0.5
 _GROWTH_SHARE = 0.6
 _SHORTEST_VISIT_S = 0.05
 _VALIDATION_STEPS = 2
+_BUSY = 1.5
 _FEWEST_STEPS = 4  # of a visit: one to warm up, three timed
 
 
@@ -245,22 +247,26 @@ class _Search:
         self._ended = "the largest size allowed was reached"
         for size in self._sizes(greeting.train_size):
             rows = self._rows()
-            if has_plateaued(rows, self._options.tolerance):
+            if has_plateaued(rows, self._options.tolerance) and self._still_flat(child, rows):
                 self._ended = "larger ones brought no more throughput"
                 return
             if len(rows) >= 2 and MemoryModel.fit(rows).predict(size) > self._limit:
                 self._ended = f"{size} would not fit in memory with the margin"
                 self._refine(child, rows)
                 return
-            if (
-                rows
-                and time.perf_counter() + _FEWEST_STEPS * 2 * (rows[-1].step_seconds or 0) > until
-            ):
+            if time.perf_counter() + _FEWEST_STEPS * _shortest_step(rows, size) > until:
                 self._ended = f"{size} would not fit in the time budget"
                 return
             if not self._visit(child, size):
                 self._ended = f"{size} did not fit in memory"
                 return
+
+    def _still_flat(self, child: ProbeChild, rows: Sequence[SizeRow]) -> bool:
+        """Measure the last sizes once more: a busy neighbour must not end the growth."""
+        for row in rows[-PLATEAU:]:
+            if child.alive:
+                self._visit(child, row.size)
+        return has_plateaued(self._rows(), self._options.tolerance)
 
     def _refine(self, child: ProbeChild, rows: Sequence[SizeRow]) -> None:
         """Try the largest size that memory admits between the last one and its double."""
@@ -274,7 +280,7 @@ class _Search:
         share = 1 - 3 * self._options.tolerance
         inside = [row for row in self._rows() if row.peak_bytes <= self._limit]
         for _ in range(self._options.rounds - 1):
-            for row in near_peak(inside, share):
+            for row in candidates(inside, share):
                 late = (
                     time.perf_counter() + _FEWEST_STEPS * (row.step_seconds or 0) > self._deadline
                 )
@@ -316,13 +322,15 @@ class _Search:
     def _choice(self, row: SizeRow, greeting: Greeting, seconds: float) -> BatchSizeChoice:
         rows = self._rows()
         inside = [one for one in rows if one.peak_bytes <= self._limit]
-        best = max(near_peak(inside, 1.0), key=lambda one: one.throughput)
+        best = max(inside, key=lambda one: one.throughput)
+        busy = " (the machine was busy: measure again on a quiet one)" if _was_busy(best) else ""
         several = sum(not one.out_of_memory for one in rows) >= 2
         predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
         reason = (
             f"{row.size} is the smallest size within {self._options.tolerance:.0%} of the best"
             f" measured throughput ({best.throughput:,.0f} samples/s at {best.size}); a step takes"
-            f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used; {self._ended}."
+            f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used;"
+            f" {self._ended}{busy}."
         )
         return BatchSizeChoice(
             size=row.size,
@@ -334,6 +342,16 @@ class _Search:
             seconds=seconds,
             table=tuple(rows),
         )
+
+
+def _shortest_step(rows: Sequence[SizeRow], size: int) -> float:
+    """Foretell a step's seconds at ``size`` from the fastest steps of smaller sizes."""
+    return size / max((row.best_throughput for row in rows), default=float("inf"))
+
+
+def _was_busy(row: SizeRow) -> bool:
+    """Say whether something else slowed the steps: the quartile is far above the fastest."""
+    return row.best_throughput > _BUSY * row.throughput
 
 
 def _mib(size: float) -> str:

@@ -11,7 +11,7 @@ from tutelage.core.errors import RunFailedError
 from tutelage.training.probe import Probe
 
 _FURTHEST = 2.0
-_PLATEAU = 3
+PLATEAU = 3
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class SizeRow:
         cost: Nodes + edges of the worst-case batch for graphs, else its samples.
         steps: Timed steps, all visits together.
         step_seconds: First quartile of a step's wall time; None when it ran out of memory.
-        throughput: Samples a second; 0 when it ran out of memory.
+        throughput: Samples a second at that time; 0 when it ran out of memory.
+        best_throughput: Samples a second of the fastest step, which a busy machine distorts least.
         peak_bytes: Lowest peak of its visits, above the process before its first step: memory that
             the allocator kept from a larger size is not this one's.
         out_of_memory: The step did not fit.
@@ -34,6 +35,7 @@ class SizeRow:
     steps: int
     step_seconds: float | None
     throughput: float
+    best_throughput: float
     peak_bytes: int
     out_of_memory: bool
 
@@ -50,6 +52,7 @@ def summarise(probes: Sequence[Probe]) -> SizeRow:
         steps=len(seconds),
         step_seconds=quartile,
         throughput=size / quartile if quartile else 0.0,
+        best_throughput=0.0 if exhausted else size / min(seconds),
         peak_bytes=min(probe.peak_bytes for probe in probes),
         out_of_memory=exhausted,
     )
@@ -111,17 +114,17 @@ class MemoryModel:
 
 def has_plateaued(rows: Sequence[SizeRow], tolerance: float) -> bool:
     """Say whether the last three sizes brought less than half the tolerance over those before."""
-    if len(rows) <= _PLATEAU:
+    if len(rows) <= PLATEAU:
         return False
-    before = max(row.throughput for row in rows[:-_PLATEAU])
-    return max(row.throughput for row in rows[-_PLATEAU:]) < before * (1 + tolerance / 2)
+    before = max(row.best_throughput for row in rows[:-PLATEAU])
+    return max(row.best_throughput for row in rows[-PLATEAU:]) < before * (1 + tolerance / 2)
 
 
-def near_peak(rows: Iterable[SizeRow], share: float) -> list[SizeRow]:
-    """Return the rows that reach ``share`` of the best throughput, smallest size first."""
+def candidates(rows: Iterable[SizeRow], share: float) -> list[SizeRow]:
+    """Return the rows whose fastest step reaches ``share`` of the best, smallest size first."""
     fitting = sorted((row for row in rows if not row.out_of_memory), key=lambda row: row.size)
-    best = max((row.throughput for row in fitting), default=0.0)
-    return [row for row in fitting if row.throughput >= share * best]
+    best = max((row.best_throughput for row in fitting), default=0.0)
+    return [row for row in fitting if row.best_throughput >= share * best]
 
 
 def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow | None:
@@ -135,5 +138,7 @@ def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow |
     Returns:
         The row, or None when no size fits.
     """
-    inside = [row for row in rows if row.peak_bytes <= limit]
-    return next(iter(near_peak(inside, 1 - tolerance)), None)
+    inside = [row for row in rows if row.peak_bytes <= limit and not row.out_of_memory]
+    best = max((row.throughput for row in inside), default=0.0)
+    near = [row for row in inside if row.throughput >= (1 - tolerance) * best]
+    return min(near, key=lambda row: row.size, default=None)
