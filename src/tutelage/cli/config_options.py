@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -123,14 +123,19 @@ def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterat
 def _option(path: str, field: FieldInfo, when: str) -> Option:
     required = field.default is PydanticUndefined and field.default_factory is None
     default = None if required else field.get_default(call_default_factory=True)
-    bounds = ", ".join(
-        f"{sign} {getattr(bound, name)}"
-        for bound in field.metadata
-        for name, sign in SIGNS.items()
-        if getattr(bound, name, None) is not None
-    )
-    words = _words(field.annotation, bounds)
+    words = _words(field.annotation, _bounds(field.metadata))
     return Option(path, to_jsonable_python(default), required, words, field.description or "", when)
+
+
+def _bounds(constraints: Iterable[object]) -> str:
+    """Say the bounds of a number, also where a field's own stand inside an annotation."""
+    said = []
+    for constraint in constraints:
+        if isinstance(constraint, FieldInfo):
+            said.append(_bounds(constraint.metadata))
+        found = ((sign, getattr(constraint, name, None)) for name, sign in SIGNS.items())
+        said += [f"{sign} {bound}" for sign, bound in found if bound is not None]
+    return ", ".join(filter(None, said))
 
 
 def _words(annotation: object, bounds: str) -> str:
@@ -141,7 +146,7 @@ def _words(annotation: object, bounds: str) -> str:
     if origin in (Union, UnionType):
         return " | ".join(_words(part, bounds) for part in inside)
     if origin is Annotated:
-        return _words(inside[0], bounds)
+        return _words(inside[0], _bounds(inside[1:]))
     if origin is tuple or origin is list:
         return f"list of {_words(inside[0], bounds)}"
     words = WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))

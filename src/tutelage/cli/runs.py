@@ -93,7 +93,8 @@ def compare(runs: RunNames, json: Json = False) -> None:
         return
     out.print(render(comparison_table(records)))
     out.print()
-    out.print(render(differences_table(found)))
+    settings = differences_table(found)
+    out.print(render(settings) if settings.rows else "The settings are the same.")
 
 
 def lineage(run: RunName, json: Json = False) -> None:

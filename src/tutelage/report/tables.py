@@ -99,7 +99,7 @@ def confusion_table(record: RunRecord) -> Table:
 
 def seconds_table(record: RunRecord) -> Table:
     """Wall-clock seconds by phase."""
-    rows = tuple((phase, round(seconds, 1)) for phase, seconds in record.seconds.items())
+    rows = tuple((phase, f"{seconds:.1f}") for phase, seconds in record.seconds.items())
     return Table(title="Seconds by phase", columns=("phase", "seconds"), rows=rows)
 
 
@@ -126,9 +126,10 @@ def _groups(record: RunRecord, depth: int) -> list[str]:
 
 
 def _number(record: RunRecord, metric: str) -> Callable[[float | None], Cell]:
-    """Return `int` for a metric that counts (whole everywhere, and above 1 somewhere)."""
+    """Return `int` for a metric that counts: whole everywhere, and above 1 somewhere."""
     values = list(_values(record, metric))
-    whole = all(value.is_integer() for value in values) and any(abs(v) > 1 for v in values)
+    counts = metric in CONFUSION or any(abs(value) > 1 for value in values)
+    whole = counts and all(value.is_integer() for value in values)
     return lambda value: int(value) if whole and value is not None else value
 
 

@@ -1,0 +1,94 @@
+"""The installed command: exit codes, one message an error, nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from made_runs import finish_run
+from tutelage.core.store import RunStore
+
+HEAVY = ("torch", "lightning", "torch_geometric", "polars", "pyarrow", "numpy", "pandas")
+LOADED = """
+import sys
+from tutelage.cli import main
+sys.argv = ["tutelage", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+print("loaded", *sorted(set(sys.modules)), file=sys.stderr)
+"""
+
+
+def tutelage(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("tutelage")), *arguments]
+    environment = os.environ | {"TUTELAGE_HOME": str(home)}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["tasks"],
+        ["modes"],
+        ["models"],
+        ["data"],
+        ["config", "can"],
+        ["config", "can", "training.seed=3"],
+        ["runs", "list"],
+        ["runs", "show", "@last"],
+        ["report", "@last"],
+    ],
+)
+def test_looking_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    finish_run(RunStore(tmp_path))
+    environment = os.environ | {"TUTELAGE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", LOADED, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    loaded = done.stderr.partition("loaded ")[2].split()
+    assert "typer" in loaded, done.stderr
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_help_builds_no_configuration(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOADED, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    loaded = done.stderr.partition("loaded ")[2].split()
+    assert not {"pydantic", "yaml", "jinja2", "tutelage.core.config"} & set(loaded)
+
+
+def test_a_run_is_listed_and_shown_by_the_installed_command(tmp_path: Path) -> None:
+    run = finish_run(RunStore(tmp_path))
+    listed = tutelage("runs", "list", home=tmp_path)
+    assert listed.returncode == 0 and run.id in listed.stdout and not listed.stderr
+    shown = tutelage("runs", "show", run.id, "--json", home=tmp_path)
+    assert json.loads(shown.stdout)["run"] == run.id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs", "show", "nothing"], "no run 'nothing'"),
+        (["runs", "rm", "@last"], "needs --yes"),
+        (["models", "cna"], "Did you mean 'can'?"),
+        (["config", "can", "training.sed=1"], "'seed'"),
+        (["report", "@last", "-o", "/dev/null/page.html"], "can't be written"),
+    ],
+)
+def test_a_wrong_request_is_one_message_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    finish_run(RunStore(tmp_path))
+    done = tutelage(*arguments, home=tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("error: ") and said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,180 @@
+"""`tutelage runs` and `report` show, compare, trace and remove real runs of a real store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from made_runs import KNOWN, SCORES, finish_run, make_run
+from tutelage.cli import report, runs
+from tutelage.core.errors import RequestError, StoreError, UnknownNameError
+from tutelage.core.store import RECORD, RunStore
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path / "runs"))
+    return RunStore.default()
+
+
+@pytest.fixture
+def tutelage() -> Command:
+    app = typer.Typer()
+    runs.register(app)
+    report.register(app)
+
+    def call(*arguments: str) -> Result:
+        result = CliRunner().invoke(app, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result
+
+    return call
+
+
+def test_an_empty_store_says_how_to_begin(store: RunStore, tutelage: Command) -> None:
+    assert "`tutelage train`" in tutelage("runs", "list").stdout
+    listed = json.loads(tutelage("runs", "list", "--json").stdout)
+    assert listed == {"home": str(store.home), "runs": []}
+
+
+def test_the_list_shows_status_headline_and_age_of_every_run(
+    store: RunStore, tutelage: Command
+) -> None:
+    done, begun, damaged = finish_run(store), make_run(store, "model=vgae"), make_run(store)
+    begun.update(status="running")
+    (damaged.path / RECORD).write_text("{")
+    rows = json.loads(tutelage("runs", "list", "--json").stdout)["runs"]
+    assert [(r["run"], r["status"]) for r in rows] == [
+        (done.id, "finished"),
+        (begun.id, "interrupted"),
+        (damaged.id, "damaged"),
+    ]
+    assert (rows[0]["headline"], rows[0]["value"]) == ("f1", 0.975)
+    lines = tutelage("runs", "list").stdout.splitlines()
+    assert [0.975 for line in lines if done.id in line and "0.9750" in line] == [0.975]
+    assert any(begun.id in line and "interrupted" in line for line in lines)
+
+
+def test_the_list_can_be_narrowed(store: RunStore, tutelage: Command) -> None:
+    done, _ = finish_run(store), make_run(store)
+    rows = json.loads(tutelage("runs", "list", "--status", "finished", "--json").stdout)["runs"]
+    assert [row["run"] for row in rows] == [done.id]
+    assert json.loads(tutelage("runs", "list", "--task", "ner", "--json").stdout)["runs"] == []
+    with pytest.raises(UnknownNameError, match="'finished'"):
+        tutelage("runs", "list", "--status", "finish")
+
+
+def test_show_prints_results_beside_baselines_phases_and_audit(
+    store: RunStore, tutelage: Command
+) -> None:
+    parent = finish_run(store)
+    run = finish_run(store, parent=parent)
+    shown = tutelage("runs", "show", "@last").stdout
+    for words in (run.id, parent.id, "0.9750", "0.6000", "–", "60.0", "warnings", "d1g357"):
+        assert words in shown
+    told = json.loads(tutelage("runs", "show", "@last", "--json").stdout)
+    assert told["run"] == run.id and told["path"] == str(run.path)
+    assert told["metrics"][f"{KNOWN}/f1"] == 0.975
+    assert told["audit"]["verdict"] == "warnings"
+    assert told["parents"] == [{"run": parent.id, "role": "initial weights"}]
+
+
+def test_what_a_run_says_is_never_taken_for_markup(store: RunStore, tutelage: Command) -> None:
+    make_run(store).update(status="failed", error="bad [bold]value[/] in [/x]")
+    assert "bad [bold]value[/] in [/x]" in tutelage("runs", "show", "@last").stdout
+
+
+def test_compare_shows_differences_of_metrics_and_settings(
+    store: RunStore, tutelage: Command
+) -> None:
+    one = finish_run(store)
+    two = finish_run(store, "training.seed=9", scores={**SCORES, f"{KNOWN}/f1": 0.875})
+    told = json.loads(tutelage("runs", "compare", one.id, two.id, "--json").stdout)
+    assert [run["run"] for run in told["runs"]] == [one.id, two.id]
+    assert told["differences"][0][f"{KNOWN}/f1"] == pytest.approx(-0.1)
+    assert told["settings"] == {"training.seed": [0, 9]}
+    shown = tutelage("runs", "compare", one.id, two.id).stdout
+    assert "-0.1000" in shown and "training.seed" in shown
+    assert "The settings are the same." in tutelage("runs", "compare", one.id, one.id).stdout
+
+
+def test_one_run_is_not_compared(store: RunStore, tutelage: Command) -> None:
+    make_run(store)
+    with pytest.raises(RequestError, match="nothing to compare"):
+        tutelage("runs", "compare", "@last")
+
+
+def test_lineage_goes_up_to_the_data_and_down_to_the_children(
+    store: RunStore, tutelage: Command
+) -> None:
+    first = finish_run(store)
+    second = finish_run(store, parent=first)
+    third = finish_run(store, parent=second)
+    told = json.loads(tutelage("runs", "lineage", second.id, "--json").stdout)
+    assert told["run"] == second.id and told["data"] == "of-the-data"
+    assert [(p["run"], p["role"], p["data"]) for p in told["parents"]] == [
+        (first.id, "initial weights", "of-the-data")
+    ]
+    assert told["children"] == [{"run": third.id, "role": "initial weights"}]
+    drawn = tutelage("runs", "lineage", second.id).stdout
+    assert drawn.index(second.id) < drawn.index(first.id) < drawn.index(third.id)
+
+
+def test_a_parent_that_is_gone_is_named_as_gone(store: RunStore, tutelage: Command) -> None:
+    parent = finish_run(store)
+    finish_run(store, parent=parent)
+    (parent.path / RECORD).unlink()
+    told = json.loads(tutelage("runs", "lineage", "@last", "--json").stdout)
+    assert told["parents"][0]["status"] == "gone" and told["parents"][0]["run"] == parent.id
+
+
+def test_a_run_that_claims_to_be_its_own_parent_is_drawn_once(
+    store: RunStore, tutelage: Command
+) -> None:
+    run = make_run(store)
+    run.update(parents=({"run": run.id, "role": "itself"},))
+    told = json.loads(tutelage("runs", "lineage", run.id, "--json").stdout)
+    assert told["parents"][0]["status"] == "gone"
+
+
+def test_removing_asks_for_yes_where_nobody_can_be_asked(
+    store: RunStore, tutelage: Command
+) -> None:
+    run = make_run(store)
+    with pytest.raises(RequestError, match="needs --yes"):
+        tutelage("runs", "rm", run.id)
+    assert run.path.exists()
+    assert json.loads(tutelage("runs", "rm", run.id, "--yes", "--json").stdout) == {
+        "removed": run.id,
+        "path": str(run.path),
+    }
+    assert not run.path.exists()
+
+
+def test_a_run_that_others_descend_from_is_not_removed(store: RunStore, tutelage: Command) -> None:
+    parent = finish_run(store)
+    child = make_run(store, parent=parent)
+    with pytest.raises(StoreError, match=child.id):
+        tutelage("runs", "rm", parent.id, "--yes")
+    assert parent.path.exists()
+
+
+def test_the_report_lies_in_the_run_or_where_it_is_asked_for(
+    store: RunStore, tutelage: Command, tmp_path: Path
+) -> None:
+    run = finish_run(store)
+    assert tutelage("report", "@last").stdout.strip() == str(run.path / "report.html")
+    assert run.id in (run.path / "report.html").read_text()
+    asked = tmp_path / "page.html"
+    told = json.loads(tutelage("report", run.id, run.id, "-o", str(asked), "--json").stdout)
+    assert told == {"report": str(asked), "runs": [run.id, run.id]}
+    assert "2 runs compared" in asked.read_text()

@@ -1,0 +1,222 @@
+"""The store finds, guards and removes runs, also beside other processes and damaged ones."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from made_runs import can_config, finish_run, make_run, prints
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import StorageError, StoreError
+from tutelage.core.overrides import build_config, read_config_file
+from tutelage.core.store import CONFIG, RECORD, Run, RunStore
+from tutelage.tasks.can.config import CANConfig
+
+HOLD = """
+import sys
+from pathlib import Path
+from tutelage.core.store import Run
+with Run(Path(sys.argv[1])).hold():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+MAKE = """
+import sys
+from pathlib import Path
+from tutelage.core.records import Fingerprints
+from tutelage.core.store import RunStore
+from tutelage.tasks.can.config import CANConfig
+prints = Fingerprints(run="r", config="c", data="d", source="s")
+for _ in range(10):
+    RunStore(Path(sys.argv[1])).create(CANConfig(), prints)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+def test_a_new_run_has_a_record_and_settings_that_re_create_it(store: RunStore) -> None:
+    config = can_config("training.seed=7", "run.name=mine")
+    run = store.create(config, prints())
+    assert run.status == run.record.status == "created"
+    assert build_config(CANConfig, [read_config_file(run.path / CONFIG)]) == config
+    assert "-can-gat-normal-mine-" in run.id
+    assert run.settings["training"] == config.model_dump(mode="json")["training"]
+
+
+def test_runs_sort_by_the_time_they_were_made(store: RunStore) -> None:
+    made = [make_run(store).id for _ in range(5)]
+    assert [run.id for run in store.runs()] == sorted(made)
+    created = [run.record.created for run in store.runs()]
+    assert created == sorted(created)
+
+
+def test_a_store_that_does_not_exist_is_empty_and_stays_away(store: RunStore) -> None:
+    assert store.runs() == [] and not store.home.exists()
+    with pytest.raises(StoreError, match="no runs in .* yet"):
+        store.find("@last")
+
+
+def test_a_run_is_found_by_id_prefix_path_and_last(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = make_run(store, "run.name=a"), make_run(store, "run.name=b")
+    assert store.find(first.id).id == store.find(str(first.path)).id == first.id
+    assert store.find(first.id[:-2]).id == first.id
+    assert store.find("@last").id == last.id
+    monkeypatch.chdir(first.path)
+    assert store.find(".").id == first.id
+    monkeypatch.chdir(first.checkpoints.parent.parent)
+    assert store.find(f"{last.id}/").id == last.id
+
+
+def test_a_path_outside_the_store_is_found(store: RunStore, tmp_path: Path) -> None:
+    other = make_run(RunStore(tmp_path / "other"))
+    assert store.find(str(other.path)).record.id == other.id
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "no-such-run", "../escape", "nul\0"])
+def test_a_name_that_no_run_has_is_refused(store: RunStore, name: str) -> None:
+    make_run(store)
+    with pytest.raises(StoreError, match="no run"):
+        store.find(name)
+
+
+def test_a_prefix_of_several_runs_is_refused_with_their_ids(store: RunStore) -> None:
+    ids = [make_run(store).id for _ in range(2)]
+    with pytest.raises(StoreError, match="fits 2 runs") as caught:
+        store.find(ids[0][:4])
+    assert all(name in str(caught.value) for name in ids)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"\xff\xfe", b"{}", b'{"schema_version":9}']
+)
+def test_a_damaged_record_is_refused_and_blocks_no_other_run(
+    store: RunStore, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged, whole = make_run(store), finish_run(store)
+    (damaged.path / RECORD).write_bytes(content)
+    with pytest.raises(StoreError, match=damaged.id):
+        _ = damaged.record
+    with caplog.at_level(logging.WARNING):
+        assert [run.id for run in store.with_fingerprint("one")] == [whole.id]
+    assert damaged.id in caplog.text
+    store.remove(damaged)
+    assert not damaged.path.exists() and whole.path.exists()
+
+
+def test_damaged_settings_are_refused(store: RunStore) -> None:
+    run = make_run(store)
+    (run.path / CONFIG).write_text("[]")
+    with pytest.raises(StoreError, match="no JSON object"):
+        _ = Run(run.path).settings
+    (run.path / CONFIG).unlink()
+    with pytest.raises(StoreError, match="can't be read"):
+        _ = Run(run.path).settings
+
+
+def test_an_update_changes_what_it_names_and_keeps_the_rest(store: RunStore) -> None:
+    run = finish_run(store)
+    before = run.record
+    run.update(error="late", metrics={})
+    assert run.record == before.model_copy(update={"error": "late", "metrics": {}})
+    with pytest.raises(ValueError, match="mood"):
+        run.update(mood="good")
+
+
+def test_a_held_run_is_running_and_one_whose_process_was_killed_is_interrupted(
+    store: RunStore,
+) -> None:
+    run = make_run(store)
+    run.update(status="running")
+    command = [sys.executable, "-c", HOLD, str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"held\n"
+        assert run.is_held() and run.status == "running"
+        with pytest.raises(StoreError, match="another process works on this run"):
+            store.remove(run)
+        with pytest.raises(StoreError, match=run.id), run.hold():
+            pytest.fail("held twice")
+        os.kill(child.pid, signal.SIGKILL)
+    assert not run.is_held() and run.status == "interrupted"
+    with run.hold():
+        assert run.is_held()
+
+
+def test_looking_at_a_run_never_keeps_a_process_from_working_on_it(store: RunStore) -> None:
+    run = make_run(store)
+    with run.hold():
+        pass
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            run.is_held()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for _ in range(300):
+            with run.hold():
+                pass
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def test_an_error_inside_a_held_run_is_not_taken_for_a_storage_error(store: RunStore) -> None:
+    run = make_run(store)
+    with pytest.raises(FileNotFoundError), run.hold():
+        raise FileNotFoundError("a capture")
+    assert not run.is_held()
+
+
+def test_several_processes_make_runs_at_once(store: RunStore) -> None:
+    command = [sys.executable, "-c", MAKE, str(store.home)]
+    children = [subprocess.Popen(command) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert len({run.record.id for run in store.runs()}) == 20
+
+
+def test_a_parent_is_kept_until_its_children_are_gone(store: RunStore) -> None:
+    parent = finish_run(store)
+    child = make_run(store, parent=parent)
+    assert [run.id for run in store.children(parent)] == [child.id]
+    with pytest.raises(StoreError, match=f"is the parent of {child.id}"):
+        store.remove(parent)
+    store.remove(child)
+    store.remove(parent)
+    assert store.runs() == []
+
+
+def test_a_store_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config: RunConfig = can_config()
+    with pytest.raises(StorageError):
+        RunStore(tmp_path / "file").create(config, prints())
+    with pytest.raises(StorageError):
+        RunStore(tmp_path / "file" / "runs").cache("can")
+
+
+def test_the_default_store_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path))
+    assert RunStore.default().home == tmp_path
+    monkeypatch.setenv("TUTELAGE_HOME", "")
+    assert RunStore.default().home == Path("runs")
+
+
+def test_caches_are_no_runs(store: RunStore) -> None:
+    (store.cache("can") / "x").write_text("")
+    assert store.runs() == []

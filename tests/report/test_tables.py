@@ -1,0 +1,78 @@
+"""Tables put the model's scores beside each baseline's, a dash where one is undefined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from made_runs import KNOWN, SCORES, UNKNOWN, finish_run, make_run
+from tutelage.core.records import RunRecord
+from tutelage.core.store import RunStore
+from tutelage.report import tables
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    return finish_run(RunStore(tmp_path)).record
+
+
+def test_results_have_a_row_a_split_and_a_column_a_detector(record: RunRecord) -> None:
+    table = tables.results_table(record, "f1")
+    assert table.columns == ("test split", "model", "unseen-id", "two-gap")
+    assert table.rows == ((KNOWN, 0.975, 0.6, None), (UNKNOWN, None, None, None))
+
+
+def test_attacks_have_rows_of_their_own(record: RunRecord) -> None:
+    rows = tables.attack_table(record, "f1").rows
+    assert rows == (
+        (f"{KNOWN}/DoS", 1.0, 0.7, None),
+        (f"{KNOWN}/attack-free", None, None, None),
+    )
+
+
+def test_a_split_shows_each_metric_but_the_confusion_counts(record: RunRecord) -> None:
+    rows = {row[0]: row[1:] for row in tables.split_table(record, KNOWN).rows}
+    assert rows["f1"] == (0.975, 0.6, None)
+    assert rows["windows"] == (120, None, None) and isinstance(rows["windows"][0], int)
+    assert not set(rows) & {*tables.CONFUSION, "DoS/f1"}
+
+
+def test_one_alarm_is_a_count_and_not_a_ratio(record: RunRecord) -> None:
+    rows = tables.confusion_table(record).rows
+    assert rows == ((KNOWN, "model", 40, 1, 1, 78), (KNOWN, "unseen-id", 30, None, None, None))
+    assert all(isinstance(n, int) for n in rows[0][2:])
+
+
+def test_a_comparison_gives_differences_from_the_first(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    lower = {**SCORES, f"{KNOWN}/f1": 0.875, f"{KNOWN}/windows": 100}
+    runs = [finish_run(store), finish_run(store, scores=lower), make_run(store)]
+    table = tables.comparison_table([run.record for run in runs])
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows[f"{KNOWN}/f1"] == (0.975, 0.875, None, pytest.approx(-0.1), None)
+    assert rows[f"{KNOWN}/windows"] == (120, 100, None, -20, None)
+    assert len(table.columns) == 6
+
+
+def test_a_record_without_scores_has_empty_tables(tmp_path: Path) -> None:
+    record = make_run(RunStore(tmp_path)).record
+    assert tables.results_table(record, "f1").rows == ()
+    assert tables.headline_value(record, "f1") is None
+    assert tables.splits_of(record) == []
+
+
+def test_the_headline_is_the_tasks_own_or_the_first_metric(record: RunRecord) -> None:
+    assert tables.headline_of(record) == "f1"
+    assert tables.headline_of(record.model_copy(update={"task": "gone"})) == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"), (0.97512, "0.9751"), (0.0, "0.0000"), (1.0, "1.0000"), (2e-5, "2.0e-05"),
+        (-0.1, "-0.1000"), (12.345, "12.35"), (12345.6, "12346"), (7, "7"), ("a", "a"),
+    ],
+)  # fmt: skip
+def test_a_cell_is_written_for_a_person(value: tables.Cell, text: str) -> None:
+    assert tables.cell(value) == text
