@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -153,25 +154,15 @@ def test_a_held_run_is_running_and_one_whose_process_was_killed_is_interrupted(
         assert run.is_held()
 
 
-def test_looking_at_a_run_never_keeps_a_process_from_working_on_it(store: RunStore) -> None:
+def test_one_who_looks_at_a_run_keeps_no_other_from_working_on_it(store: RunStore) -> None:
     run = make_run(store)
-    with run.hold():
-        pass
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.is_set():
-            run.is_held()
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        for _ in range(300):
-            with run.hold():
-                pass
-    finally:
-        stop.set()
-        watcher.join()
+    with (run.path / ".lock").open("a") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        gone = threading.Timer(0.01, fcntl.flock, (looking, fcntl.LOCK_UN))
+        gone.start()
+        with run.hold():
+            assert run.is_held()
+        gone.join()
 
 
 def test_an_error_inside_a_held_run_is_not_taken_for_a_storage_error(store: RunStore) -> None:

@@ -93,8 +93,8 @@ def compare(runs: RunNames, json: Json = False) -> None:
         return
     out.print(render(comparison_table(records)))
     out.print()
-    settings = differences_table(found)
-    out.print(render(settings) if settings.rows else "The settings are the same.")
+    apart_by = differences_table(found)
+    out.print(render(apart_by) if apart_by.rows else "The settings are the same.")
 
 
 def lineage(run: RunName, json: Json = False) -> None:

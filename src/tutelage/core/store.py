@@ -152,11 +152,11 @@ class Run:
 
 def _lock(file: IO[str]) -> bool:
     """Lock a file for this process; wait out the moment in which `Run.is_held` looks at it."""
-    for _ in range(10):
+    for _ in range(25):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(0.01)
+            time.sleep(0.02)
         else:
             return True
     return False
