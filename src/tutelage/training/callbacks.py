@@ -26,6 +26,10 @@ class EpochHeartbeat(Callback):
         self.collector = collector
         self._started = 0.0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time: an epoch that is resumed has no start of its own."""
+        self._started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time."""
         self._started = time.monotonic()

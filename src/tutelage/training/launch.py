@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import RunFailedError, StoreError, TutelageError
+from tutelage.core.errors import RequestError, RunFailedError, StoreError, TutelageError
 from tutelage.core.fingerprint import fingerprint
 from tutelage.core.records import Parent, now
 from tutelage.core.store import LOG, Run, RunStore
@@ -38,7 +38,7 @@ def launch(
     """Return a finished run of ``config``, as `run.policy` says.
 
     Raises:
-        RequestError: The request is wrong; no run was made.
+        RequestError: The request is wrong; no run is left, unless it has checkpoints to go on from.
         RunFailedError: The run failed; its record says why.
     """
     task.check(config)
@@ -54,7 +54,12 @@ def launch(
         return Launched(_work(task, config, store, idle[-1], None, console), "resumed")
     lineage = (Parent(run=previous.id, role="initial weights"),) if previous else ()
     run = store.create(config, prints, lineage)
-    return Launched(_work(task, config, store, run, previous, console), "new")
+    try:
+        return Launched(_work(task, config, store, run, previous, console), "new")
+    except RequestError:
+        if not run.checkpoints.exists():
+            store.remove(run)
+        raise
 
 
 def _previous(config: RunConfig, store: RunStore) -> Run:

@@ -87,7 +87,7 @@ class CANGraphDataModule(TaskData):
         if self._ready:
             return
         data = self.config.data
-        captures = load_dataset(data, self.cache)
+        captures = self._long_enough(load_dataset(data, self.cache))
         if self._learned is not None:
             self._check_window(self._learned)
             splits = test_only(captures, self._learned.trained_on, data)
@@ -102,6 +102,28 @@ class CANGraphDataModule(TaskData):
         self._collect_training(splits, stores)
         self._ready = True
 
+    def _long_enough(self, captures: Sequence[Capture]) -> list[Capture]:
+        """Leave out, and say so, captures with fewer frames than a window.
+
+        Raises:
+            DataError: None holds a window.
+        """
+        window = self.config.data.window
+        kept = [capture for capture in captures if len(capture.frames) >= window]
+        if not kept:
+            longest = max(len(capture.frames) for capture in captures)
+            raise DataError(
+                f"no capture holds a window of {window} frames; the longest has {longest}",
+                where=self.config.data.root,
+                hint="Give longer captures, or train with a shorter data.window.",
+            )
+        self._findings += [
+            f"{capture.label} left out: its {len(capture.frames)} frames are fewer than a window"
+            for capture in captures
+            if len(capture.frames) < window
+        ]
+        return kept
+
     def _check_window(self, learned: Preprocessing) -> None:
         window = self.config.data.window
         if learned.profile.window != window:
@@ -111,7 +133,7 @@ class CANGraphDataModule(TaskData):
             )
 
     def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
-        """Take from training every window with a frame that also stands in a test capture."""
+        """Take from training the windows that share frames with a test capture."""
         tests = [frame_hashes(s.capture.frames) for s in splits if s.test.all()]
         if not tests:
             return splits
@@ -244,7 +266,8 @@ class CANGraphDataModule(TaskData):
             raise DataError(
                 f"all {len(batch.y)} training windows are {present}; nothing to tell apart",
                 where=self.config.data.root,
-                hint="Add captures of the other kind, or use mode=autoencoder model=vgae.",
+                hint="Add captures of the other kind, or longer ones, or train on benign windows "
+                "alone with mode=autoencoder model=vgae.",
             )
         if model.class_weights == "balanced":
             loss.class_weights.copy_(counts.sum() / (2 * counts))

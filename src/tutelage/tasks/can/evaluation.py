@@ -145,7 +145,10 @@ def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> N
 
 
 def window_table(module: BaseCANGraphModule, test: TestCapture) -> Table:
-    """A row for each window of a capture: when, how suspicious, and whether it is an alarm."""
+    """A row for each window of a capture: when, how suspicious, and whether it is an alarm.
+
+    The table's title is the capture's label.
+    """
     module.eval()
     score, alarm = model_scores(module, test)
     store, windows = test.store, test.windows
@@ -159,4 +162,4 @@ def window_table(module: BaseCANGraphModule, test: TestCapture) -> Table:
         *(column.tolist() for column in columns), score.tolist(), map(int, alarm), strict=True
     )
     names = ("window", "first_frame", "start_time", "end_time", "score", "alarm")
-    return Table(title=f"Windows of {test.capture.name}", columns=names, rows=tuple(rows))
+    return Table(title=test.capture.label, columns=names, rows=tuple(rows))
