@@ -72,6 +72,7 @@ def test_data_tells_what_ships_and_what_can_be_mapped(tutelage: Command) -> None
 def test_every_option_that_is_listed_can_be_typed() -> None:
     listed = options(CANConfig)
     assert len({(o.path, o.when) for o in listed}) == len(listed)
+    assert not {"mode.name", "model.name", "task"} & {o.path for o in listed}
     for option in listed:
         overrides = [option.when] if option.when else []
         value = json.dumps(option.default)

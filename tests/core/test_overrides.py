@@ -115,6 +115,11 @@ def test_the_last_of_two_settings_wins_and_a_section_comes_before_its_fields() -
     assert config.training.seed == 2
 
 
+def test_the_order_of_a_choice_and_its_settings_does_not_matter() -> None:
+    config = build_config(CANConfig, [{"model": "gat"}], ["model.latent=4", "model=vgae"])
+    assert isinstance(config.model, VGAEConfig) and config.model.latent == 4
+
+
 def test_layers_lie_on_each_other_and_another_model_starts_afresh() -> None:
     base = {"model": {"name": "gat", "heads": 2}, "training": {"seed": 1, "max_epochs": 2}}
     over = {"model": "vgae", "training": {"seed": 3}}

@@ -52,6 +52,7 @@ def test_a_comparison_gives_differences_from_the_first(tmp_path: Path) -> None:
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows[f"{KNOWN}/f1"] == (0.975, 0.875, None, pytest.approx(-0.1), None)
     assert rows[f"{KNOWN}/windows"] == (120, 100, None, -20, None)
+    assert isinstance(rows[f"{KNOWN}/fp"][0], int) and isinstance(rows[f"{KNOWN}/f1"][0], float)
     assert len(table.columns) == 6
 
 

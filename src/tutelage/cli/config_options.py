@@ -98,9 +98,11 @@ def mode_summaries() -> dict[str, str]:
 
 def data_formats(config_type: type[RunConfig]) -> Mapping[str, str]:
     """The formats that a task's data may have, and what is read of each."""
-    (section,) = sections(config_type.model_fields["data"])
-    assert issubclass(section, DataConfig)
-    return section.formats
+    found: dict[str, str] = {}
+    for section in sections(config_type.model_fields["data"]):
+        assert issubclass(section, DataConfig)
+        found |= section.formats
+    return found
 
 
 def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterator[Option]:
@@ -108,12 +110,12 @@ def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterat
         path = (*above, name)
         variants = sections(field)
         if len(variants) > 1 or (variants and _is_choice(variants[0])):
-            names = [_name_of(variant) for variant in variants]
+            choice, names = ".".join(path), [_name_of(variant) for variant in variants]
             chosen = getattr(field.get_default(call_default_factory=True), "name", None)
-            yield Option(name, chosen, chosen is None, " | ".join(names), field.description or "")
+            yield Option(choice, chosen, chosen is None, " | ".join(names), field.description or "")
             for variant in variants:
-                inside = _walk(variant, path, f"{name}={_name_of(variant)}")
-                yield from (o for o in inside if o.path != f"{name}.name")
+                inside = _walk(variant, path, f"{choice}={_name_of(variant)}")
+                yield from (o for o in inside if o.path != f"{choice}.name")
         elif variants:
             yield from _walk(variants[0], path, when)
         else:
