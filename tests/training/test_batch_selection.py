@@ -52,6 +52,16 @@ def test_a_few_slow_steps_do_not_move_the_measured_throughput() -> None:
     assert summarise([calm, noisy]).peak_bytes == 50
 
 
+def test_sizes_that_a_busy_machine_slowed_are_compared_by_their_fastest_steps() -> None:
+    slowed = [
+        SizeRow(8, 8, 20, 1.0, 8.0, 100.0, 5, False),
+        SizeRow(16, 16, 20, 16.0, 1.0, 200.0, 5, False),
+    ]
+    chosen = select(slowed, tolerance=0.05, limit=1e9)
+    assert chosen is not None
+    assert chosen.size == 16
+
+
 def test_one_visit_out_of_memory_rules_a_size_out() -> None:
     summary = summarise([Probe(4, 4, (0.1,), 5), Probe(4, 4, (), 0, out_of_memory=True)])
     assert summary.out_of_memory

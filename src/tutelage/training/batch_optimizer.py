@@ -19,6 +19,7 @@ from tutelage.training.batch_selection import (
     has_plateaued,
     select,
     summarise,
+    was_slowed,
 )
 from tutelage.training.probe import Greeting, Probe, ProbeRequest, TrainingWork
 from tutelage.training.probe_child import ProbeChild, command_child, fork_child
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
 _GRAPH_SAFETY = 0.5
 _GROWTH_SHARE = 0.6
+_VISIT_SHARE = 0.6
+_PATIENCE = 3.0
 _SHORTEST_VISIT_S = 0.05
 _VALIDATION_STEPS = 2
-_BUSY = 1.5
 _FEWEST_STEPS = 4  # of a visit: one to warm up, three timed
 
 
@@ -55,7 +57,8 @@ class BatchSizeOptions:
             batches differ, and 1.0 for other data.
         steps: Timed steps of each size that matters, when the budget allows.
         rounds: Visits over which these steps are spread, in rotation over the sizes.
-        budget_s: Seconds of probing in all; sizes whose steps don't fit are not tried.
+        budget_s: Seconds of probing on a quiet machine; sizes whose steps don't fit are not tried.
+            A busy machine gets up to three times as long, rather than a worse choice.
         timeout_s: Seconds without an answer after which a probe is given up.
         processes: Training processes that share this machine's memory.
     """
@@ -222,12 +225,12 @@ class _Search:
         with self._launch() as child:
             greeting = child.greeting()
             begun = time.perf_counter()
-            self._deadline = begun + self._options.budget_s
+            self._deadline = begun + _PATIENCE * self._options.budget_s
             factor = self._options.safety_factor
             factor = factor or (_GRAPH_SAFETY if greeting.graphs else 1.0)
             usable = greeting.available_bytes * factor * (1 - self._options.memory_margin)
             self._limit = usable / self._options.processes
-            self._grow(child, greeting, begun + self._options.budget_s * _GROWTH_SHARE)
+            self._grow(child, greeting, begun + _PATIENCE * _GROWTH_SHARE * self._options.budget_s)
             self._rotate(child)
         row = self._validate()
         return self._choice(row, greeting, time.perf_counter() - start)
@@ -254,7 +257,9 @@ class _Search:
                 self._ended = f"{size} would not fit in memory with the margin"
                 self._refine(child, rows)
                 return
-            if time.perf_counter() + _FEWEST_STEPS * _shortest_step(rows, size) > until:
+            visit_s = _FEWEST_STEPS * _shortest_step(rows, size)
+            late = time.perf_counter() + visit_s > until
+            if late or visit_s > _VISIT_SHARE * self._options.budget_s:
                 self._ended = f"{size} would not fit in the time budget"
                 return
             if not self._visit(child, size):
@@ -323,7 +328,7 @@ class _Search:
         rows = self._rows()
         inside = [one for one in rows if one.peak_bytes <= self._limit]
         best = max(inside, key=lambda one: one.throughput)
-        busy = " (the machine was busy: measure again on a quiet one)" if _was_busy(best) else ""
+        busy = " (the machine was busy: measure again on a quiet one)" if was_slowed(best) else ""
         several = sum(not one.out_of_memory for one in rows) >= 2
         predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
         reason = (
@@ -347,11 +352,6 @@ class _Search:
 def _shortest_step(rows: Sequence[SizeRow], size: int) -> float:
     """Foretell a step's seconds at ``size`` from the fastest steps of smaller sizes."""
     return size / max((row.best_throughput for row in rows), default=float("inf"))
-
-
-def _was_busy(row: SizeRow) -> bool:
-    """Say whether something else slowed the steps: the quartile is far above the fastest."""
-    return row.best_throughput > _BUSY * row.throughput
 
 
 def _mib(size: float) -> str:

@@ -11,6 +11,7 @@ from tutelage.core.errors import RunFailedError
 from tutelage.training.probe import Probe
 
 _FURTHEST = 2.0
+_SLOWED = 1.5
 PLATEAU = 3
 
 
@@ -120,6 +121,11 @@ def has_plateaued(rows: Sequence[SizeRow], tolerance: float) -> bool:
     return max(row.best_throughput for row in rows[-PLATEAU:]) < before * (1 + tolerance / 2)
 
 
+def was_slowed(row: SizeRow) -> bool:
+    """Say whether something else slowed the steps: the quartile is far above the fastest."""
+    return row.best_throughput > _SLOWED * row.throughput
+
+
 def candidates(rows: Iterable[SizeRow], share: float) -> list[SizeRow]:
     """Return the rows whose fastest step reaches ``share`` of the best, smallest size first."""
     fitting = sorted((row for row in rows if not row.out_of_memory), key=lambda row: row.size)
@@ -130,6 +136,8 @@ def candidates(rows: Iterable[SizeRow], share: float) -> list[SizeRow]:
 def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow | None:
     """Return the smallest size near the peak throughput of those inside ``limit``.
 
+    Where something else slowed most sizes, their fastest steps are compared.
+
     Args:
         rows: Every measured size.
         tolerance: The share of the peak that may be given up for a smaller batch.
@@ -139,6 +147,8 @@ def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow |
         The row, or None when no size fits.
     """
     inside = [row for row in rows if row.peak_bytes <= limit and not row.out_of_memory]
-    best = max((row.throughput for row in inside), default=0.0)
-    near = [row for row in inside if row.throughput >= (1 - tolerance) * best]
+    slowed = sum(was_slowed(row) for row in inside) > len(inside) / 2
+    speed = {row.size: row.best_throughput if slowed else row.throughput for row in inside}
+    best = max(speed.values(), default=0.0)
+    near = [row for row in inside if speed[row.size] >= (1 - tolerance) * best]
     return min(near, key=lambda row: row.size, default=None)
