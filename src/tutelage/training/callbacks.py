@@ -13,6 +13,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tutelage.training.metrics import MetricsCollector
 
 log = logging.getLogger(__name__)
+_STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+
+
+def without_empty_hooks(callback: Callback) -> Callback:
+    """Drop the hooks of a step that a callback leaves empty: Lightning calls only what it can."""
+    for name in _STEP_HOOKS:
+        if getattr(type(callback), name) is getattr(Callback, name):
+            setattr(callback, name, None)
+    return callback
 
 
 class EpochHeartbeat(Callback):
@@ -93,7 +109,8 @@ class ProgressBar(Callback):
             completed=trainer.global_step,
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
             rate=f"{rate:.1f}/s",
-            loss=f"{float(outputs['loss']):.4f}",
+            # Lightning divides the loss by the batches that are accumulated.
+            loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.4f}",
         )
         self.progress.refresh()
 

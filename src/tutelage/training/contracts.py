@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +53,14 @@ class TaskData(LightningDataModule, ABC):
     def train_size(self) -> int:
         """Training samples an epoch."""
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move a batch to the device; loaders make it in main memory, where a CPU finds it."""
+        if device.type == "cpu":
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
 
 class TaskModule(LightningModule, ABC):
     """A network with its objective, its validation metrics and its optimiser.
@@ -82,6 +91,16 @@ class TaskModule(LightningModule, ABC):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """One step of training; the metrics collector averages what it returns."""
         return self.step(batch)
+
+    # Lightning reads the signature anew in each step; kept here, that costs nothing.
+    training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the hook's name, which Lightning notes forty times a step, fast."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def parameter_groups(self) -> Iterator[tuple[Mapping[str, float], list[torch.nn.Parameter]]]:
         """Groups of parameters with factors on the optimiser's settings; by default one group."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -65,7 +67,7 @@ def launch(
 def _previous(config: RunConfig, store: RunStore) -> Run:
     """The newest finished run of the same task, mode and model."""
     names = (config.task, config.mode.name, config.model.name)
-    for run in reversed(store.runs()):
+    for run in reversed(store.readable()):
         record = run.record
         if record.status == "finished" and (record.task, record.mode, record.model) == names:
             return run
@@ -86,7 +88,7 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
-    with run.hold(), _log_to(run):
+    with run.hold(), _log_to(run), _keep_interrupts():
         run.update(status="running")
         trainer = MODES.get(config.mode.name)(
             task, config, run, store.cache(task.name), previous, console
@@ -107,6 +109,19 @@ def _work(
             hint = f"The whole story is in {run.path / LOG}."
             raise RunFailedError(said, where=run.id, hint=hint) from error
     return run
+
+
+@contextmanager
+def _keep_interrupts() -> Iterator[None]:
+    """Let Ctrl-C work afterwards: Lightning leaves it ignored once it was pressed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

@@ -23,11 +23,11 @@ class MetricsCollector(Callback):
 
     Training scalars of the last n steps become one row each (``train/loss``), and their mean over
     the epoch, weighted by samples, another (``epoch/loss``). Scalars stay tensors until a row is
-    written, so a step costs no synchronisation.
+    written, so a step costs no synchronisation. The trainer's loggers, if any, get the same.
 
     Args:
         path: The CSV file, columns `COLUMNS`. A resumed run goes on in it.
-        every_n_steps: Steps between two rows.
+        every_n_steps: Optimiser steps between two rows.
     """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
@@ -39,11 +39,13 @@ class MetricsCollector(Callback):
         self._sums: dict[str, float] = {}
         self._seen = 0
         self._rows: list[Row] = []
+        self._due = every_n_steps
         self._started = time.monotonic()
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file, or drop the rows that a resumed run is about to write again."""
         self._started = time.monotonic()
+        self._due = self.every_n_steps * trainer.accumulate_grad_batches
         kept: list[list[str]] = []
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -64,16 +66,19 @@ class MetricsCollector(Callback):
         assert isinstance(pl_module, TaskModule)
         self._pending.append(outputs)
         self._samples.append(pl_module.samples(batch))
-        if len(self._pending) >= self.every_n_steps:
+        if len(self._pending) >= self._due:
             self._reduce(trainer)
 
     def _reduce(self, trainer: Trainer) -> None:
         if not self._pending:
             return
         weights = torch.tensor(self._samples, dtype=torch.float64)
-        for name in self._pending[0]:
-            values = torch.stack([outputs[name].detach() for outputs in self._pending])
+        for name, newest in self._pending[-1].items():
+            device = newest.device  # a resumed run begins with values from the CPU
+            values = torch.stack([step[name].detach().to(device) for step in self._pending])
             total = float((values.double().cpu() * weights).sum())
+            if name == "loss":  # Lightning divides it by the batches that are accumulated
+                total *= trainer.accumulate_grad_batches
             self._sums[name] = self._sums.get(name, 0.0) + total
             self._add(trainer, f"train/{name}", total / float(weights.sum()))
         self._seen += sum(self._samples)
@@ -83,6 +88,8 @@ class MetricsCollector(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the means over the whole epoch."""
         self._reduce(trainer)
+        if not self._seen:
+            return  # resumed at an epoch's end: Lightning repeats the hook
         for name, total in self._sums.items():
             self._add(trainer, f"epoch/{name}", total / self._seen)
         self._add(trainer, "learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
@@ -98,6 +105,9 @@ class MetricsCollector(Callback):
 
     def _add(self, trainer: Trainer, name: str, value: float) -> None:
         self.latest[name] = value
+        if not name.startswith("val/"):  # Lightning passes on what a module logs
+            for logger in trainer.loggers:
+                logger.log_metrics({name: value}, trainer.global_step)
         seconds = round(time.monotonic() - self._started, 3)
         self._rows.append((trainer.current_epoch, trainer.global_step, name, value, seconds))
 

@@ -42,6 +42,8 @@ def configure_optimization(module: TaskModule, training: Training) -> Any:
     scheduler = training.scheduler
     total = int(module.trainer.estimated_stepping_batches)
     warmup = round(scheduler.warmup_fraction * total)
+    if scheduler.name == "constant" and not warmup:
+        return optimizer
     if scheduler.name == "plateau":
         return [optimizer], _plateau(module, optimizer, training, warmup)
     floor = scheduler.minimum_factor

@@ -24,13 +24,14 @@ from tutelage.core.store import METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeOptimizer, BatchSizeOptions
-from tutelage.training.callbacks import EpochHeartbeat, ProgressBar
+from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, without_empty_hooks
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector
 from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
+from tutelage.training.profiler import NoProfiler
 
 log = logging.getLogger(__name__)
 PRECISION = {"64": "64-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -70,6 +71,7 @@ class BaseTrainer:
             data = self.prepare()
         with self._phase("build"):
             module = self.build(data)
+            self._monitor(module)
         with self._phase("size"):
             self.size_batch(module, data)
         with self._phase("fit"):
@@ -109,8 +111,9 @@ class BaseTrainer:
         chosen = self.run.path / "batch_size.json"
         if not chosen.exists():
             options = self.config.training.batch_sizing.model_dump(exclude_none=True)
-            optimizer = BatchSizeOptimizer(BatchSizeOptions(**options))
-            choice = optimizer.optimize_with_datamodule(module, data)
+            choice = self._optimizer(BatchSizeOptions(**options)).optimize_with_datamodule(
+                module, data
+            )
             log.info("batch size %d: %s", choice.size, choice.reason)
             write_json(chosen, asdict(choice))
         data.batch_size = int(json.loads(chosen.read_text(encoding="utf-8"))["size"])
@@ -146,7 +149,8 @@ class BaseTrainer:
             default_root_dir=str(self.run.path),
             logger=build_loggers(training.loggers, self.run),
             plugins=[TutelageCheckpointIO()],
-            callbacks=self._callbacks(module, data, manager, monitor),
+            profiler=NoProfiler(),
+            callbacks=self._callbacks(manager, monitor),
         )
         if training.compile:
             module.network.compile(dynamic=True)
@@ -160,6 +164,7 @@ class BaseTrainer:
             assert isinstance(state, dict)
             module.load_state_dict(state)
             log.info("best checkpoint: %s", best.name)
+        module.float()  # after training in 64 bits; everything else is in 32
         module.eval()
 
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
@@ -203,6 +208,13 @@ class BaseTrainer:
         yield
         self.seconds[name] = round(time.monotonic() - started, 3)
 
+    def _optimizer(self, options: BatchSizeOptions) -> BatchSizeOptimizer:
+        """Return the batch-size optimiser for the device and arithmetic that training will use."""
+        training = self.config.training
+        on_gpu = training.accelerator != "cpu" and torch.cuda.is_available()
+        autocast = {"bf16": torch.bfloat16, "16": torch.float16}.get(training.precision)
+        return BatchSizeOptimizer(options, "cuda" if on_gpu else "cpu", autocast)
+
     def _monitor(self, module: TaskModule) -> str:
         monitor = self.config.training.monitor or module.default_monitor
         if monitor not in module.validation_metrics:
@@ -212,16 +224,13 @@ class BaseTrainer:
             )
         return monitor
 
-    def _callbacks(
-        self, module: TaskModule, data: TaskData, manager: CheckpointManager, monitor: str
-    ) -> list[Callback]:
+    def _callbacks(self, manager: CheckpointManager, monitor: str) -> list[Callback]:
         training = self.config.training
         collector = MetricsCollector(self.run.path / METRICS, training.log_every_n_steps)
         callbacks: list[Callback] = [RandomState(), collector, EpochHeartbeat(collector)]
         if self.console is not None and self.console.is_terminal:
             callbacks.append(ProgressBar(self.console))
-        steps = training.max_epochs * -(-data.train_size // (data.batch_size * training.accumulate))
-        callbacks += averaging_callbacks(training.averaging, training.max_steps or steps)
+        callbacks += averaging_callbacks(training.averaging)
         if training.early_stopping.patience is not None:
             early = EarlyStopping(
                 monitor,
@@ -230,4 +239,4 @@ class BaseTrainer:
                 mode=direction(monitor),
             )
             callbacks.append(early)
-        return [*callbacks, manager]
+        return [without_empty_hooks(callback) for callback in (*callbacks, manager)]

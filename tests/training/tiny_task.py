@@ -1,0 +1,251 @@
+"""A whole task made tiny: two classes in a plane of eight features, trained in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Discriminator, Field, Tag
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import BinaryAccuracy
+
+from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Training, tag_or
+from tutelage.core.errors import DataError
+from tutelage.core.overrides import build_config
+from tutelage.core.records import AuditStamp, Evaluation, Table
+from tutelage.core.store import RunStore
+from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, Task
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.launch import Launched, launch
+from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.samplers import SeededBatchSampler
+
+FEATURES = 8
+Batch = tuple[Tensor, Tensor]
+
+
+class ClassifierConfig(ModelConfig):
+    name: Literal["classifier"] = "classifier"
+    hidden: int = 6
+    """Hidden units."""
+    dropout: float = 0.2
+    """Share dropped."""
+
+
+class ReconstructorConfig(ModelConfig):
+    name: Literal["reconstructor"] = "reconstructor"
+
+
+class TinyData(DataConfig):
+    samples: int = Field(default=70, ge=0)
+    """Training samples."""
+    tests: int = 40
+    """Samples of the test split, and of validation."""
+
+
+class TinyTraining(Training):
+    max_epochs: int = Field(default=3, ge=1)
+    """Passes over the training data."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 16
+    """Samples a step."""
+    learning_rate: float = Field(default=0.05, gt=0)
+    """Peak learning rate."""
+
+
+class TinyConfig(RunConfig):
+    task: Literal["tiny"] = "tiny"
+    model: Annotated[
+        Annotated[ClassifierConfig, Tag("classifier")]
+        | Annotated[ReconstructorConfig, Tag("reconstructor")],
+        Discriminator(tag_or("classifier")),
+    ] = ClassifierConfig()
+    data: TinyData = TinyData()
+    training: TinyTraining = TinyTraining()
+
+
+def sample(n: int, seed: int) -> Batch:
+    """``n`` samples (n, 8) and their classes (n,), which lie apart along the diagonal."""
+    generator = torch.Generator().manual_seed(seed)
+    y = (torch.rand(n, generator=generator) < 0.4).long()
+    return torch.randn(n, FEATURES, generator=generator) + 0.5 * y[:, None], y
+
+
+class TinyDataModule(TaskData):
+    train: Batch
+
+    def __init__(self, config: TinyConfig, preprocessing: Mapping[str, Any] | None) -> None:
+        super().__init__()
+        self.config, self.learned = config, preprocessing
+
+    def setup(self, stage: str) -> None:
+        if hasattr(self, "train"):
+            return
+        if not self.config.data.samples:
+            raise DataError("there are no samples", hint="Set data.samples to 1 or more.")
+        self.train = sample(self.config.data.samples, 1)
+        self.validation, self.test = (sample(self.config.data.tests, seed) for seed in (2, 3))
+        self.learned = self.learned or {"mean": self.train[0].mean(0).tolist()}
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        assert self.learned is not None
+        return self.learned
+
+    @property
+    def audit(self) -> AuditStamp:
+        return AuditStamp(verdict="clean")
+
+    @property
+    def train_size(self) -> int:
+        return len(self.train[1])
+
+    def fit_module(self, module: TaskModule) -> None:
+        assert isinstance(module, TinyModule)
+        module.scale.copy_(self.train[0].std(0))
+
+    def train_dataloader(self) -> ResumableLoader[Batch]:
+        x, y = self.train
+        order = SeededBatchSampler(len(y), self.batch_size, self.config.training.seed)
+        return ResumableLoader(lambda i: (x[i], y[i]), order)
+
+    def val_dataloader(self) -> EvalLoader[Batch]:
+        return self._evaluation(*self.validation)
+
+    def test_loaders(self) -> Mapping[str, Iterable[Batch]]:
+        return {"test": self._evaluation(*self.test)}
+
+    def _evaluation(self, x: Tensor, y: Tensor) -> EvalLoader[Batch]:
+        order = SeededBatchSampler(len(y), 16, 0, shuffle=False)
+        return EvalLoader(lambda i: (x[i], y[i]), order)
+
+    def batch_of_size(self, size: int) -> Batch:
+        index = torch.arange(size) % self.train_size
+        return self.train[0][index], self.train[1][index]
+
+
+class TinyModule(TaskModule):
+    validation_metrics: ClassVar = ("val/loss", "val/accuracy")
+    threshold: Tensor
+    scale: Tensor
+
+    def __init__(self, config: TinyConfig, mean: list[float], on_step: Callable[[int], None]):
+        super().__init__(config.training)
+        self.on_step, model = on_step, config.model
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("scale", torch.ones(FEATURES))
+        self.register_buffer("threshold", torch.tensor(0.5))
+        self.reconstructs = isinstance(model, ReconstructorConfig)
+        if isinstance(model, ClassifierConfig):
+            self.network: nn.Module = nn.Sequential(
+                *(nn.Linear(FEATURES, model.hidden), nn.BatchNorm1d(model.hidden), nn.ReLU()),
+                *(nn.Dropout(model.dropout), nn.Linear(model.hidden, 2)),
+            )
+        else:
+            self.network = nn.Sequential(nn.Linear(FEATURES, 2), nn.Linear(2, FEATURES))
+        self.mean_loss, self.accuracy = MeanMetric(), BinaryAccuracy()
+
+    def standardised(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
+
+    def loss(self, batch: Batch) -> Tensor:
+        x = self.standardised(batch[0])
+        if self.reconstructs:
+            return F.mse_loss(self.network(x), x)
+        return F.cross_entropy(self.network(x), batch[1])
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        self.on_step(self.trainer.global_step if self._trainer is not None else -1)
+        return {"loss": self.loss(batch), "positives": batch[1].float().mean()}
+
+    def anomaly_scores(self, batch: Tensor | Batch) -> Tensor:
+        x = self.standardised(batch[0])
+        return (self.network(x) - x).square().mean(1)
+
+    def scores(self, batch: Batch) -> Tensor:
+        if self.reconstructs:
+            return self.anomaly_scores(batch)
+        return self.network(self.standardised(batch[0])).softmax(1)[:, 1]
+
+    def samples(self, batch: Batch) -> int:
+        return len(batch[1])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.mean_loss.update(self.loss(batch), len(batch[1]))
+        self.accuracy.update((self.scores(batch) > 0.5).long(), batch[1])
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.mean_loss.compute())
+        self.log("val/accuracy", self.accuracy.compute())
+        self.mean_loss.reset()
+        self.accuracy.reset()
+
+
+class TinyTask(Task[TinyConfig], SupportsAutoencoder):
+    """Args: ``on_step`` is called in each training step with the optimiser steps done so far."""
+
+    name: ClassVar = "tiny"
+    summary: ClassVar = "two classes in eight dimensions"
+    data_summary: ClassVar = "drawn from two normal distributions"
+    models: ClassVar = {
+        "classifier": ModelEntry("one hidden layer", ("normal",)),
+        "reconstructor": ModelEntry("a linear autoencoder", ("autoencoder",)),
+    }
+    headline: ClassVar = "accuracy"
+    config_type = TinyConfig
+
+    def __init__(self, on_step: Callable[[int], None] = lambda step: None) -> None:
+        self.on_step = on_step
+
+    def data_fingerprint(self, config: TinyConfig) -> str:
+        return f"tiny-{config.data.samples}"
+
+    def datamodule(
+        self, config: TinyConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
+    ) -> TinyDataModule:
+        return TinyDataModule(config, preprocessing)
+
+    def build(self, config: TinyConfig, preprocessing: Mapping[str, Any]) -> TinyModule:
+        return TinyModule(config, preprocessing["mean"], self.on_step)
+
+    def evaluate(self, config: TinyConfig, module: TaskModule, data: TaskData) -> Evaluation:
+        assert isinstance(module, TinyModule) and isinstance(data, TinyDataModule)
+        x, y = data.test
+        with torch.inference_mode():
+            hits = ((module.scores((x, y)) > module.threshold).long() == y).float().mean()
+            loss = module.loss((x, y))
+        scores = {"test/accuracy": float(hits), "test/loss": float(loss)}
+        return Evaluation(
+            metrics=scores,
+            baselines={"always 0": {"test/accuracy": float((y == 0).float().mean())}},
+        )
+
+    def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
+        assert isinstance(module, TinyModule) and isinstance(data, TinyDataModule)
+        with torch.inference_mode():
+            rows = tuple((float(score),) for score in module.scores(data.test))
+        return (Table(title="test", columns=("score",), rows=rows),)
+
+    def audit(self, config: TinyConfig, cache: Path) -> Audit:
+        return Audit(AuditStamp(verdict="clean"), ())
+
+    def normal_data(self, data: TaskData) -> TaskData:
+        assert isinstance(data, TinyDataModule)
+        for name in ("train", "validation"):
+            x, y = getattr(data, name)
+            setattr(data, name, (x[y == 0], y[y == 0]))
+        return data
+
+
+def tiny(*overrides: str) -> TinyConfig:
+    """The tiny task's configuration with some settings."""
+    return build_config(TinyConfig, [], overrides)
+
+
+def train(home: Path, *overrides: str, on_step: Callable[[int], None] | None = None) -> Launched:
+    """Launch the tiny task in the store at ``home``."""
+    task = TinyTask(on_step) if on_step else TinyTask()
+    return launch(task, tiny(*overrides), RunStore(home))
