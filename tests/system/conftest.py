@@ -1,0 +1,26 @@
+"""Homes for the installed command, and one trained run that tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import SMALL, Shared, Tutelage
+
+
+@pytest.fixture
+def tutelage(tmp_path: Path) -> Tutelage:
+    """The command with a fresh home."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Tutelage(tmp_path / "home", folder)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """One run trained on embedded data."""
+    folder = tmp_path_factory.mktemp("shared")
+    tutelage = Tutelage(folder / "home", folder)
+    return Shared(
+        tutelage, tutelage.done("train", "can", *SMALL, "training.max_epochs=1", "--json")
+    )
