@@ -19,7 +19,6 @@ from tutelage.training.batch_selection import (
     has_plateaued,
     select,
     summarise,
-    was_slowed,
 )
 from tutelage.training.probe import Greeting, Probe, ProbeRequest, TrainingWork
 from tutelage.training.probe_child import ProbeChild, command_child, fork_child
@@ -328,14 +327,13 @@ class _Search:
         rows = self._rows()
         inside = [one for one in rows if one.peak_bytes <= self._limit]
         best = max(inside, key=lambda one: one.throughput)
-        busy = " (the machine was busy: measure again on a quiet one)" if was_slowed(best) else ""
         several = sum(not one.out_of_memory for one in rows) >= 2
         predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
         reason = (
             f"{row.size} is the smallest size within {self._options.tolerance:.0%} of the best"
             f" measured throughput ({best.throughput:,.0f} samples/s at {best.size}); a step takes"
             f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used;"
-            f" {self._ended}{busy}."
+            f" {self._ended}."
         )
         return BatchSizeChoice(
             size=row.size,
@@ -351,7 +349,7 @@ class _Search:
 
 def _shortest_step(rows: Sequence[SizeRow], size: int) -> float:
     """Foretell a step's seconds at ``size`` from the fastest steps of smaller sizes."""
-    return size / max((row.best_throughput for row in rows), default=float("inf"))
+    return size / max((row.throughput for row in rows), default=float("inf"))
 
 
 def _mib(size: float) -> str:

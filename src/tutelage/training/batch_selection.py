@@ -11,7 +11,6 @@ from tutelage.core.errors import RunFailedError
 from tutelage.training.probe import Probe
 
 _FURTHEST = 2.0
-_SLOWED = 1.5
 PLATEAU = 3
 
 
@@ -23,9 +22,9 @@ class SizeRow:
         size: Samples in the batch.
         cost: Nodes + edges of the worst-case batch for graphs, else its samples.
         steps: Timed steps, all visits together.
-        step_seconds: First quartile of a step's wall time; None when it ran out of memory.
+        step_seconds: Wall time of the fastest step, since a neighbour only ever adds time; None
+            when it ran out of memory.
         throughput: Samples a second at that time; 0 when it ran out of memory.
-        best_throughput: Samples a second of the fastest step, which a busy machine distorts least.
         peak_bytes: Lowest peak of its visits, above the process before its first step: memory that
             the allocator kept from a larger size is not this one's.
         out_of_memory: The step did not fit.
@@ -36,24 +35,22 @@ class SizeRow:
     steps: int
     step_seconds: float | None
     throughput: float
-    best_throughput: float
     peak_bytes: int
     out_of_memory: bool
 
 
 def summarise(probes: Sequence[Probe]) -> SizeRow:
-    """Pool all visits to one size; the first quartile shrugs off a noisy neighbour."""
+    """Pool all visits to one size."""
     seconds = [one for probe in probes for one in probe.seconds]
     exhausted = any(probe.out_of_memory for probe in probes)
-    quartile = None if exhausted else float(np.percentile(seconds, 25))
+    fastest = None if exhausted else min(seconds)
     size = probes[0].size
     return SizeRow(
         size=size,
         cost=probes[0].cost,
         steps=len(seconds),
-        step_seconds=quartile,
-        throughput=size / quartile if quartile else 0.0,
-        best_throughput=0.0 if exhausted else size / min(seconds),
+        step_seconds=fastest,
+        throughput=size / fastest if fastest else 0.0,
         peak_bytes=min(probe.peak_bytes for probe in probes),
         out_of_memory=exhausted,
     )
@@ -117,26 +114,19 @@ def has_plateaued(rows: Sequence[SizeRow], tolerance: float) -> bool:
     """Say whether the last three sizes brought less than half the tolerance over those before."""
     if len(rows) <= PLATEAU:
         return False
-    before = max(row.best_throughput for row in rows[:-PLATEAU])
-    return max(row.best_throughput for row in rows[-PLATEAU:]) < before * (1 + tolerance / 2)
-
-
-def was_slowed(row: SizeRow) -> bool:
-    """Say whether something else slowed the steps: the quartile is far above the fastest."""
-    return row.best_throughput > _SLOWED * row.throughput
+    before = max(row.throughput for row in rows[:-PLATEAU])
+    return max(row.throughput for row in rows[-PLATEAU:]) < before * (1 + tolerance / 2)
 
 
 def candidates(rows: Iterable[SizeRow], share: float) -> list[SizeRow]:
-    """Return the rows whose fastest step reaches ``share`` of the best, smallest size first."""
+    """Return the rows that reach ``share`` of the best throughput, smallest size first."""
     fitting = sorted((row for row in rows if not row.out_of_memory), key=lambda row: row.size)
-    best = max((row.best_throughput for row in fitting), default=0.0)
-    return [row for row in fitting if row.best_throughput >= share * best]
+    best = max((row.throughput for row in fitting), default=0.0)
+    return [row for row in fitting if row.throughput >= share * best]
 
 
 def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow | None:
     """Return the smallest size near the peak throughput of those inside ``limit``.
-
-    Where something else slowed most sizes, their fastest steps are compared.
 
     Args:
         rows: Every measured size.
@@ -146,9 +136,5 @@ def select(rows: Iterable[SizeRow], tolerance: float, limit: float) -> SizeRow |
     Returns:
         The row, or None when no size fits.
     """
-    inside = [row for row in rows if row.peak_bytes <= limit and not row.out_of_memory]
-    slowed = sum(was_slowed(row) for row in inside) > len(inside) / 2
-    speed = {row.size: row.best_throughput if slowed else row.throughput for row in inside}
-    best = max(speed.values(), default=0.0)
-    near = [row for row in inside if speed[row.size] >= (1 - tolerance) * best]
-    return min(near, key=lambda row: row.size, default=None)
+    inside = [row for row in rows if row.peak_bytes <= limit]
+    return next(iter(candidates(inside, 1 - tolerance)), None)

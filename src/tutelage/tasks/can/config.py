@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -31,6 +32,15 @@ class Columns(Section):
 class CANData(DataConfig):
     """Captures, and how windows are cut and split."""
 
+    formats: ClassVar[Mapping[str, str]] = {
+        "csv": "can-train-and-test: header timestamp,arbitration_id,data_field,attack",
+        "parquet": "can-train-and-test: columns timestamp, id, data_field, label",
+        "hcrl": "HCRL Car-Hacking (R/T last) and Survival (0/1 last), no header",
+        "otids": "OTIDS text: Timestamp: … ID: … DLC: … (no labels)",
+        "candump": "(seconds) interface id#data; labelled by ROAD's capture_metadata.json",
+        "asc, blf, trc": "Vector and PEAK logs through python-can (no labels)",
+        "mf4": "MDF 4 bus logging through asammdf (no labels)",
+    }
     columns: Columns = Columns()
     """Column names of foreign files."""
     window: int = Field(default=100, ge=2, le=1024)
@@ -62,6 +72,8 @@ class GATConfig(ModelConfig):
     """Attention heads of each layer."""
     id_embedding: int = Field(default=16, ge=1)
     """Size of the embedding of a CAN id."""
+    id_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of nodes whose id the network can't see in a training step."""
     jumping_knowledge: Literal["cat", "max", "lstm"] = "cat"
     """How the layers' outputs are joined (Xu et al. 2018)."""
     edge_features: bool = True

@@ -25,7 +25,7 @@ class GATWithJK(nn.Module):
 
     def __init__(self, config: GATConfig, num_ids: int, num_classes: int = 2) -> None:
         super().__init__()
-        self.input = NodeInput(num_ids, config.id_embedding)
+        self.input = NodeInput(num_ids, config.id_embedding, config.id_dropout)
         self.edge_features = config.edge_features
         self.dropout = config.dropout
         width = config.hidden * config.heads

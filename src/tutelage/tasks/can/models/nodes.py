@@ -16,6 +16,8 @@ class NodeInput(nn.Module):
     Args:
         num_ids: V, ids of the vocabulary; number 0 is added for unknown ones.
         embedding: Size of the id's embedding.
+        id_dropout: Share of nodes whose embedding is zeroed in training, so that the network does
+            not lean on which id it is alone.
     """
 
     LIMIT = 10.0
@@ -24,12 +26,13 @@ class NodeInput(nn.Module):
     edge_mean: Tensor
     edge_std: Tensor
 
-    def __init__(self, num_ids: int, embedding: int) -> None:
+    def __init__(self, num_ids: int, embedding: int, id_dropout: float = 0.0) -> None:
         super().__init__()
         self.ids = nn.Embedding(num_ids + 1, embedding)
         for kind, names in (("node", NODE_FEATURES), ("edge", EDGE_FEATURES)):
             self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
             self.register_buffer(f"{kind}_std", torch.ones(len(names)))
+        self.id_dropout = id_dropout
         self.channels = len(NODE_FEATURES) + embedding
 
     def fit(self, x: Tensor, edge_attr: Tensor) -> None:
@@ -53,4 +56,8 @@ class NodeInput(nn.Module):
 
     def forward(self, x: Tensor, id_index: Tensor) -> Tensor:
         """Return (N, `channels`) of x (N, F) and id_index (N,) int64."""
-        return torch.cat([self.scale_nodes(x), self.ids(id_index)], dim=1)
+        identity = self.ids(id_index)
+        if self.training and self.id_dropout:
+            kept = torch.rand(len(identity), 1, device=identity.device) >= self.id_dropout
+            identity = identity * kept
+        return torch.cat([self.scale_nodes(x), identity], dim=1)
