@@ -12,7 +12,7 @@ from tutelage.core.records import AuditStamp, Table
 from tutelage.task import Audit
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig
-from tutelage.tasks.can.splits import frame_hashes
+from tutelage.tasks.can.overlap import shared_captures
 
 LEAKS, WARNS = "leak", "warning"
 
@@ -93,13 +93,12 @@ def _repeats(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
 
 
 def _shared(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
-    """Frames (time, id and payload) that stand in a training and in a test capture."""
-    tests = [(c, np.unique(frame_hashes(c.frames))) for c in captures if c.split.startswith("test")]
-    for capture in captures:
-        if capture.split.startswith("test"):
-            continue
-        mine = frame_hashes(capture.frames)
-        for other, theirs in tests:
-            share = float(np.isin(mine, theirs).mean())
-            if share > 0.01 and capture.digest != other.digest:
-                yield LEAKS, f"{share:.0%} of the frames of {capture.label} stand in {other.label}"
+    """Training captures whose traffic also stands in a test capture."""
+    tests = [c for c in captures if c.split.startswith("test")]
+    training = [c for c in captures if not c.split.startswith("test")]
+    for capture, test, share in shared_captures(training, tests):
+        if capture.digest != test.digest:
+            yield (
+                LEAKS,
+                f"{share:.0%} of the traffic of {capture.label} also stands in {test.label}",
+            )

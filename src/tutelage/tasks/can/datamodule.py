@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,10 @@ from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.modules import BaseCANGraphModule
+from tutelage.tasks.can.overlap import shared_captures
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.splits import (
     CaptureSplit,
-    frame_hashes,
-    shared_windows,
     split_captures,
     test_only,
 )
@@ -133,26 +132,23 @@ class CANGraphDataModule(TaskData):
             )
 
     def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
-        """Take from training the windows that share frames with a test capture."""
-        tests = [frame_hashes(s.capture.frames) for s in splits if s.test.all()]
-        if not tests:
-            return splits
-        tested = np.unique(np.concatenate(tests))
-        kept, removed = [], 0
-        for split in splits:
-            if not split.train.any():
-                kept.append(split)
-                continue
-            shared = shared_windows(split, tested, self.config.data)
-            removed += int((shared & (split.train | split.validation)).sum())
-            kept.append(
-                replace(split, train=split.train & ~shared, validation=split.validation & ~shared)
-            )
-        if removed:
+        """Leave out of training every capture whose traffic also stands in a test capture."""
+        training = [s.capture for s in splits if s.train.any()]
+        tests = [s.capture for s in splits if s.test.all()]
+        shared = shared_captures(training, tests)
+        for capture, test, share in shared:
             self._findings.append(
-                f"{removed} training windows left out: their frames stand in test captures too"
+                f"{capture.label} left out of training: {share:.0%} of its traffic also stands in"
+                f" {test.label}"
             )
-        return kept
+        if len(shared) == len(training):
+            raise DataError(
+                "every training capture holds the traffic of a test capture",
+                where=self.config.data.root,
+                hint="Look at them with `tutelage audit can`, and train on other drives.",
+            )
+        left_out = {capture.label for capture, _, _ in shared}
+        return [split for split in splits if split.capture.label not in left_out]
 
     def _graphs(self, capture: Capture) -> GraphStore:
         data = self.config.data

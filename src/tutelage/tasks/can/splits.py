@@ -16,7 +16,6 @@ from tutelage.tasks.can.frames import Frames
 STRETCHES = 3
 """Most stretches of a capture that validate; fewer where the embargo would cost more than they."""
 GOLDEN = (5**0.5 - 1) / 2
-SHARED = 0.1
 Mask = NDArray[np.bool_]
 
 
@@ -145,27 +144,3 @@ def _held_out(first: float, last: float, number: int, data: CANData) -> list[tup
     slot, length = (last - first) / count, held / count
     offset = (number + 1) * GOLDEN % 1 * (slot - length)
     return [(first + k * slot + offset, first + k * slot + offset + length) for k in range(count)]
-
-
-def frame_hashes(frames: Frames) -> NDArray[np.uint64]:
-    """Return (n,) hashes of each frame's time (to the microsecond), id and payload."""
-    mix = np.uint64(0x9E3779B97F4A7C15)
-    state = np.round(frames.timestamp * 1e6).astype(np.int64).view(np.uint64)
-    parts = (
-        frames.arbitration_id.astype(np.uint64),
-        np.ascontiguousarray(frames.payload).view(np.uint64).ravel(),
-    )
-    for part in parts:
-        state = (state ^ (state >> np.uint64(31))) * mix + part
-    return np.asarray((state ^ (state >> np.uint64(29))) * mix, np.uint64)
-
-
-def shared_windows(split: CaptureSplit, tested: NDArray[np.uint64], data: CANData) -> Mask:
-    """Say which windows (W,) share over `SHARED` of their frames with sorted hashes."""
-    hashes = frame_hashes(split.capture.frames)
-    place = np.minimum(np.searchsorted(tested, hashes), max(0, len(tested) - 1))
-    known = tested[place] == hashes if len(tested) else np.zeros(len(hashes), bool)
-    total = np.concatenate([[0], np.cumsum(known)])
-    first = np.arange(len(split.train)) * data.stride
-    count = total[first + data.window] - total[first]
-    return np.asarray(count > SHARED * data.window, bool)
