@@ -53,7 +53,7 @@ class CANData(DataConfig):
     """Share of each capture's time, at its end, that tests, where no capture is named test."""
     embargo_seconds: float = Field(default=1.0, ge=0)
     """Time left out on both sides of a held-out stretch."""
-    simulated_seconds: float = Field(default=20.0, ge=5)
+    simulated_seconds: float = Field(default=40.0, ge=5)
     """Seconds of each embedded capture with attacks; attack-free ones last twice that."""
     simulated_seed: int = Field(default=0, ge=0)
     """Seed of the embedded captures."""
@@ -78,7 +78,7 @@ class GATConfig(ModelConfig):
     """How the layers' outputs are joined (Xu et al. 2018)."""
     edge_features: bool = True
     """Let attention see the features of the edges."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of channels dropped in training."""
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     """Training objective."""
@@ -112,7 +112,7 @@ class VGAEConfig(ModelConfig):
 class CANTraining(Training):
     """The optimiser, the loop and the device."""
 
-    max_epochs: int = Field(default=15, ge=1)
+    max_epochs: int = Field(default=8, ge=1)
     """Passes over the training data."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate."""
