@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Discriminator, Field, Tag
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy
@@ -17,7 +18,7 @@ from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Training, t
 from tutelage.core.errors import DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.records import AuditStamp, Evaluation, Table
-from tutelage.core.store import RunStore
+from tutelage.core.store import WEIGHTS, Run, RunStore
 from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, Task
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.launch import Launched, launch
@@ -26,6 +27,7 @@ from tutelage.training.samplers import SeededBatchSampler
 
 FEATURES = 8
 Batch = tuple[Tensor, Tensor]
+OnStep = Callable[["TinyModule", Batch], None]
 
 
 class ClassifierConfig(ModelConfig):
@@ -132,7 +134,7 @@ class TinyModule(TaskModule):
     threshold: Tensor
     scale: Tensor
 
-    def __init__(self, config: TinyConfig, mean: list[float], on_step: Callable[[int], None]):
+    def __init__(self, config: TinyConfig, mean: list[float], on_step: OnStep):
         super().__init__(config.training)
         self.on_step, model = on_step, config.model
         self.register_buffer("mean", torch.tensor(mean))
@@ -158,7 +160,7 @@ class TinyModule(TaskModule):
         return F.cross_entropy(self.network(x), batch[1])
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        self.on_step(self.trainer.global_step if self._trainer is not None else -1)
+        self.on_step(self, batch)
         return {"loss": self.loss(batch), "positives": batch[1].float().mean()}
 
     def anomaly_scores(self, batch: Tensor | Batch) -> Tensor:
@@ -185,7 +187,7 @@ class TinyModule(TaskModule):
 
 
 class TinyTask(Task[TinyConfig], SupportsAutoencoder):
-    """Args: ``on_step`` is called in each training step with the optimiser steps done so far."""
+    """Args: ``on_step`` is called in each training step with the module and the batch."""
 
     name: ClassVar = "tiny"
     summary: ClassVar = "two classes in eight dimensions"
@@ -197,7 +199,7 @@ class TinyTask(Task[TinyConfig], SupportsAutoencoder):
     headline: ClassVar = "accuracy"
     config_type = TinyConfig
 
-    def __init__(self, on_step: Callable[[int], None] = lambda step: None) -> None:
+    def __init__(self, on_step: OnStep = lambda module, batch: None) -> None:
         self.on_step = on_step
 
     def data_fingerprint(self, config: TinyConfig) -> str:
@@ -240,12 +242,33 @@ class TinyTask(Task[TinyConfig], SupportsAutoencoder):
         return data
 
 
+def crash_at(step: int, error: BaseException) -> OnStep:
+    """Raise ``error`` in the batch after so many optimiser steps."""
+
+    def on_step(module: TinyModule, batch: Batch) -> None:
+        if module.trainer.global_step == step:
+            raise error
+
+    return on_step
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    """The tensors of a run's weights file."""
+    return load_file(run.path / WEIGHTS)
+
+
+def same_bits(one: Run, other: Run) -> bool:
+    """Whether two runs ended with the same weights, bit for bit."""
+    mine, theirs = weights(one), weights(other)
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
 def tiny(*overrides: str) -> TinyConfig:
     """The tiny task's configuration with some settings."""
     return build_config(TinyConfig, [], overrides)
 
 
-def train(home: Path, *overrides: str, on_step: Callable[[int], None] | None = None) -> Launched:
+def train(home: Path, *overrides: str, on_step: OnStep | None = None) -> Launched:
     """Launch the tiny task in the store at ``home``."""
     task = TinyTask(on_step) if on_step else TinyTask()
     return launch(task, tiny(*overrides), RunStore(home))

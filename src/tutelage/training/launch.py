@@ -67,8 +67,7 @@ def launch(
 def _previous(config: RunConfig, store: RunStore) -> Run:
     """The newest finished run of the same task, mode and model."""
     names = (config.task, config.mode.name, config.model.name)
-    for run in reversed(store.readable()):
-        record = run.record
+    for run, record in reversed(store.readable()):
         if record.status == "finished" and (record.task, record.mode, record.model) == names:
             return run
     what = " ".join(names)

@@ -49,7 +49,8 @@ class MetricsCollector(Callback):
         kept: list[list[str]] = []
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                kept = [r for r in list(csv.reader(file))[1:] if int(r[1]) <= trainer.global_step]
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]  # none torn
+            kept = [row for row in rows[1:] if int(row[1]) <= trainer.global_step]
         with atomic_file(self.path) as out:
             lines = [",".join(row) for row in ([*COLUMNS], *kept)]
             out.write(("\n".join(lines) + "\n").encode())

@@ -1,0 +1,186 @@
+"""One door: new, reused, resumed and continued runs, and records that tell the truth."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_task import Batch, TinyModule, TinyTask, crash_at, same_bits, tiny, train, weights
+
+from tutelage.core.errors import ConfigError, DataError, RunFailedError, StoreError, TutelageError
+from tutelage.core.store import LOG, RECORD, WEIGHTS, Run, RunStore
+from tutelage.training.launch import launch
+
+FAST = ("training.accelerator=cpu",)
+RESUME = "run.policy=resume_if_incomplete"
+
+
+def only_run(home: Path) -> Run:
+    (run,) = RunStore(home).runs()
+    return run
+
+
+def test_a_finished_run_is_reused(tmp_path: Path) -> None:
+    first, second = train(tmp_path, *FAST), train(tmp_path, *FAST)
+    assert (first.origin, second.origin) == ("new", "reused")
+    assert second.run.id == first.run.id
+    assert len(RunStore(tmp_path).runs()) == 1
+
+
+def test_other_settings_or_data_make_another_run(tmp_path: Path) -> None:
+    first = train(tmp_path, *FAST).run
+    for other in ("training.learning_rate=0.01", "data.samples=60", "model.hidden=4"):
+        assert train(tmp_path, *FAST, other).origin == "new"
+    assert train(tmp_path, *FAST, "run.name=again").run.id == first.id  # a name computes nothing
+
+
+def test_a_forced_run_is_new_and_has_the_same_bits(tmp_path: Path) -> None:
+    first, second = train(tmp_path, *FAST), train(tmp_path, *FAST, "run.policy=force_new")
+    assert second.origin == "new" and second.run.id != first.run.id
+    assert same_bits(first.run, second.run)
+    assert first.run.metrics == second.run.metrics
+
+
+def test_another_seed_gives_other_bits(tmp_path: Path) -> None:
+    first, second = train(tmp_path, *FAST), train(tmp_path, *FAST, "training.seed=1")
+    assert not same_bits(first.run, second.run)
+
+
+@pytest.mark.parametrize("crash", [1, 5, 12])
+@pytest.mark.parametrize("error", [RuntimeError("lightning struck"), KeyboardInterrupt()])
+def test_an_unfinished_run_is_finished_to_the_same_bits(
+    tmp_path: Path, crash: int, error: BaseException
+) -> None:
+    settings = (*FAST, "training.checkpoints.every_n_steps=2", RESUME)
+    whole = train(tmp_path / "whole", *settings).run
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *settings, on_step=crash_at(crash, error))
+    broken = only_run(tmp_path).id
+    resumed = train(tmp_path, *settings)
+    assert (resumed.origin, resumed.run.id) == ("resumed", broken)
+    assert same_bits(resumed.run, whole)
+    assert resumed.run.record.status == "finished" and resumed.run.record.error is None
+    assert resumed.run.metrics == whole.metrics
+
+
+def test_a_run_counted_in_steps_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    settings = (*FAST, "training.max_steps=12", "training.checkpoints.every_n_steps=2", RESUME)
+    whole = train(tmp_path / "whole", *settings).run
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *settings, on_step=crash_at(10, RuntimeError("lightning struck")))
+    assert same_bits(train(tmp_path, *settings).run, whole)
+
+
+class BrokenEvaluation(TinyTask):
+    def evaluate(self, *args: object) -> object:
+        raise RuntimeError("no score")
+
+
+def test_a_run_that_failed_after_training_is_finished_without_training_again(
+    tmp_path: Path,
+) -> None:
+    config, store = tiny(*FAST, RESUME), RunStore(tmp_path)
+    whole = train(tmp_path / "whole", *FAST).run
+    with pytest.raises(RunFailedError, match="no score"):
+        launch(BrokenEvaluation(), config, store)
+    trained: list[int] = []
+    resumed = train(tmp_path, *FAST, RESUME, on_step=lambda module, batch: trained.append(1))
+    assert resumed.origin == "resumed" and not trained
+    assert same_bits(resumed.run, whole)
+
+
+def test_a_run_continues_from_the_weights_of_the_previous_one(tmp_path: Path) -> None:
+    first = train(tmp_path, *FAST).run
+    started: list[bool] = []
+
+    def compare(module: TinyModule, batch: Batch) -> None:
+        if module.trainer.global_step == 0:
+            state, before = module.state_dict(), weights(first)
+            names = [name for name in before if name.startswith("network")]
+            # Lightning counts a batch in the running averages before none: these are untouched.
+            started.append(all(bool((state[n] == before[n]).all()) for n in names))
+
+    config = ("run.policy=continue_from_previous", "training.learning_rate=0.01")
+    second = train(tmp_path, *FAST, *config, on_step=compare)
+    assert started == [True]
+    assert second.origin == "new"
+    assert [(p.run, p.role) for p in second.run.record.parents] == [(first.id, "initial weights")]
+    assert second.run.record.fingerprints.parents == (first.record.fingerprints.run,)
+    third = train(tmp_path, *FAST, *config).run
+    assert [p.run for p in third.record.parents] == [second.run.id]
+
+
+def test_with_nothing_to_continue_from_no_run_is_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no finished run of tiny normal classifier") as caught:
+        train(tmp_path, *FAST, "run.policy=continue_from_previous")
+    assert caught.value.exit_code == 2
+    assert RunStore(tmp_path).runs() == []
+
+
+def test_a_failed_run_says_so_and_its_log_holds_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match="lightning struck") as caught:
+        train(tmp_path, *FAST, on_step=crash_at(3, ValueError("lightning struck")))
+    run = only_run(tmp_path)
+    assert run.status == "failed"
+    assert run.record.error == "ValueError: lightning struck"
+    assert run.record.metrics == {} and not (run.path / WEIGHTS).exists()
+    text = (run.path / LOG).read_text()
+    assert "Traceback" in text and "crash" not in text.split("Traceback")[0]
+    assert str(run.path / LOG) in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_an_interrupted_run_says_so_and_how_to_go_on(tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RunFailedError, match="resume_if_incomplete"):
+        train(tmp_path, *FAST, on_step=crash_at(3, KeyboardInterrupt()))
+    assert only_run(tmp_path).status == "interrupted"
+    assert signal.getsignal(signal.SIGINT) == handler  # a second Ctrl-C still works
+
+
+def test_a_failed_run_is_not_reused(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *FAST, on_step=crash_at(3, ValueError("lightning struck")))
+    assert train(tmp_path, *FAST).origin == "new"
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "message"),
+    [
+        ("training.monitor=val/f2", ConfigError, "'val/f2' is no metric"),
+        ("data.samples=0", DataError, "no samples"),
+    ],
+)
+def test_a_refused_request_trains_nothing_and_leaves_no_finished_run(
+    tmp_path: Path, setting: str, kind: type[TutelageError], message: str
+) -> None:
+    trained: list[int] = []
+    with pytest.raises(kind, match=message) as caught:
+        train(tmp_path, *FAST, setting, on_step=lambda module, batch: trained.append(1))
+    assert caught.value.exit_code == 2
+    assert not trained
+    assert not [run for run in RunStore(tmp_path).runs() if run.status == "finished"]
+
+
+def test_a_mode_that_can_not_train_the_model_is_refused_before_any_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mode 'autoencoder' can't train the model 'classifier'"):
+        train(tmp_path, *FAST, "mode=autoencoder")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_record_tells_what_happened(tmp_path: Path) -> None:
+    record = train(tmp_path, *FAST).run.record
+    assert record.status == "finished" and record.finished is not None
+    assert set(record.metrics) == {"test/accuracy", "test/loss"}
+    assert set(record.baselines) == {"always 0"}
+    phases = {"prepare", "build", "size", "fit", "calibrate", "evaluate", "save", "total"}
+    assert set(record.seconds) == phases
+    assert set(record.artifacts) == {"model.json", "model.safetensors"}
+    assert record.audit is not None and record.audit.verdict == "clean"
+
+
+def test_a_run_whose_folder_vanishes_is_no_run(tmp_path: Path) -> None:
+    run = train(tmp_path, *FAST).run
+    (run.path / RECORD).unlink()
+    assert train(tmp_path, *FAST).origin == "new"
