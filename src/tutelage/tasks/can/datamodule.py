@@ -26,6 +26,7 @@ from tutelage.tasks.can.overlap import shared_captures
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.splits import (
     CaptureSplit,
+    kept_for_testing,
     split_captures,
     test_only,
 )
@@ -89,12 +90,14 @@ class CANGraphDataModule(TaskData):
         captures = self._long_enough(load_dataset(data, self.cache))
         if self._learned is not None:
             self._check_window(self._learned)
-            splits = test_only(captures, self._learned.trained_on, data)
+            kept = dict.fromkeys(self._learned.trained_on, self._learned.test_fraction)
+            splits = test_only(captures, kept, data)
         else:
             splits = self._without_shared(split_captures(captures, data))
             stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
             digests = {s.capture.digest: s.capture.label for s in splits if s.train.any()}
-            self._learned = Preprocessing.fit(stretches, data.window, digests)
+            kept_share = kept_for_testing(captures, data)
+            self._learned = Preprocessing.fit(stretches, data.window, digests, kept_share)
         self.learned = self._learned
         stores = [self._graphs(split.capture) for split in splits]
         self._collect_tests(splits, stores)

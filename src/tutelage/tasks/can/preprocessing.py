@@ -22,14 +22,23 @@ class Preprocessing:
         profile: Vocabulary and per-id baselines.
         rules: The training-free rules, fitted on the same frames.
         trained_on: Digest and label of each training capture.
+        test_fraction: Share of each training capture's time, at its end, that was kept for
+            testing; 0 where captures of their own test.
     """
 
     profile: TrafficProfile
     rules: Mapping[str, Rule]
     trained_on: Mapping[str, str]
+    test_fraction: float
 
     @classmethod
-    def fit(cls, stretches: Sequence[Frames], window: int, trained_on: Mapping[str, str]) -> Self:
+    def fit(
+        cls,
+        stretches: Sequence[Frames],
+        window: int,
+        trained_on: Mapping[str, str],
+        test_fraction: float,
+    ) -> Self:
         """Learn from the benign frames of training stretches.
 
         Raises:
@@ -39,7 +48,7 @@ class Preprocessing:
             "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
             "two_gap": TwoGapRule.fit(stretches),
         }
-        return cls(TrafficProfile.fit(stretches, window), rules, trained_on)
+        return cls(TrafficProfile.fit(stretches, window), rules, trained_on, test_fraction)
 
     def to_json(self) -> dict[str, object]:
         """The whole as JSON values."""
@@ -47,6 +56,7 @@ class Preprocessing:
             "profile": self.profile.to_json(),
             "rules": {name: rule.to_json() for name, rule in self.rules.items()},
             "trained_on": dict(self.trained_on),
+            "test_fraction": self.test_fraction,
         }
 
     @classmethod
@@ -62,7 +72,8 @@ class Preprocessing:
                 "two_gap": TwoGapRule.from_json(value["rules"]["two_gap"]),
             }
             profile = TrafficProfile.from_json(value["profile"])
-            return cls(profile, rules, dict(value["trained_on"]))
+            trained_on = dict(value["trained_on"])
+            return cls(profile, rules, trained_on, float(value["test_fraction"]))
         except (KeyError, TypeError, ValueError, DataError) as error:
             hint = "Use the card that was written with these weights."
             raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error

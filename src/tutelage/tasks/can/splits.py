@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,16 +66,18 @@ def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSp
     Raises:
         DataError: No capture trains.
     """
-    named = any(_tests(capture) for capture in captures)
+    kept = kept_for_testing(captures, data)
     seen = {capture.digest for capture in captures if _tests(capture)}
     splits = []
-    for number, capture in enumerate(captures):
+    number = 0  # of training captures: what is held out can't depend on what tests
+    for capture in captures:
         if _tests(capture):
             splits.append(_all_test(capture, data))
         elif capture.digest not in seen:
             seen.add(capture.digest)
             capture.require_labels(data.columns.given())
-            splits.append(_by_time(capture, number, data, 0.0 if named else data.test_fraction))
+            splits.append(_by_time(capture, number, data, kept))
+            number += 1
     if not any(split.train.any() for split in splits):
         raise DataError(
             f"none of the {len(captures)} captures trains",
@@ -83,6 +85,11 @@ def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSp
             hint="Name training captures train_…, or name none test_… so that time splits them.",
         )
     return splits
+
+
+def kept_for_testing(captures: Sequence[Capture], data: CANData) -> float:
+    """Return the share of each training capture's time, at its end, that tests."""
+    return 0.0 if any(_tests(capture) for capture in captures) else data.test_fraction
 
 
 def _tests(capture: Capture) -> bool:
@@ -96,22 +103,24 @@ def _all_test(capture: Capture, data: CANData) -> CaptureSplit:
 
 
 def test_only(
-    captures: Sequence[Capture], trained_on: Collection[str], data: CANData
+    captures: Sequence[Capture], kept: Mapping[str, float], data: CANData
 ) -> list[CaptureSplit]:
     """Make captures test: those named ``test…`` if there are any, else all of them.
 
-    Of a capture that was trained on, only the time that was kept for testing tests.
+    Of a capture that was trained on, only the time that was kept for testing tests; where none
+    was kept it tests whole, and its scores prove nothing.
 
     Args:
         captures: All captures.
-        trained_on: Digests of the captures that the model was trained on.
+        kept: For each capture that the model was trained on, by digest, the share of its time, at
+            its end, that was kept for testing.
         data: Settings.
     """
     named = [capture for capture in captures if _tests(capture)]
     splits = []
-    for number, capture in enumerate(named or captures):
-        if capture.digest in trained_on and not named:
-            splits.append(_by_time(capture, number, data, data.test_fraction))
+    for capture in named or captures:
+        if kept.get(capture.digest) and not named:
+            splits.append(_by_time(capture, 0, data, kept[capture.digest]))
         else:
             whole = _all_test(capture, data)
             splits.append(replace(whole, split=capture.split or "test"))
