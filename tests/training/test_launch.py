@@ -64,6 +64,15 @@ def test_an_unfinished_run_is_finished_to_the_same_bits(
     assert resumed.run.metrics == whole.metrics
 
 
+@pytest.mark.parametrize("setting", ["training.precision=64", "training.precision=bf16"])
+def test_other_arithmetic_resumes_to_the_same_bits(tmp_path: Path, setting: str) -> None:
+    settings = (*FAST, setting, "training.checkpoints.every_n_steps=2", RESUME)
+    whole = train(tmp_path / "whole", *settings).run
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *settings, on_step=crash_at(7, RuntimeError("lightning struck")))
+    assert same_bits(train(tmp_path, *settings).run, whole)
+
+
 def test_a_run_counted_in_steps_resumes_to_the_same_bits(tmp_path: Path) -> None:
     settings = (*FAST, "training.max_steps=12", "training.checkpoints.every_n_steps=2", RESUME)
     whole = train(tmp_path / "whole", *settings).run

@@ -144,7 +144,7 @@ def test_a_run_in_other_arithmetic_keeps_weights_in_32_bits(tmp_path: Path, prec
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])
-def test_optimizer_rate_and_decay_reach_the_optimiser(tmp_path: Path, name: str, kind: str) -> None:
+def test_optimizer_and_decay_reach_the_optimiser(tmp_path: Path, name: str, kind: str) -> None:
     seen: list[tuple[str, float]] = []
 
     def look(module: TinyModule, batch: Batch) -> None:

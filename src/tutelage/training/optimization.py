@@ -71,7 +71,7 @@ def _plateau(
         optimizer,
         mode=direction(monitor),
         factor=scheduler.step_factor,
-        patience=scheduler.step_epochs,
+        patience=scheduler.step_epochs - 1,  # torch cuts after one epoch more than its patience
         min_lr=training.learning_rate * scheduler.minimum_factor,
     )
     parts: list[dict[str, object]] = [

@@ -38,5 +38,8 @@ class AutoencoderTrainer(BaseTrainer):
         mode = self.config.mode
         assert isinstance(mode, AutoencoderMode) and isinstance(module, AnomalyScorer)
         with torch.inference_mode():
-            scores = [module.anomaly_scores(b.to(module.device)) for b in data.val_dataloader()]
+            scores = [
+                module.anomaly_scores(data.transfer_batch_to_device(batch, module.device, 0))
+                for batch in data.val_dataloader()
+            ]
         module.threshold.fill_(torch.cat(scores).quantile(mode.threshold_quantile))

@@ -152,6 +152,8 @@ class BaseTrainer:
             profiler=NoProfiler(),
             callbacks=self._callbacks(manager, monitor),
         )
+        if training.precision == "64":
+            module.double()  # before Lightning does, which is after it restores and averages
         if training.compile:
             module.network.compile(dynamic=True)
         newest = CheckpointManager.find_valid(self.run.checkpoints)

@@ -1,0 +1,149 @@
+"""The Python interface does what the command line does: train, find, evaluate, predict, audit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "training"))
+import tiny_task  # noqa: E402
+from tiny_task import crash_at  # noqa: E402
+
+from tutelage import api  # noqa: E402
+from tutelage.core.errors import (  # noqa: E402
+    ConfigError,
+    RunFailedError,
+    StoreError,
+    UnknownNameError,
+)
+from tutelage.core.store import RunStore  # noqa: E402
+
+FAST = "training.accelerator=cpu"
+
+
+@pytest.fixture(autouse=True)
+def tiny_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny task, offered by a package as any plug-in is."""
+    info = tmp_path / "site" / "tiny_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tutelage.tasks]\ntiny = tiny_task:TinyTask\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+
+def test_settings_may_be_typed_or_given_as_python_values(tmp_path: Path) -> None:
+    typed = api.train("tiny", FAST, "training.max_epochs=1", "model.hidden=4", home=tmp_path)
+    given = api.train(
+        "tiny",
+        home=tmp_path,
+        training={"max_epochs": 1, "accelerator": "cpu"},
+        model={"name": "classifier", "hidden": 4},
+    )
+    assert given.id == typed.id  # the same configuration: reused
+    assert given.settings["training"]["max_epochs"] == 1  # type: ignore[index]
+
+
+def test_a_mode_and_model_may_be_given_by_name(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path, mode="autoencoder", model="reconstructor")
+    assert (run.record.mode, run.record.model) == ("autoencoder", "reconstructor")
+
+
+def test_layers_win_in_order_file_then_settings_then_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("training: {max_epochs: 7, seed: 7, log_every_n_steps: 7}\n")
+    settings = {"training": {"max_epochs": 6, "seed": 6}}
+    _, config = api.configure("tiny", ["training.max_epochs=5"], config=file, settings=settings)
+    training = config.training
+    assert (training.max_epochs, training.seed, training.log_every_n_steps) == (5, 6, 7)
+
+
+def test_a_runs_configuration_alone_makes_it_again_bit_for_bit(tmp_path: Path) -> None:
+    first = api.train("tiny", FAST, "training.seed=3", home=tmp_path)
+    again = api.train(
+        "tiny", "run.policy=force_new", config=first.path / "config.json", home=tmp_path
+    )
+    assert again.id != first.id
+    assert tiny_task.same_bits(first, again)
+
+
+def test_runs_live_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path / "elsewhere"))
+    run = api.train("tiny", FAST, "training.max_epochs=1")
+    assert run.path.parent == tmp_path / "elsewhere"
+    assert api.load_run("@last").id == run.id
+    assert api.load_run(run.id[:-2]).id == run.id
+
+
+def test_an_evaluation_repeats_the_runs_scores_to_the_last_digit(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    result = api.evaluate(run, home=tmp_path)
+    assert dict(result.evaluation.metrics) == run.metrics
+    assert {name: dict(v) for name, v in result.evaluation.baselines.items()} == run.baselines
+    kept = json.loads(result.path.read_text())
+    assert kept["metrics"] == run.metrics
+    assert kept["data"] == run.settings["data"]
+    assert result.summary().items() <= kept.items()
+
+
+@pytest.mark.parametrize("precision", ["64", "bf16"])
+@pytest.mark.parametrize("average", ["none", "ema", "swa"])
+def test_an_evaluation_repeats_scores_whatever_the_training(
+    tmp_path: Path, precision: str, average: str
+) -> None:
+    settings = (f"training.precision={precision}", f"training.averaging.name={average}")
+    run = api.train("tiny", FAST, *settings, home=tmp_path)
+    assert dict(api.evaluate(run.id, home=tmp_path).evaluation.metrics) == run.metrics
+
+
+def test_an_evaluation_may_name_other_data_and_nothing_else(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    other = api.evaluate(run, "data.tests=17", home=tmp_path)
+    assert dict(other.evaluation.metrics) != run.metrics
+    assert run.metrics == api.load_run(run.id, tmp_path).metrics  # the record stays
+    with pytest.raises(ConfigError, match="can't change a finished run"):
+        api.evaluate(run, "training.seed=1", home=tmp_path)
+
+
+def test_predictions_have_a_row_for_each_sample(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    (table,) = api.predict(run, tmp_path, home=tmp_path)
+    assert len(table.rows) == 40
+    assert all(isinstance(row[0], float) and 0 <= row[0] <= 1 for row in table.rows)
+
+
+def test_an_unfinished_run_can_not_be_used(tmp_path: Path) -> None:
+    task = tiny_task.TinyTask(crash_at(2, RuntimeError("lightning struck")))
+    store = RunStore(tmp_path)
+    with pytest.raises(RunFailedError):
+        api.train_config(task, tiny_task.tiny(FAST), store)
+    (run,) = store.runs()
+    for use in (lambda: api.evaluate(run.id, home=tmp_path), lambda: api.predict(run, tmp_path)):
+        with pytest.raises(StoreError, match="this run is failed.*\n.*resume_if_incomplete"):
+            use()
+
+
+def test_training_says_whether_the_run_is_new(tmp_path: Path) -> None:
+    config, store = tiny_task.tiny(FAST), RunStore(tmp_path)
+    origins = [api.train_config(tiny_task.TinyTask(), config, store).origin for _ in range(2)]
+    assert origins == ["new", "reused"]
+
+
+def test_wrong_requests_make_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(UnknownNameError, match="unknown task"):
+        api.train("tinny", home=home)
+    with pytest.raises(ConfigError, match="max_epoch"):
+        api.train("tiny", "training.max_epoch=1", home=home)
+    with pytest.raises(ConfigError, match="can't train the model"):
+        api.train("tiny", home=home, mode="autoencoder")
+    assert not home.exists()
+
+
+def test_an_audit_needs_no_run(tmp_path: Path) -> None:
+    assert api.audit("tiny", home=tmp_path).stamp.verdict == "clean"
+    assert RunStore(tmp_path).runs() == []
