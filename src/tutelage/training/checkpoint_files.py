@@ -216,6 +216,24 @@ def find_valid(folder: Path) -> Path | None:
     return None
 
 
+def find_resumable(folder: Path) -> Path | None:
+    """Return the newest valid checkpoint of a folder, or None where there is none at all.
+
+    Raises:
+        CheckpointError: There are checkpoints, and none of them is whole.
+    """
+    found = find_valid(folder)
+    if found is None and (statuses := verify(folder)):
+        newest = statuses[-1]
+        others = f"; so are the {len(statuses) - 1} older ones" if len(statuses) > 1 else ""
+        raise CheckpointError(
+            f"can't be resumed: {newest.problem}{others}",
+            where=newest.path,
+            hint="Bring back a whole copy, or start a new run with run.policy=force_new.",
+        )
+    return found
+
+
 def _finite(metric: object) -> float | None:
     if not isinstance(metric, float) or not math.isfinite(metric):
         return None

@@ -25,6 +25,7 @@ from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeOptimizer, BatchSizeOptions
 from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, without_empty_hooks
+from tutelage.training.checkpoint_files import find_resumable
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loggers import build_loggers
@@ -156,7 +157,7 @@ class BaseTrainer:
             module.double()  # before Lightning does, which is after it restores and averages
         if training.compile:
             module.network.compile(dynamic=True)
-        newest = CheckpointManager.find_valid(self.run.checkpoints)
+        newest = find_resumable(self.run.checkpoints)
         if newest is not None:
             log.info("resuming from %s", newest.name)
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)

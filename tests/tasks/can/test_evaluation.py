@@ -1,0 +1,205 @@
+"""Scores against hand computation; a ratio whose denominator is empty is left out."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_captures import can_config, write_drive
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.datamodule import CANGraphDataModule
+from tutelage.tasks.can.evaluation import Verdicts, evaluate, model_scores, window_table
+from tutelage.tasks.can.modules import GATModule
+from tutelage.tasks.can.simulator import simulate_capture, write_csv
+
+KNOWN, SUPPRESS, BLANK = "test_01_known", "test_05_suppress", "test_09_unlabelled"
+COUNTS = {"windows", "tp", "fp", "fn", "tn"}
+
+
+def verdicts(score: list[float], truth: list[int], seconds: float = 0.5) -> Verdicts:
+    values = np.array(score, np.float32)
+    return Verdicts(values, values > 0.5, np.array(truth, bool), np.full(len(score), seconds))
+
+
+def naive_auroc(score: list[float], truth: list[int]) -> float:
+    """The share of pairs in which the attack scores higher; a tie counts half."""
+    attacks = [s for s, t in zip(score, truth, strict=True) if t]
+    benign = [s for s, t in zip(score, truth, strict=True) if not t]
+    won = [(a > b) + 0.5 * (a == b) for a, b in product(attacks, benign)]
+    return sum(won) / len(won)
+
+
+def naive_average_precision(score: list[float], truth: list[int]) -> float:
+    """The sum of precision over each step of recall."""
+    total, before = 0.0, 0.0
+    for threshold in sorted(set(score), reverse=True):
+        called = [t for s, t in zip(score, truth, strict=True) if s >= threshold]
+        recall = sum(called) / sum(truth)
+        total += (recall - before) * sum(called) / len(called)
+        before = recall
+    return total
+
+
+def test_scores_equal_those_computed_by_hand() -> None:
+    score = [0.9, 0.8, 0.7, 0.6, 0.4, 0.4, 0.3, 0.2, 0.1, 0.55]
+    truth = [1, 1, 0, 1, 1, 0, 0, 0, 0, 0]
+    found = verdicts(score, truth).metrics()
+    assert (found["tp"], found["fp"], found["fn"], found["tn"]) == (3, 2, 1, 4)
+    assert found["windows"] == 10
+    assert found["accuracy"] == 7 / 10
+    assert found["precision"] == 3 / 5
+    assert found["recall"] == 3 / 4
+    assert found["f1"] == pytest.approx(2 * 0.6 * 0.75 / 1.35)
+    assert found["false_alarms_per_hour"] == pytest.approx(2 / (6 * 0.5 / 3600))
+    assert found["auroc"] == pytest.approx(naive_auroc(score, truth))
+    assert found["auprc"] == pytest.approx(naive_average_precision(score, truth))
+
+
+@pytest.mark.parametrize(("score", "truth", "absent"), [
+    ([0.9, 0.1, 0.2], [0, 0, 0], {"recall", "f1", "auroc", "auprc"}),
+    ([0.4, 0.1, 0.2], [0, 0, 0], {"precision", "recall", "f1", "auroc", "auprc"}),
+    ([0.9, 0.1, 0.2], [1, 1, 1], {"false_alarms_per_hour", "auroc", "auprc"}),
+    ([0.4, 0.1, 0.2], [1, 0, 0], {"precision"}),
+], ids=["no-attack", "nothing-at-all", "no-benign", "no-alarm"])  # fmt: skip
+def test_a_ratio_without_a_denominator_is_left_out(
+    score: list[float], truth: list[int], absent: set[str]
+) -> None:
+    whole = {"accuracy", "precision", "recall", "f1", "false_alarms_per_hour", "auroc", "auprc"}
+    assert set(verdicts(score, truth).metrics()) == (whole - absent) | COUNTS
+
+
+def test_missing_every_attack_scores_zero() -> None:
+    found = verdicts([0.4, 0.1, 0.2], [1, 0, 0]).metrics()
+    assert (found["f1"], found["recall"]) == (0.0, 0.0)
+
+
+def test_a_clock_that_steps_back_gives_no_negative_hours() -> None:
+    found = verdicts([0.9, 0.1], [0, 0], seconds=-0.001).metrics()
+    assert "false_alarms_per_hour" not in found
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[GATModule, CANGraphDataModule]:
+    """A model before training, and captures with and without attacks and labels."""
+    root = tmp_path_factory.mktemp("captures")
+    write_drive(root / "train_02" / "DoS.csv", 1, "dos")
+    write_drive(root / KNOWN / "DoS.csv", 2, "dos", seconds=4)
+    write_drive(root / KNOWN / "fuzzing.csv", 3, "fuzzing", seconds=4)
+    write_drive(root / KNOWN / "attack-free.csv", 4, None, seconds=2)
+    write_drive(root / SUPPRESS / "suppress.csv", 5, "suppression", seconds=4)
+    frames = simulate_capture("estate", seed=6, seconds=2).frames
+    frames.label[:] = -1
+    (root / BLANK).mkdir()
+    write_csv(frames, root / BLANK / "drive.csv")
+    header, rest = (root / BLANK / "drive.csv").read_text().split("\n", 1)
+    lines = [header, *rest.splitlines()]
+    (root / BLANK / "drive.csv").write_text(
+        "\n".join(line.rpartition(",")[0] for line in lines) + "\n"
+    )
+    config = can_config(f"data.root={root}")
+    data = CANGraphDataModule(config, tmp_path_factory.mktemp("cache"))
+    data.setup("fit")
+    torch.manual_seed(0)
+    module = GATModule(config.model, config.training, len(data.learned.profile))  # type: ignore[arg-type]
+    data.fit_module(module)
+    module.threshold.fill_(float(np.median(model_scores(module, data.tests[KNOWN][0])[0])))
+    return module, data
+
+
+def test_each_split_is_scored_whole_and_by_attack_beside_both_rules(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    found = evaluate(module, data)
+    assert set(found.baselines) == {"unseen_id_count", "two_gap"}
+    for scores in (found.metrics, *found.baselines.values()):
+        for split, attacks in ((KNOWN, ("DoS", "fuzzing", "attack-free")), (SUPPRESS, ())):
+            whole = scores[f"{split}/windows"]
+            parts = [scores[f"{split}/{attack}/windows"] for attack in attacks]
+            assert whole == sum(parts) or not attacks
+        for count in COUNTS:
+            parts = [scores[f"{KNOWN}/{a}/{count}"] for a in ("DoS", "fuzzing", "attack-free")]
+            assert scores[f"{KNOWN}/{count}"] == sum(parts)
+    shared = {key for key in found.metrics if key.rpartition("/")[2] in ("windows",)}
+    for rule in found.baselines.values():
+        assert {k: rule[k] for k in shared} == {k: found.metrics[k] for k in shared}
+
+
+def test_a_split_without_attack_labels_has_no_score_that_needs_one(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    found = evaluate(*scored)
+    for scores in (found.metrics, *found.baselines.values()):
+        names = {key.rpartition("/")[2] for key in scores if key.startswith(SUPPRESS)}
+        assert {"accuracy", "windows", "false_alarms_per_hour"} <= names
+        assert not names & {"f1", "recall", "auroc", "auprc"}
+
+
+def test_unlabelled_windows_are_left_out_of_every_score(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    assert BLANK in data.tests
+    found = evaluate(module, data)
+    assert not [key for key in found.metrics if key.startswith(BLANK)]
+
+
+def test_the_model_is_scored_by_its_own_threshold(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    (test,) = [t for t in data.tests[KNOWN] if t.capture.name == "DoS"]
+    score, alarm = model_scores(module, test)
+    truth = (test.store.y[test.windows] == 1).numpy()
+    assert alarm.any() and not alarm.all()
+    assert (alarm == (score > module.threshold.item())).all()
+    metrics = evaluate(module, data).metrics
+    assert metrics[f"{KNOWN}/DoS/tp"] == int((alarm & truth).sum())
+    assert metrics[f"{KNOWN}/DoS/fp"] == int((alarm & ~truth).sum())
+    assert metrics[f"{KNOWN}/DoS/auroc"] == pytest.approx(
+        naive_auroc(score.tolist(), truth.tolist()), abs=1e-6
+    )
+
+
+def test_the_rules_are_scored_on_the_same_windows(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    (test,) = [t for t in data.tests[KNOWN] if t.capture.name == "DoS"]
+    truth = (test.store.y[test.windows] == 1).numpy()
+    verdict = data.learned.rules["unseen_id_count"].windows(test.capture.frames, 100, 100)
+    assert (verdict.alarm & truth).any()
+    rule = evaluate(module, data).baselines["unseen_id_count"]
+    assert rule[f"{KNOWN}/DoS/tp"] == int((verdict.alarm & truth).sum())
+    assert rule[f"{KNOWN}/DoS/fp"] == int((verdict.alarm & ~truth).sum())
+
+
+def test_a_table_has_a_row_for_each_window(scored: tuple[GATModule, CANGraphDataModule]) -> None:
+    module, data = scored
+    (test,) = data.tests[BLANK]
+    table = window_table(module, test)
+    frames = test.capture.frames
+    assert table.title == f"{BLANK}/drive"
+    assert len(table.rows) == len(frames) // 100
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    for k, row in enumerate(rows):
+        assert (row["window"], row["first_frame"]) == (k, 100 * k)
+        assert row["start_time"] == frames.timestamp[100 * k]
+        assert row["end_time"] == frames.timestamp[100 * k + 99]
+        assert row["alarm"] == int(row["score"] > module.threshold.item())
+
+
+def test_data_without_any_label_can_not_be_scored(
+    scored: tuple[GATModule, CANGraphDataModule], tmp_path: Path
+) -> None:
+    module, data = scored
+    blank = Path(str(data.config.data.root)) / BLANK
+    config = can_config(f"data.root={blank}")
+    unlabelled = CANGraphDataModule(config, tmp_path, data.learned)
+    unlabelled.setup("test")
+    with pytest.raises(DataError, match="no window is labelled"):
+        evaluate(module, unlabelled)
