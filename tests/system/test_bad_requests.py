@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from command import SMALL, Shared, Tutelage, assert_refused
 
 from tutelage.tasks.can.frames import Frames
@@ -61,6 +62,12 @@ def test_a_wrong_name_or_value_is_named_beside_the_right_ones(
     tutelage: Tutelage, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     refused(tutelage, *arguments, words=words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("setting", ["training.accelerator=gpu", "training.precision=16"])
+def test_a_device_that_is_not_there_is_refused(tutelage: Tutelage, setting: str) -> None:
+    refused(tutelage, "train", "can", *SMALL, setting, words=(setting, "GPU"))
 
 
 @pytest.mark.parametrize("arguments", [

@@ -12,10 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from rich.console import Console
 
-from tutelage.core.config import RunConfig
-from tutelage.core.errors import RequestError, RunFailedError, StoreError, TutelageError
+from tutelage.core.config import RunConfig, Training
+from tutelage.core.errors import (
+    ConfigError,
+    RequestError,
+    RunFailedError,
+    StoreError,
+    TutelageError,
+)
 from tutelage.core.fingerprint import fingerprint
 from tutelage.core.records import Parent, now
 from tutelage.core.store import LOG, Run, RunStore
@@ -51,6 +58,7 @@ def launch(
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")
+    _check_device(config.training)
     idle = [run for run in same if not run.is_held()]
     if config.run.policy == "resume_if_incomplete" and idle:
         return Launched(_work(task, config, store, idle[-1], None, console), "resumed")
@@ -62,6 +70,17 @@ def launch(
         if not run.checkpoints.exists():
             store.remove(run)
         raise
+
+
+def _check_device(training: Training) -> None:
+    """Refuse, before any work, what this machine has no device for."""
+    gpu = CUDAAccelerator.is_available() or MPSAccelerator.is_available()
+    if training.accelerator == "gpu" and not gpu:
+        hint = "Leave it out, or see `tutelage doctor` for what this machine has."
+        raise ConfigError("training.accelerator=gpu, but no GPU is found", hint=hint)
+    if training.precision == "16" and not (gpu and training.accelerator != "cpu"):
+        hint = "Use training.precision=bf16, or 32."
+        raise ConfigError("training.precision=16 needs a GPU", hint=hint)
 
 
 def _previous(config: RunConfig, store: RunStore) -> Run:
