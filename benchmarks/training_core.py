@@ -6,14 +6,19 @@ Three loops over the same prebuilt batches, in one process, rotated by round: ra
 Lightning's Trainer as it comes (CSV logger, bar, `self.log(prog_bar=True)`, ModelCheckpoint); and
 `launch`, with metrics, bar (drawn as on a terminal) and checkpoints. A small MLP on batches of 32,
 plain and with clipped gradients and a cosine schedule in all three; and a GAT on 256 graphs, where
-a step may cost at most 5 % more than raw. Each figure is the median over stretches of 50 steps, so
-that what happens once in 50 steps, such as writing metrics, counts.
+a step may cost at most 5 % more than raw. Each figure is the median over stretches of 50 steps,
+so that what happens once in 50 steps, such as writing metrics, counts.
+
+With glibc, freed memory stays in the process, for all three loops: by default it is given back and
+faulted in again, 5 to 15 MB a GAT step depending on what lies at the end of the heap, and that luck
+costs more than what is measured here.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -266,6 +271,14 @@ def ours(case: Case, clock: Clock, folder: Path) -> None:
 LOOPS = {RAW: raw, LIGHTNING: lightning_defaults, OURS: ours}
 
 
+def keep_freed_memory() -> bool:
+    """Have glibc keep freed memory, where it is the allocator (M_TRIM_THRESHOLD, M_MMAP...)."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(-1, 2**31 - 1) and libc.mallopt(-3, 2**30))
+
+
 def stretches(moments: Sequence[float]) -> list[float]:
     """Seconds a step of each whole stretch; the first one warms up."""
     edges = moments[::STRETCH] if len(moments) > 3 * STRETCH else moments
@@ -330,6 +343,7 @@ def main() -> None:
         "machine": {
             "cpus": os.cpu_count(),
             "load": os.getloadavg()[0],
+            "freed_memory_kept": keep_freed_memory(),
             "threads": args.threads,
             "python": platform.python_version(),
             "torch": torch.__version__,

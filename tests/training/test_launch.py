@@ -42,6 +42,20 @@ def test_a_forced_run_is_new_and_has_the_same_bits(tmp_path: Path) -> None:
     assert first.run.metrics == second.run.metrics
 
 
+def test_the_seed_decides_the_first_weights_and_the_order_of_samples(tmp_path: Path) -> None:
+    first: list[tuple[bytes, bytes]] = []
+
+    def keep(module: TinyModule, batch: Batch) -> None:
+        layer = module.network[0]
+        first.append((layer.weight.detach().numpy().tobytes(), batch[0].numpy().tobytes()))
+
+    for seed in (0, 0, 1):
+        settings = ("training.max_steps=1", f"training.seed={seed}", "run.policy=force_new")
+        train(tmp_path, *FAST, *settings, on_step=keep)
+    assert first[0] == first[1]
+    assert first[0][0] != first[2][0] and first[0][1] != first[2][1]
+
+
 def test_another_seed_gives_other_bits(tmp_path: Path) -> None:
     first, second = train(tmp_path, *FAST), train(tmp_path, *FAST, "training.seed=1")
     assert not same_bits(first.run, second.run)
@@ -144,7 +158,8 @@ def test_an_interrupted_run_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(RunFailedError, match="resume_if_incomplete"):
         train(tmp_path, *FAST, on_step=crash_at(3, KeyboardInterrupt()))
-    assert only_run(tmp_path).status == "interrupted"
+    assert only_run(tmp_path).record.status == "interrupted"
+    assert only_run(tmp_path).record.finished is not None
     assert signal.getsignal(signal.SIGINT) == handler  # a second Ctrl-C still works
 
 

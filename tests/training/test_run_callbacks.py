@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch import Callback
 from rich.console import Console
-from tiny_task import TinyTask, crash_at, tiny, train
+from tiny_task import Batch, TinyModule, TinyTask, crash_at, tiny, train
 
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.store import LOG, METRICS, RunStore
@@ -18,6 +18,7 @@ from tutelage.training.callbacks import EpochHeartbeat, without_empty_hooks
 from tutelage.training.launch import launch
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector, read_metrics
+from tutelage.training.profiler import NoProfiler
 
 FAST = ("training.accelerator=cpu",)
 LINE = re.compile(r"epoch (\d)/3 loss=([\d.]+) val/loss=([\d.]+) val/accuracy=([\d.]+) ([\d.]+) s$")
@@ -79,6 +80,18 @@ def test_only_empty_hooks_are_dropped(tmp_path: Path) -> None:
     collector = MetricsCollector(tmp_path / "metrics.csv", 1)
     beat = without_empty_hooks(EpochHeartbeat(collector))
     assert beat.on_train_batch_end is None and callable(beat.on_train_epoch_end)
+
+
+def test_training_runs_under_a_profiler_that_costs_nothing(tmp_path: Path) -> None:
+    seen: list[object] = []
+
+    def look(module: TinyModule, batch: Batch) -> None:
+        profiler = module.trainer.profiler
+        with profiler.profile("outer") as one, profiler.profile("inner") as other:
+            seen.append((type(profiler), one, other, profiler.summary()))
+
+    train(tmp_path, *FAST, "training.max_steps=1", on_step=look)
+    assert seen == [(NoProfiler, None, None, "")]
 
 
 def test_tensorboard_gets_the_runs_own_numbers(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tutelage.training.metrics import read_metrics
 from tutelage.training.optimization import build_optimizer
 
 FAST = ("training.accelerator=cpu",)
+AUTO = (*FAST, "training.batch_size=auto", "training.batch_sizing.max_size=16")
 
 
 def steps(run: Run) -> int:
@@ -112,9 +113,14 @@ def test_monitor_chooses_what_is_best(tmp_path: Path) -> None:
         assert best in [pytest.approx(m.metric) for m in kept.values()]
 
 
-def test_an_unknown_monitor_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_monitor_is_refused_with_the_known_ones_before_sizing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ConfigError, match="val/accuracy, val/loss"):
-        train(tmp_path, *FAST, "training.monitor=val/acuracy")
+        train(tmp_path, *AUTO, "training.monitor=val/acuracy")
+    assert "batch size" not in caplog.text
+    train(tmp_path, *AUTO, "training.max_steps=1")
+    assert "batch size" in caplog.text
 
 
 def seen_types(home: Path, *settings: str) -> tuple[torch.dtype, torch.dtype]:
@@ -244,9 +250,6 @@ def test_compile_runs_the_network_through_the_compiler(tmp_path: Path) -> None:
     assert compiled == [True, True]
     for name, value in weights(plain).items():
         torch.testing.assert_close(weights(run)[name], value)
-
-
-AUTO = (*FAST, "training.batch_size=auto", "training.batch_sizing.max_size=16")
 
 
 def test_an_automatic_batch_size_is_written_down_and_used(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -106,7 +104,7 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
-    with run.hold(), _log_to(run), _keep_interrupts():
+    with run.hold(), _log_to(run):
         run.update(status="running")
         trainer = MODES.get(config.mode.name)(
             task, config, run, store.cache(task.name), previous, console
@@ -127,19 +125,6 @@ def _work(
             hint = f"The whole story is in {run.path / LOG}."
             raise RunFailedError(said, where=run.id, hint=hint) from error
     return run
-
-
-@contextmanager
-def _keep_interrupts() -> Iterator[None]:
-    """Let Ctrl-C work afterwards: Lightning leaves it ignored once it was pressed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
