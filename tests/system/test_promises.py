@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
-from command import LONG, RESUME, Tutelage, record, wait_for_step
+from command import COMMAND, LONG, RESUME, Tutelage, record, wait_for_step
 
 import tutelage as package
 
@@ -22,14 +21,17 @@ import _pickle, pickle, sys
 def refuse(*arguments, **settings):
     raise AssertionError("something was unpickled")
 
-class Refused:
-    __init__ = refuse
+class InC(_pickle.Unpickler):
+    __init__ = load = refuse
+
+class InPython(pickle._Unpickler):
+    __init__ = load = refuse
 
 for module in (pickle, _pickle):
     module.load = module.loads = refuse
-    module.Unpickler = Refused
+    module.Unpickler = InC
 pickle._load = pickle._loads = refuse
-pickle._Unpickler = Refused
+pickle._Unpickler = InPython
 from tutelage.cli import main
 main()
 """
@@ -57,9 +59,16 @@ def test_the_source_names_no_pickle_outside_the_texts_that_refuse_it() -> None:
 
 
 def test_the_guard_against_unpickling_guards() -> None:
-    code = GUARD.replace("from tutelage.cli import main\nmain()", "pickle.loads(pickle.dumps(1))")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1 and "something was unpickled" in ended.stderr
+    for read in (
+        "pickle.loads(pickle.dumps(1))",
+        "pickle.Unpickler(None)",
+        "type('Own', (pickle.Unpickler,), {})(None).load()",
+    ):
+        code = GUARD.replace("from tutelage.cli import main\nmain()", read)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 1 and "something was unpickled" in ended.stderr
 
 
 @pytest.mark.parametrize("model", [(), ("mode=autoencoder", "model=vgae")], ids=["gat", "vgae"])
@@ -104,15 +113,20 @@ def test_help_of_every_command_explains_and_gives_an_example(tutelage: Tutelage)
 def test_runs_go_to_a_folder_beside_the_person_by_default(tutelage: Tutelage) -> None:
     environment = tutelage.environment()
     del environment["TUTELAGE_HOME"]
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("tutelage"), "train", "can", *LONG, "training.max_steps=2"],
-        cwd=tutelage.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    settings = ("train", "can", *LONG, "training.max_steps=2")
+    shown, printed = (
+        subprocess.run(
+            [COMMAND, *settings, *more],
+            cwd=tutelage.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        for more in ((), ("--json",))
     )
-    assert ended.returncode == 0, ended.stderr
-    (run,) = (tutelage.folder / "runs").glob("*/record.json")
-    assert str(run.parent) in ended.stdout or os.path.relpath(run.parent) in ended.stdout
+    assert shown.returncode == printed.returncode == 0, shown.stderr
     assert [path.name for path in tutelage.folder.iterdir()] == ["runs"]
+    (found,) = (tutelage.folder / "runs").glob("*/record.json")
+    assert f"runs/{found.parent.name}" in shown.stdout
+    assert json.loads(printed.stdout)["path"] == str(found.parent)

@@ -141,7 +141,7 @@ class RunRecord(Part):
         """Return the one object that ``--json`` prints for this run."""
         return {
             "run": self.id,
-            "path": str(path),
+            "path": str(path.absolute()),
             "status": self.status,
             "metrics": dict(self.metrics),
             "baselines": {name: dict(scores) for name, scores in self.baselines.items()},
