@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from command import SMALL, Shared, Tutelage, assert_refused
+from command import SMALL, Shared, Tutelage, assert_refused, obey_permissions
 
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.simulator import simulate_capture, write_csv
@@ -124,7 +123,6 @@ def test_a_root_without_captures_is_refused(tutelage: Tutelage, kind: str, comma
     refused(tutelage, command, "can", "data.root=captures", words=(str(root), said))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_an_unreadable_root_is_refused(tutelage: Tutelage, frames: Frames, kind: str) -> None:
     root = tutelage.folder / "captures"
@@ -133,9 +131,17 @@ def test_an_unreadable_root_is_refused(tutelage: Tutelage, frames: Frames, kind:
     locked = root if kind == "folder" else root / "DoS.csv"
     locked.chmod(0)
     try:
-        refused(tutelage, "train", "can", "data.root=captures", words=(str(locked), "ermission"))
+        result = tutelage("train", "can", "data.root=captures", prepare=obey_permissions)
     finally:
         locked.chmod(0o755)
+    assert_refused(result, str(locked), "can't be read", "ermission")
+    assert tutelage.runs() == []
+
+
+def test_a_home_without_permission_is_refused(tutelage: Tutelage) -> None:
+    tutelage.home.mkdir(mode=0o500)
+    result = tutelage("train", "can", *SMALL, prepare=obey_permissions)
+    assert_refused(result, str(tutelage.home), "can't be written", "ermission")
 
 
 def bad_hex(lines: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from command import (
     Shared,
     Tutelage,
     assert_refused,
+    obey_permissions,
     record,
     wait_for_step,
 )
@@ -66,6 +67,18 @@ def test_damaged_weights_are_refused(
     source = [tmp_path] if command == "predict" else []
     assert_refused(tutelage(command, "@last", *source), str(weights))
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "config.json", "record.json"])
+def test_a_file_of_a_run_that_may_not_be_read_is_named(
+    shared: Shared, tmp_path: Path, name: str
+) -> None:
+    tutelage = Tutelage(tmp_path / "home", tmp_path)
+    tutelage.copy_from(shared.tutelage)
+    path = tutelage.runs()[0] / name
+    path.chmod(0)
+    result = tutelage("evaluate", path.parent, prepare=obey_permissions)
+    assert_refused(result, str(path), "ermission")
 
 
 @pytest.mark.parametrize("content", ["[]", "not JSON", '{"schema_version": 2}'])

@@ -191,6 +191,14 @@ def test_prediction_gives_a_row_a_window_in_agreement_with_the_scores(
     truth = capture.frames.label[: len(rows) * 100].reshape(-1, 100).max(axis=1) == 1
     hits = sum(row["alarm"] == "1" for row, attacked in zip(rows, truth, strict=True) if attacked)
     assert hits == labelled["test/tp"]
+    scores = [float(row["score"]) for row in rows]
+    higher = [
+        (a > b) + (a == b) / 2
+        for a, hit in zip(scores, truth, strict=True)
+        for b, other in zip(scores, truth, strict=True)
+        if hit and not other
+    ]
+    assert labelled["test/auroc"] == pytest.approx(sum(higher) / len(higher), abs=1e-6)
 
 
 def test_prediction_writes_a_file_or_one_object(home: Tutelage) -> None:

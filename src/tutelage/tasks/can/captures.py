@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutelage.core.errors import DataError
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import ATTACK, Frames
@@ -67,7 +68,18 @@ def captures_fingerprint(data: CANData) -> str:
     if data.root is None:
         return digest_json(["simulated", data.simulated_seconds, data.simulated_seed])
     files = find_captures(data.root)
-    return digest_json([[f.group, f.split, f.name, digest_file(f.path)] for f in files])
+    return digest_json([[f.group, f.split, f.name, _digest(f.path)] for f in files])
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise DataError(
+            f"can't be read: {error.strerror}",
+            where=path,
+            hint="Change its permissions, or set data.root to another folder.",
+        ) from error
 
 
 def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) -> list[Capture]:
