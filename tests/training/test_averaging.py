@@ -60,6 +60,15 @@ def test_the_plain_average_covers_the_runs_last_part(tmp_path: Path) -> None:
     torch.testing.assert_close(averaged, torch.stack(after[6:]).mean(0))
 
 
+def test_the_plain_averages_part_is_of_the_steps_that_are_taken(tmp_path: Path) -> None:
+    seen = Trajectory()
+    settings = ("training.averaging.name=swa", "training.averaging.start_fraction=0.5")
+    run = train(tmp_path, *FAST, *settings, "training.max_steps=8", on_step=seen).run
+    averaged, plain = last_weights(run.checkpoints)
+    after = [*seen.weights[1:], plain]
+    torch.testing.assert_close(averaged, torch.stack(after[4:8]).mean(0))
+
+
 def test_the_averaged_weights_are_what_is_saved_and_scored(tmp_path: Path) -> None:
     settings = ("training.averaging.name=ema", "training.averaging.decay=0.9")
     averaged = train(tmp_path, *FAST, *settings).run

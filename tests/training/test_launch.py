@@ -87,12 +87,24 @@ def test_other_arithmetic_resumes_to_the_same_bits(tmp_path: Path, setting: str)
     assert same_bits(train(tmp_path, *settings).run, whole)
 
 
-def test_a_run_counted_in_steps_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    settings = (*FAST, "training.max_steps=12", "training.checkpoints.every_n_steps=2", RESUME)
+@pytest.mark.parametrize("crash", [5, 8, 10])
+@pytest.mark.parametrize("more", ["training.averaging.name=ema", "training.scheduler.name=plateau"])
+def test_a_run_counted_in_steps_resumes_to_the_same_bits(
+    tmp_path: Path, crash: int, more: str
+) -> None:
+    counted = ("training.max_steps=22", "training.max_epochs=5", more)
+    stop = ("training.early_stopping.patience=3", "training.early_stopping.min_delta=9")
+    settings = (*FAST, *counted, *stop, "training.checkpoints.every_n_steps=2", RESUME)
     whole = train(tmp_path / "whole", *settings).run
-    with pytest.raises(RunFailedError):
-        train(tmp_path, *settings, on_step=crash_at(10, RuntimeError("lightning struck")))
-    assert same_bits(train(tmp_path, *settings).run, whole)
+    with pytest.raises(RunFailedError, match="struck"):
+        train(tmp_path, *settings, on_step=crash_at(crash, RuntimeError("lightning struck")))
+    resumed = train(tmp_path, *settings).run
+    assert same_bits(resumed, whole)
+    lines = [
+        (run.path / LOG).read_text().count("INFO tutelage.training.callbacks: epoch")
+        for run in (resumed, whole)
+    ]
+    assert lines == [4, 4]
 
 
 class BrokenEvaluation(TinyTask):

@@ -76,10 +76,13 @@ def test_a_row_is_the_mean_of_the_steps_since_the_last_one(tmp_path: Path) -> No
     assert values[:2] == pytest.approx([seen.mean(0, 3), seen.mean(3, 5)], rel=1e-6)
 
 
-@pytest.mark.parametrize("crash", [3, 5, 8, 13])
-def test_a_resumed_runs_metrics_are_those_of_the_unbroken_run(tmp_path: Path, crash: int) -> None:
+@pytest.mark.parametrize(("crash", "steps"), [(3, 15), (5, 15), (8, 15), (13, 15), (10, 12)])
+def test_a_resumed_runs_metrics_are_those_of_the_unbroken_run(
+    tmp_path: Path, crash: int, steps: int
+) -> None:
     settings = (
         *FAST,
+        f"training.max_steps={steps}",
         "training.log_every_n_steps=2",
         "training.checkpoints.every_n_steps=3",
         "run.policy=resume_if_incomplete",

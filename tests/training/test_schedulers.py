@@ -71,6 +71,18 @@ def test_the_rate_follows_the_schedule(tmp_path: Path, name: str) -> None:
     assert no_warmup == pytest.approx(expected(shape, 0))
 
 
+def test_a_schedule_spans_the_steps_that_are_taken(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def look(module: TinyModule, batch: Batch) -> None:
+        seen.append(module.trainer.optimizers[0].param_groups[0]["lr"])
+
+    linear = ("training.scheduler.name=linear", "training.scheduler.minimum_factor=0")
+    settings = (*linear, "training.scheduler.warmup_fraction=0", "training.max_steps=8")
+    train(tmp_path, *LONG, *settings, on_step=look)
+    assert seen == pytest.approx([0.1 * (1 - step / 8) for step in range(8)])
+
+
 @pytest.mark.parametrize(
     ("epochs", "expected"),
     [(1, [0.1, 0.1, 0.01, 0.005, 0.005, 0.005]), (2, [0.1, 0.1, 0.1, 0.01, 0.01, 0.005])],

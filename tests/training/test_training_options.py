@@ -34,8 +34,13 @@ def test_max_epochs_ends_training(tmp_path: Path) -> None:
     assert epochs(train(tmp_path, *FAST, "training.max_epochs=2").run) == 2
 
 
-def test_max_steps_ends_training_within_an_epoch(tmp_path: Path) -> None:
-    assert steps(train(tmp_path, *FAST, "training.max_steps=7").run) == 7
+def test_max_steps_ends_training_within_an_epoch_and_scores_its_last_weights(
+    tmp_path: Path,
+) -> None:
+    run = train(tmp_path, *FAST, "training.max_steps=7").run
+    assert steps(run) == 7
+    assert [step for step, _ in read_metrics(run.path / METRICS)["val/loss"]] == [5, 7]
+    assert steps(train(tmp_path, *FAST, "training.max_steps=99").run) == 15
 
 
 def test_batch_size_is_the_samples_of_a_step(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from tutelage.core.config import Averaging
+from tutelage.training.contracts import TaskModule
+from tutelage.training.optimization import planned_steps
 
 
 class StepAveraging(WeightAveraging):
@@ -34,7 +36,8 @@ class StepAveraging(WeightAveraging):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Learn how long the run is."""
-        self._start_step = int(self.start_fraction * trainer.estimated_stepping_batches)
+        assert isinstance(pl_module, TaskModule)
+        self._start_step = int(self.start_fraction * planned_steps(pl_module))
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average in the module's place."""

@@ -10,7 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tutelage.training.contracts import TaskModule
 from tutelage.training.metrics import MetricsCollector
+from tutelage.training.optimization import planned_steps
 
 log = logging.getLogger(__name__)
 _STEP_HOOKS = (
@@ -29,6 +31,27 @@ def without_empty_hooks(callback: Callback) -> Callback:
         if getattr(type(callback), name) is getattr(Callback, name):
             setattr(callback, name, None)
     return callback
+
+
+class StepLimit(Callback):
+    """End the run after so many optimiser steps, with a validation, as an epoch ends.
+
+    Lightning's own ``max_steps`` would leave the last weights without a score, and repeats an
+    epoch's end when it resumes there.
+
+    Args:
+        max_steps: Optimiser steps of the whole run.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for the end when the last step is done."""
+        if trainer.global_step >= self.max_steps:
+            trainer.should_stop = True
 
 
 class EpochHeartbeat(Callback):
@@ -89,7 +112,8 @@ class ProgressBar(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin drawing."""
-        total = trainer.estimated_stepping_batches
+        assert isinstance(pl_module, TaskModule)
+        total = planned_steps(pl_module)
         self.task = self.progress.add_task("training", total=total, rate="", loss="…")
         self._first = (time.monotonic(), trainer.global_step)
         self.progress.start()

@@ -89,8 +89,6 @@ class MetricsCollector(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the means over the whole epoch."""
         self._reduce(trainer)
-        if not self._seen:
-            return  # resumed at an epoch's end: Lightning repeats the hook
         for name, total in self._sums.items():
             self._add(trainer, f"epoch/{name}", total / self._seen)
         self._add(trainer, "learning_rate", trainer.optimizers[0].param_groups[0]["lr"])

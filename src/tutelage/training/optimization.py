@@ -30,6 +30,12 @@ def build_optimizer(module: TaskModule, training: Training) -> Optimizer:
     return (AdamW if training.optimizer == "adamw" else Adam)(groups)
 
 
+def planned_steps(module: TaskModule) -> int:
+    """Return the optimiser steps of the whole run, from the module's trainer and settings."""
+    steps = int(module.trainer.estimated_stepping_batches)
+    return min(steps, module.training_config.max_steps or steps)
+
+
 def configure_optimization(module: TaskModule, training: Training) -> Any:
     """Return Lightning's description of optimiser and schedules.
 
@@ -40,7 +46,7 @@ def configure_optimization(module: TaskModule, training: Training) -> Any:
     if module._trainer is None:
         return optimizer
     scheduler = training.scheduler
-    total = int(module.trainer.estimated_stepping_batches)
+    total = planned_steps(module)
     warmup = round(scheduler.warmup_fraction * total)
     if scheduler.name == "constant" and not warmup:
         return optimizer

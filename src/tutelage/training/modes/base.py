@@ -24,7 +24,7 @@ from tutelage.core.store import METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeOptimizer, BatchSizeOptions
-from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, without_empty_hooks
+from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, StepLimit, without_empty_hooks
 from tutelage.training.checkpoint_files import find_resumable
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
@@ -138,7 +138,6 @@ class BaseTrainer:
             devices=1,
             precision=PRECISION[training.precision],  # type: ignore[arg-type]
             max_epochs=training.max_epochs,
-            max_steps=training.max_steps or -1,
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
             log_every_n_steps=training.log_every_n_steps,
@@ -234,6 +233,8 @@ class BaseTrainer:
         if self.console is not None and self.console.is_terminal:
             callbacks.append(ProgressBar(self.console))
         callbacks += averaging_callbacks(training.averaging)
+        if training.max_steps is not None:
+            callbacks.append(StepLimit(training.max_steps))
         if training.early_stopping.patience is not None:
             early = EarlyStopping(
                 monitor,
