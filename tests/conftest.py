@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["COLUMNS"] = "200"  # tables in full, whatever the terminal that runs the tests
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -66,17 +66,19 @@ def overview(run: Run) -> Overview:
 
 
 def overview_table(rows: Sequence[Overview]) -> Table:
-    """The lines of all runs."""
+    """The lines of all runs, narrow enough for a terminal: an id holds task, model and mode."""
     moment = now()
-    columns = ("run", "status", "task", "model", "mode", "metric", "first split", "age")
+    headlines = {row.headline for row in rows if row.headline}
+    score = headlines.pop() if len(headlines) == 1 else "score"
     cells = tuple(
         (
-            *(row.run, row.status, row.task, row.model, row.mode, row.headline, row.value),
+            *(row.run, row.status, row.value),
             age((moment - row.created).total_seconds()) if row.created else None,
         )
         for row in rows
     )
-    return Table(title="", columns=columns, rows=cells)
+    note = "The score is that of the first test split."
+    return Table(title="", columns=("run", "status", score, "age"), rows=cells, note=note)
 
 
 def age(seconds: float) -> str:

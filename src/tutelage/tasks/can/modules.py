@@ -126,7 +126,7 @@ class VGAEModule(BaseCANGraphModule):
     """
 
     def __init__(self, config: VGAEConfig, training: Training, num_ids: int) -> None:
-        super().__init__(training, VGAE(config, num_ids), threshold=float("inf"))
+        super().__init__(training, VGAE(config, num_ids), threshold=torch.finfo(torch.float32).max)
         self.id_weight, self.kl_weight = config.id_weight, config.kl_weight
 
     def step(self, batch: GraphBatch) -> dict[str, Tensor]:

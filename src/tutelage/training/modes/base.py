@@ -140,7 +140,7 @@ class BaseTrainer:
             max_epochs=training.max_epochs,
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
-            log_every_n_steps=training.log_every_n_steps,
+            log_every_n_steps=1,  # our collector decides when rows are written
             deterministic="warn" if torch.cuda.is_available() else None,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
