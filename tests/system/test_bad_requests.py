@@ -174,13 +174,12 @@ def far_back(lines: list[str]) -> list[str]:
     (lambda lines: lines[:1], (".csv:", "holds no frames")),
     (lambda lines: [], (".csv:", "empty")),
     (lambda lines: [*lines[:300], lines[300][:15]], (".csv:301:", "truncated line?")),
-    (lambda lines: [*lines[:300], ",,,"], (".csv:301:",)),
     (lambda lines: ["time,id,payload,attack", *lines[1:]], (".csv", "data.columns.timestamp")),
     (lambda lines: lines[:50], ("captures", "holds a window of 100 frames", "longest has 49")),
     (lambda lines: [lines[0], *(line[:-1] + "0" for line in lines[1:])],
      ("captures", "are benign", "model=vgae")),
     (lambda lines: [lines[0], *(line[:-1] + "1" for line in lines[1:])], ("benign",)),
-], ids=["bad-hex", "no-label", "nul", "backwards", "no-frames", "nothing", "truncated", "commas",
+], ids=["bad-hex", "no-label", "nul", "backwards", "no-frames", "nothing", "truncated",
         "other-columns", "short", "all-benign", "all-attack"])  # fmt: skip
 def test_a_damaged_capture_is_refused_with_its_line(
     tutelage: Tutelage, frames: Frames, damage: Damage, words: tuple[str, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_in_its_folder(
 ) -> None:
     process = tutelage.start("train", "can", *LONG, "--json")
     while not tutelage.runs() and process.poll() is None:
-        pass
+        time.sleep(0.01)
     process.kill()
     tutelage.finish(process)
     (run,) = tutelage.runs()

@@ -19,6 +19,7 @@ from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graphs import NODE_FEATURES
 from tutelage.tasks.can.modules import GATModule, VGAEModule
 from tutelage.tasks.can.preprocessing import Preprocessing
+from tutelage.tasks.can.simulator import write_csv
 
 TRAIN, TEST = "train_02_with_attacks", "test_01_known_vehicle_known_attack"
 
@@ -292,6 +293,35 @@ def test_traffic_of_a_test_capture_is_left_out_of_training_under_another_clock(
     assert len(module.learned.trained_on) == 3
     (said,) = [text for text in module.audit.findings if "borrowed" in text]
     assert "100% of its traffic also stands in" in said and f"{TEST}/DoS" in said
+
+
+def repeat_window(frames: Frames, source: Frames, target: int, origin: int) -> None:
+    """Give a window the ids and payloads of another; its times stay."""
+    there, here = slice(100 * origin, 100 * origin + 100), slice(100 * target, 100 * target + 100)
+    for name in ("arbitration_id", "dlc", "payload", "label"):
+        getattr(frames, name)[here] = getattr(source, name)[there]
+
+
+def test_windows_whose_content_repeats_across_splits_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    train = write_drive(root / TRAIN / "DoS.csv", 2, "dos")
+    test = write_drive(root / TEST / "DoS.csv", 4, "dos")
+    config = can_config(f"data.root={root}")
+    before = CANGraphDataModule(config, tmp_path / "cache")
+    before.setup("fit")
+    kept, held = before.train_windows.tolist(), before.validation_windows.tolist()
+    repeat_window(train, train, target=held[0], origin=kept[0])
+    repeat_window(train, test, target=held[1], origin=20)
+    repeat_window(train, test, target=kept[1], origin=21)
+    write_csv(train, root / TRAIN / "DoS.csv")
+    after = CANGraphDataModule(config, tmp_path / "cache")
+    after.setup("fit")
+    assert after.train_windows.tolist() == [k for k in kept if k != kept[1]]
+    assert after.validation_windows.tolist() == held[2:]
+    assert set(after.audit.findings) == {
+        "2 windows left out: their content repeats in a test split",
+        "1 windows left out: their content repeats in training",
+    }
 
 
 def test_data_whose_training_captures_all_test_are_refused(root: Path, tmp_path: Path) -> None:

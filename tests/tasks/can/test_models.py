@@ -148,6 +148,18 @@ def test_a_trained_autoencoder_errs_more_on_altered_windows(data: CANGraphDataMo
     assert (after > before).float().mean() > 0.75
 
 
+@torch.no_grad()
+def test_an_autoencoder_s_score_is_the_error_of_the_worst_node(data: CANGraphDataModule) -> None:
+    module = model(data, *AUTOENCODER)
+    assert isinstance(module, VGAEModule)
+    batch = data.store.batch(torch.arange(6))
+    parts = module.network(batch.x, batch.id_index, batch.edge_index, batch.edge_attr)
+    errors = (parts.feature_error + module.id_weight * parts.id_error).tolist()
+    bounds = batch.ptr.tolist()
+    worst = [max(errors[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    assert torch.allclose(module.scores(batch), torch.tensor(worst))
+
+
 def test_a_trained_classifier_tells_attacks_apart(data: CANGraphDataModule) -> None:
     module = trained(data)
     assert isinstance(module, GATModule)

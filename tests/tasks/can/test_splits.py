@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_captures import can_config, capture, noise
 
@@ -40,6 +40,7 @@ def distances(split: CaptureSplit, stride: int, mask: np.ndarray, others: np.nda
     named=st.booleans(),
     place=st.integers(0, 4),
 )
+@example(seconds=12.0, embargo=1.0, fraction=0.15, stride=100, named=False, place=2)
 def test_no_training_window_lies_within_the_embargo_of_one_held_out(
     seconds: float, embargo: float, fraction: float, stride: int, named: bool, place: int
 ) -> None:
