@@ -20,6 +20,7 @@ from tutelage.core.errors import (  # noqa: E402
     UnknownNameError,
 )
 from tutelage.core.store import RunStore  # noqa: E402
+from tutelage.training.launch import launch  # noqa: E402
 
 FAST = "training.accelerator=cpu"
 
@@ -120,17 +121,11 @@ def test_an_unfinished_run_can_not_be_used(tmp_path: Path) -> None:
     task = tiny_task.TinyTask(crash_at(2, RuntimeError("lightning struck")))
     store = RunStore(tmp_path)
     with pytest.raises(RunFailedError):
-        api.train_config(task, tiny_task.tiny(FAST), store)
+        launch(task, tiny_task.tiny(FAST), store)
     (run,) = store.runs()
     for use in (lambda: api.evaluate(run.id, home=tmp_path), lambda: api.predict(run, tmp_path)):
         with pytest.raises(StoreError, match="this run is failed.*\n.*resume_if_incomplete"):
             use()
-
-
-def test_training_says_whether_the_run_is_new(tmp_path: Path) -> None:
-    config, store = tiny_task.tiny(FAST), RunStore(tmp_path)
-    origins = [api.train_config(tiny_task.TinyTask(), config, store).origin for _ in range(2)]
-    assert origins == ["new", "reused"]
 
 
 def test_wrong_requests_make_nothing(tmp_path: Path) -> None:

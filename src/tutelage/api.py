@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, StoreError
@@ -15,21 +15,12 @@ from tutelage.core.overrides import build_config, parse_override, read_config_fi
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
 from tutelage.task import Audit, Task, load_task
+from tutelage.training.launch import launch
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tutelage.training.contracts import TaskData, TaskModule
 
 Settings = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished run, and whether it was made now (`new`), found, or finished now."""
-
-    run: Run
-    origin: Literal["new", "reused", "resumed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +93,7 @@ def train(
     """
     file = None if config is None else Path(config)
     found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
-    return train_config(found, resolved, _store(home)).run
-
-
-def train_config(
-    task: Task[RunConfig], config: RunConfig, store: RunStore, console: Console | None = None
-) -> Trained:
-    """Train a resolved configuration; the command line comes in here."""
-    from tutelage.training.launch import launch
-
-    launched = launch(task, config, store, console)
-    return Trained(launched.run, launched.origin)
+    return launch(found, resolved, _store(home)).run
 
 
 def load_run(name: str, home: Path | str | None = None) -> Run:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from made_runs import finish_run
+from tutelage.api import configure
+from tutelage.core.fingerprint import fingerprint
 from tutelage.core.store import RunStore
 
 HEAVY = ("torch", "lightning", "torch_geometric", "polars", "pyarrow", "numpy", "pandas")
@@ -92,3 +94,17 @@ def test_a_wrong_request_is_one_message_and_exit_code_2(
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith("error: ") and said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_reused_run_waits_for_no_torch(tmp_path: Path) -> None:
+    """A finished run is found by its fingerprint before anything that could train is imported."""
+    task, config = configure("can")
+    prints = fingerprint(config, task.data_fingerprint(config))
+    run = RunStore(tmp_path).create(config, prints)
+    run.update(status="finished")
+    environment = os.environ | {"TUTELAGE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", LOADED, "train", "can", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert json.loads(done.stdout)["run"] == run.id
+    loaded = done.stderr.partition("loaded ")[2].split()
+    assert not {"torch", "lightning", "torch_geometric"} & set(loaded)

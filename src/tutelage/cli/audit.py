@@ -38,5 +38,5 @@ def audit(
     for table in found.tables:
         out.print(render(table))
     for finding in found.stamp.findings:
-        out.print(f"• {finding}", soft_wrap=True, highlight=False)
+        out.print(f"• {finding}", soft_wrap=True, highlight=False, markup=False)
     out.print(f"verdict  {found.stamp.verdict}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -24,6 +26,25 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
 def print_json(value: Mapping[str, object]) -> None:
     """Print one JSON object and nothing else."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+class _LogLines(logging.Handler):
+    """Writes what is logged as plain lines to standard error, around a bar that is being drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def showing_log() -> Iterator[None]:
+    """Show warnings as they are logged, and each epoch's line where no bar can be drawn."""
+    handler = _LogLines(logging.WARNING if err.is_terminal else logging.INFO)
+    logger = logging.getLogger("tutelage")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def plain_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

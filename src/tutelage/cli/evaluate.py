@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json
 from tutelage.cli.options import Json, Overrides, RunName
@@ -35,6 +36,6 @@ def evaluate(run: RunName, overrides: Overrides = None, json: Json = False) -> N
     )
     out.print(render(results_table(scored, load_task(scored.task).headline)))
     for finding in result.audit.findings:
-        err.print(f"[yellow]note:[/] {finding}")
+        err.print(f"[yellow]note:[/] {escape(finding)}", soft_wrap=True)
     out.print(f"data    {result.audit.verdict}")
     out.print(f"result  {result.path}", soft_wrap=True)

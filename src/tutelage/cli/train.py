@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from tutelage.cli.console import err, out, print_json
+from tutelage.cli.console import err, out, print_json, showing_log
 from tutelage.cli.options import Json, Overrides
 
 ORIGIN = {
@@ -37,24 +38,26 @@ def train(
 
         tutelage train can mode=autoencoder model=vgae data.root=captures training.max_epochs=5
     """
-    from tutelage.api import configure, train_config
+    from tutelage.api import configure
     from tutelage.core.store import RunStore
+    from tutelage.training.launch import launch
 
     found, resolved = configure(task, overrides or (), preset=preset, config=config)
     if not json:
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         err.print(f"[bold]{words}[/]")
-    trained = train_config(found, resolved, RunStore.default(), err)
-    record = trained.run.record
+    with showing_log():
+        launched = launch(found, resolved, RunStore.default(), err)
+    record = launched.run.record
     if json:
-        print_json(record.summary(trained.run.path))
+        print_json(record.summary(launched.run.path))
         return
     from tutelage.cli.console import render
     from tutelage.report.tables import results_table
 
     out.print(render(results_table(record, found.headline)))
     for warning in record.warnings:
-        err.print(f"[yellow]note:[/] {warning}")
-    out.print(f"{ORIGIN[trained.origin]}  ({record.seconds.get('total', 0):.0f} s of training)")
-    out.print(f"run     {trained.run.id}")
-    out.print(f"folder  {trained.run.path}", soft_wrap=True)
+        err.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+    out.print(f"{ORIGIN[launched.origin]}  ({record.seconds.get('total', 0):.0f} s of training)")
+    out.print(f"run     {launched.run.id}")
+    out.print(f"folder  {launched.run.path}", soft_wrap=True)

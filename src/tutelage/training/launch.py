@@ -1,4 +1,7 @@
-"""The one door: a `RunConfig` goes in, a finished `Run` comes out, new, reused or resumed."""
+"""The one door: a `RunConfig` goes in, a finished `Run` comes out, new, reused or resumed.
+
+Torch is imported when there is work to do: a refusal and a reused run do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
-
-from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
-from rich.console import Console
+from typing import TYPE_CHECKING, Literal
 
 from tutelage.core.config import RunConfig, Training
 from tutelage.core.errors import (
@@ -25,7 +25,9 @@ from tutelage.core.fingerprint import fingerprint
 from tutelage.core.records import Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
-from tutelage.training.modes import MODES
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 Origin = Literal["new", "reused", "resumed"]
@@ -72,6 +74,10 @@ def launch(
 
 def _check_device(training: Training) -> None:
     """Refuse, before any work, what this machine has no device for."""
+    if training.accelerator != "gpu" and training.precision != "16":
+        return
+    from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+
     gpu = CUDAAccelerator.is_available() or MPSAccelerator.is_available()
     if training.accelerator == "gpu" and not gpu:
         hint = "Leave it out, or see `tutelage doctor` for what this machine has."
@@ -104,6 +110,8 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
+    from tutelage.training.modes import MODES
+
     with run.hold(), _log_to(run):
         run.update(status="running")
         trainer = MODES.get(config.mode.name)(
