@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, TensorDataset, default_collate  # noqa:
 from torch_geometric.data import Batch, Data  # noqa: E402
 from torch_geometric.nn import GATConv, global_mean_pool  # noqa: E402
 
+from tutelage.training.allocator import keep_freed_memory  # noqa: E402
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer  # noqa: E402
 from tutelage.training.probe import find_optimizers  # noqa: E402
 
@@ -203,6 +204,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as every tutelage run does
     torch.manual_seed(0)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -49,6 +48,7 @@ from tutelage.core.overrides import build_config  # noqa: E402
 from tutelage.core.records import AuditStamp, Evaluation  # noqa: E402
 from tutelage.core.store import RunStore  # noqa: E402
 from tutelage.task import Audit, ModelEntry, Task  # noqa: E402
+from tutelage.training.allocator import keep_freed_memory  # noqa: E402
 from tutelage.training.contracts import TaskData, TaskModule  # noqa: E402
 from tutelage.training.launch import launch  # noqa: E402
 
@@ -269,14 +269,6 @@ def ours(case: Case, clock: Clock, folder: Path) -> None:
 
 
 LOOPS = {RAW: raw, LIGHTNING: lightning_defaults, OURS: ours}
-
-
-def keep_freed_memory() -> bool:
-    """Have glibc keep freed memory, where it is the allocator (M_TRIM_THRESHOLD, M_MMAP...)."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(-1, 2**31 - 1) and libc.mallopt(-3, 2**30))
 
 
 def stretches(moments: Sequence[float]) -> list[float]:

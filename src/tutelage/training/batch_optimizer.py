@@ -105,7 +105,7 @@ class BatchSizeChoice:
         size: Samples in a batch.
         budget: Nodes + edges that a batch may hold at most, for graphs; else None.
         reason: One sentence for people.
-        throughput: Measured samples a second on worst-case batches.
+        throughput: Samples a second measured on worst-case batches; for graphs, nodes + edges.
         peak_bytes_predicted: Peak memory of a step, above the process before training.
         memory_limit_bytes: What such a peak was allowed to reach.
         seconds: How long the search took.
@@ -329,9 +329,10 @@ class _Search:
         best = max(inside, key=lambda one: one.throughput)
         several = sum(not one.out_of_memory for one in rows) >= 2
         predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
+        unit = "nodes + edges" if greeting.graphs else "samples"
         reason = (
             f"{row.size} is the smallest size within {self._options.tolerance:.0%} of the best"
-            f" measured throughput ({best.throughput:,.0f} samples/s at {best.size}); a step takes"
+            f" measured throughput ({best.throughput:,.0f} {unit}/s at {best.size}); a step takes"
             f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used;"
             f" {self._ended}."
         )
@@ -349,7 +350,10 @@ class _Search:
 
 def _shortest_step(rows: Sequence[SizeRow], size: int) -> float:
     """Foretell a step's seconds at ``size`` from the fastest steps of smaller sizes."""
-    return size / max((row.throughput for row in rows), default=float("inf"))
+    if not rows:
+        return 0.0
+    cost = size * rows[-1].cost / rows[-1].size
+    return cost / max(row.throughput for row in rows)
 
 
 def _mib(size: float) -> str:

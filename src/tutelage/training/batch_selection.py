@@ -24,7 +24,8 @@ class SizeRow:
         steps: Timed steps, all visits together.
         step_seconds: Wall time of the fastest step, since a neighbour only ever adds time; None
             when it ran out of memory.
-        throughput: Samples a second at that time; 0 when it ran out of memory.
+        throughput: Cost a second at that time, so that graphs count by their size (a worst-case
+            batch of few has larger ones than one of many); 0 when it ran out of memory.
         peak_bytes: Lowest peak of its visits, above the process before its first step: memory that
             the allocator kept from a larger size is not this one's.
         out_of_memory: The step did not fit.
@@ -44,13 +45,12 @@ def summarise(probes: Sequence[Probe]) -> SizeRow:
     seconds = [one for probe in probes for one in probe.seconds]
     exhausted = any(probe.out_of_memory for probe in probes)
     fastest = None if exhausted else min(seconds)
-    size = probes[0].size
     return SizeRow(
-        size=size,
+        size=probes[0].size,
         cost=probes[0].cost,
         steps=len(seconds),
         step_seconds=fastest,
-        throughput=size / fastest if fastest else 0.0,
+        throughput=probes[0].cost / fastest if fastest else 0.0,
         peak_bytes=min(probe.peak_bytes for probe in probes),
         out_of_memory=exhausted,
     )

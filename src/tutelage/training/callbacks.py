@@ -79,7 +79,7 @@ class EpochHeartbeat(Callback):
             name: name for name in self.collector.latest if name.startswith("val/")
         }
         scores = " ".join(
-            f"{label}={self.collector.latest[name]:.4f}"
+            f"{label}={self.collector.latest[name]:.4g}"
             for label, name in names.items()
             if name in self.collector.latest
         )

@@ -110,8 +110,10 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
+    from tutelage.training.allocator import keep_freed_memory
     from tutelage.training.modes import MODES
 
+    keep_freed_memory()
     with run.hold(), _log_to(run):
         run.update(status="running")
         trainer = MODES.get(config.mode.name)(

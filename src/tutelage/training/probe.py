@@ -15,6 +15,7 @@ import torch
 from torch.optim import Optimizer
 
 from tutelage.core.errors import ConfigError
+from tutelage.training.allocator import keep_freed_memory
 from tutelage.training.probe_memory import MemoryMeter, is_out_of_memory, memory_meter
 from tutelage.training.sizable import SizableData, SizableGraphs
 
@@ -186,6 +187,7 @@ def serve(work: TrainingWork, requests: IO[str], replies: IO[str]) -> None:
 
     An error is not caught: the process ends with its traceback on stderr, where the parent looks.
     """
+    keep_freed_memory()  # as training does
     greeting, probe = work.prepare()
     _send(replies, vars(greeting))
     for line in requests:

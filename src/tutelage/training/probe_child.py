@@ -22,6 +22,7 @@ import torch
 import torch._dynamo  # each optimiser step needs it: imported here once, not in each child
 
 from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.training.allocator import use_one_arena
 from tutelage.training.probe import Greeting, Probe, ProbeRequest, TrainingWork, serve
 
 _TAIL_LINES = 12
@@ -238,6 +239,7 @@ def _run_forked(
 
     try:
         gc.freeze()
+        use_one_arena()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         logging.disable(logging.CRITICAL)
