@@ -116,6 +116,26 @@ def test_a_damaged_record_is_refused_and_blocks_no_other_run(
     assert not damaged.path.exists() and whole.path.exists()
 
 
+@pytest.mark.parametrize("content", ["{}", '{"id": "an artist", "status": "finished"}', "[", ""])
+def test_a_folder_that_only_has_a_record_of_something_else_is_not_removed(
+    store: RunStore, tmp_path: Path, content: str
+) -> None:
+    mine = tmp_path / "music"
+    mine.mkdir()
+    (mine / RECORD).write_text(content)
+    (mine / "song").write_text("la")
+    make_run(store)
+    with pytest.raises(StoreError, match="this is no run"):
+        store.remove(store.find(str(mine)))
+    assert sorted(p.name for p in mine.iterdir()) == [RECORD, "song"]
+
+
+def test_a_whole_run_outside_the_store_is_removed(store: RunStore, tmp_path: Path) -> None:
+    away = finish_run(store).path.rename(tmp_path / "away")
+    store.remove(store.find(str(away)))
+    assert not away.exists()
+
+
 def test_damaged_settings_are_refused(store: RunStore) -> None:
     run = make_run(store)
     (run.path / CONFIG).write_text("[]")

@@ -92,7 +92,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     """Split ``section.field=value`` into its path and its value (read as YAML).
 
     Raises:
-        ConfigError: There is no ``=``, or the key or the value can't be read.
+        ConfigError: There is no ``=``, nothing behind it, or the key or the value can't be read.
     """
     key, equals, value = text.partition("=")
     if not equals or not _KEY.match(key):
@@ -100,8 +100,10 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
             f"{text!r} is not a setting",
             hint="Write section.field=value, as in training.max_epochs=5.",
         )
+    if not value.strip():
+        raise ConfigError(f"{text!r} has no value", hint=f"Write {key}=null for nothing.")
     try:
-        parsed = value if _PLAIN.search(value) else parse_yaml(value) if value else None
+        parsed = value if _PLAIN.search(value) else parse_yaml(value)
     except yaml.YAMLError as error:
         hint = "Quote it: " + key + "='\"...\"'."
         raise ConfigError(f"the value {value!r} can't be read", where=key, hint=hint) from error

@@ -281,11 +281,18 @@ class RunStore:
         return [r for r, record in readable if any(p.run == run.id for p in record.parents)]
 
     def remove(self, run: Run) -> None:
-        """Delete a run that no other descends from.
+        """Delete a run that no other descends from; outside the store only what is surely a run.
 
         Raises:
-            StoreError: Another run descends from it, or a process works on it.
+            StoreError: Another run descends from it, a process works on it, or a folder elsewhere
+                has no valid record.
         """
+        if run.path.resolve().parent != self.home.resolve():
+            try:
+                _ = run.record
+            except StoreError as error:
+                hint = f"Runs lie in {self.home}; delete a folder elsewhere yourself."
+                raise StoreError("this is no run", where=run.path, hint=hint) from error
         children = self.children(run)
         if children:
             names = ", ".join(child.id for child in children)
