@@ -122,9 +122,10 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
     folder = found.path / "evaluations"
     folder.mkdir(exist_ok=True)
     path = folder / f"{now():%Y%m%d-%H%M%S-%f}.json"
-    result = Evaluated(found, evaluation, data.audit, path)
+    stamp = data.audit.beside(found.record.parents)
+    result = Evaluated(found, evaluation, stamp, path)
     source = {"data": config.data.model_dump(mode="json")}
-    write_json(path, result.summary() | source | {"audit": data.audit.model_dump(mode="json")})
+    write_json(path, result.summary() | source | {"audit": stamp.model_dump(mode="json")})
     return result
 
 

@@ -90,6 +90,15 @@ class Task(ABC, Generic[C]):
     def audit(self, config: C, cache: Path) -> Audit:
         """Look for leakage and damage in the data that ``config`` names."""
 
+    def continues(self, old: Json, new: Json) -> str | None:
+        """Say why weights that were trained under ``old`` can't go on under ``new``, if so.
+
+        Args:
+            old: The preprocessing of the earlier run.
+            new: The preprocessing learned from the data to go on with.
+        """
+        return None
+
     def preset(self, name: str) -> Json:
         """Return the settings of one of the task's presets.
 

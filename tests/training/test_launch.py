@@ -146,6 +146,35 @@ def test_a_run_continues_from_the_weights_of_the_previous_one(tmp_path: Path) ->
     assert [p.run for p in third.record.parents] == [second.run.id]
 
 
+def test_a_continued_run_takes_its_scaler_from_its_own_data_and_does_not_claim_to_be_clean(
+    tmp_path: Path,
+) -> None:
+    first = train(tmp_path, *FAST).run
+    more = ("data.samples=40", "run.policy=continue_from_previous")
+    second = train(tmp_path, *FAST, *more).run
+    alone = train(tmp_path / "alone", *FAST, "data.samples=40").run
+    assert weights(second)["scale"].equal(weights(alone)["scale"])
+    assert not weights(second)["scale"].equal(weights(first)["scale"])
+    audit = second.record.audit
+    assert audit is not None and audit.verdict == "warnings"
+    assert first.id in audit.findings[0] and second.record.warnings == audit.findings
+
+
+class OtherVocabulary(TinyTask):
+    def continues(self, old: object, new: object) -> str | None:
+        return "the vocabulary differs"
+
+
+def test_weights_that_mean_something_else_are_not_continued_and_no_run_is_left(
+    tmp_path: Path,
+) -> None:
+    first, store = train(tmp_path, *FAST).run, RunStore(tmp_path)
+    with pytest.raises(ConfigError, match=f"run {first.id}: the vocabulary differs") as caught:
+        launch(OtherVocabulary(), tiny(*FAST, "run.policy=continue_from_previous"), store)
+    assert caught.value.exit_code == 2
+    assert [run.id for run in store.runs()] == [first.id]
+
+
 def test_with_nothing_to_continue_from_no_run_is_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no finished run of tiny normal classifier") as caught:
         train(tmp_path, *FAST, "run.policy=continue_from_previous")

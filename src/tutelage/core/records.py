@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,6 +21,8 @@ DECISIVE: Final = (
 Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
 Verdict = Literal["clean", "warnings", "leaking"]
+INITIAL_WEIGHTS: Final = "initial weights"
+"""Role of a parent whose weights training began with."""
 
 
 class Part(BaseModel):
@@ -58,6 +60,19 @@ class AuditStamp(Part):
 
     verdict: Verdict
     findings: tuple[str, ...] = ()
+
+    def beside(self, parents: Iterable[Parent]) -> AuditStamp:
+        """Add what no audit of a run's own data sees: the data behind the weights it began with."""
+        found = tuple(
+            f"training began with the weights of run {parent.run}; what that run and its own "
+            "parents were trained on may overlap these tests"
+            for parent in parents
+            if parent.role == INITIAL_WEIGHTS
+        )
+        if not found:
+            return self
+        verdict: Verdict = "warnings" if self.verdict == "clean" else self.verdict
+        return AuditStamp(verdict=verdict, findings=(*self.findings, *found))
 
 
 class Table(Part):

@@ -22,7 +22,7 @@ from tutelage.core.errors import (
     TutelageError,
 )
 from tutelage.core.fingerprint import fingerprint
-from tutelage.core.records import Parent, now
+from tutelage.core.records import INITIAL_WEIGHTS, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
 
@@ -62,7 +62,7 @@ def launch(
     idle = [run for run in same if not run.is_held()]
     if config.run.policy == "resume_if_incomplete" and idle:
         return Launched(_work(task, config, store, idle[-1], None, console), "resumed")
-    lineage = (Parent(run=previous.id, role="initial weights"),) if previous else ()
+    lineage = (Parent(run=previous.id, role=INITIAL_WEIGHTS),) if previous else ()
     run = store.create(config, prints, lineage)
     try:
         return Launched(_work(task, config, store, run, previous, console), "new")

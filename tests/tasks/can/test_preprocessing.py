@@ -9,6 +9,7 @@ import pytest
 from made_captures import noise
 
 from tutelage.core.errors import CheckpointError, DataError
+from tutelage.tasks.can import CANTask
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.simulator import simulate_capture
 
@@ -45,6 +46,16 @@ def test_a_card_with_a_part_of_another_kind_is_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match="the card is of no CAN model"):
         Preprocessing.from_json(dict(learned.to_json()) | {part: value})
+
+
+def test_weights_go_on_under_the_same_vocabulary_alone(learned: Preprocessing) -> None:
+    old, task = learned.to_json(), CANTask()
+    longer = simulate_capture("hatchback", seed=3, seconds=8).frames
+    same = Preprocessing.fit([longer], 100, {"other": "train/DoS"}, 0.0).to_json()
+    assert old != same and task.continues(old, same) is None
+    other = simulate_capture("estate", seed=1, seconds=6).frames
+    new = Preprocessing.fit([other], 100, {}, 0.0).to_json()
+    assert "vocabulary of CAN ids differs" in str(task.continues(old, new))
 
 
 def test_frames_of_attacks_alone_teach_nothing() -> None:

@@ -43,6 +43,16 @@ class CANTask(Task[CANConfig], SupportsAutoencoder):
         learned = None if preprocessing is None else Preprocessing.from_json(preprocessing)
         return CANGraphDataModule(config, cache, learned)
 
+    def continues(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+        """Refuse another vocabulary: the embedding's rows would stand for other ids."""
+        from tutelage.tasks.can.preprocessing import Preprocessing
+
+        before, now = (set(Preprocessing.from_json(p).profile.ids.tolist()) for p in (old, new))
+        if before == now:
+            return None
+        apart = f"{len(now - before)} new ids, {len(before - now)} missing"
+        return f"the vocabulary of CAN ids differs ({apart})"
+
     def build(self, config: CANConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
         """Return a GAT or VGAE over the vocabulary of ``preprocessing``."""
         from tutelage.tasks.can.modules import GATModule, VGAEModule

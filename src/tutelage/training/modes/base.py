@@ -30,6 +30,7 @@ from tutelage.training.checkpoints import CheckpointManager, RandomState, Tutela
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector
+from tutelage.training.model_card import read_card
 from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
 from tutelage.training.profiler import NoProfiler
@@ -100,7 +101,7 @@ class BaseTrainer:
         module = self.task.build(self.config, data.preprocessing)
         data.fit_module(module)
         if self.initial is not None:
-            self.models.load_state_dict(self.initial.path, module)
+            self._continue(self.initial, module, data)
         return module
 
     def size_batch(self, module: TaskModule, data: TaskData) -> None:
@@ -189,6 +190,7 @@ class BaseTrainer:
     def record(self, data: TaskData, evaluation: Evaluation) -> RunRecord:
         """Write the finished record: the last step, so that a run is finished or it is not."""
         files = {p.name: p for p in sorted(self.run.path.glob("model.*"))}
+        audit = data.audit.beside(self.run.record.parents)
         return self.run.update(
             status="finished",
             finished=now(),
@@ -196,13 +198,28 @@ class BaseTrainer:
             baselines=evaluation.baselines,
             tables=evaluation.tables,
             seconds=self.seconds,
-            audit=data.audit,
+            audit=audit,
             artifacts={name: self.run.artifact(path) for name, path in files.items()},
-            warnings=data.audit.findings,
+            warnings=audit.findings,
             error=None,
         )
 
     # ---- helpers
+
+    def _continue(self, earlier: Run, module: TaskModule, data: TaskData) -> None:
+        """Load an earlier run's weights; what belongs to these training data is set anew.
+
+        Raises:
+            ConfigError: The weights mean something else under these data.
+        """
+        reason = self.task.continues(read_card(earlier.path).preprocessing, data.preprocessing)
+        if reason is not None:
+            raise ConfigError(
+                f"can't continue from run {earlier.id}: {reason}",
+                hint="Train afresh: leave run.policy out, or use the data of that run.",
+            )
+        self.models.load_state_dict(earlier.path, module)
+        data.fit_module(module)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
