@@ -204,6 +204,29 @@ def test_an_interrupted_run_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == handler  # a second Ctrl-C still works
 
 
+def test_one_who_starts_over_is_told_of_the_unfinished_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *FAST, on_step=crash_at(3, KeyboardInterrupt()))
+    unfinished = only_run(tmp_path).id
+    assert train(tmp_path, *FAST, "training.seed=1").origin == "new"
+    assert unfinished not in caplog.text
+    assert train(tmp_path, *FAST).origin == "new"
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert any(unfinished in line and "run.policy=resume_if_incomplete" in line for line in told)
+
+
+def test_a_run_that_another_works_on_is_not_made_twice(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *FAST, on_step=crash_at(3, KeyboardInterrupt()))
+    run = only_run(tmp_path)
+    with run.hold(), pytest.raises(StoreError, match=f"another process works on this run {run.id}"):
+        train(tmp_path, *FAST, RESUME)
+    assert only_run(tmp_path).id == run.id
+    assert train(tmp_path, *FAST, RESUME).run.id == run.id
+
+
 def test_a_failed_run_is_not_reused(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError):
         train(tmp_path, *FAST, on_step=crash_at(3, ValueError("lightning struck")))

@@ -47,7 +47,8 @@ def launch(
     """Return a finished run of ``config``, as `run.policy` says.
 
     Raises:
-        RequestError: The request is wrong; no run is left, unless it has checkpoints to go on from.
+        RequestError: The request is wrong, or another process works on the run to go on with;
+            no run is left, unless it has checkpoints to go on from.
         RunFailedError: The run failed; its record says why.
     """
     task.check(config)
@@ -59,9 +60,8 @@ def launch(
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")
     _check_device(config.training)
-    idle = [run for run in same if not run.is_held()]
-    if config.run.policy == "resume_if_incomplete" and idle:
-        return Launched(_work(task, config, store, idle[-1], None, console), "resumed")
+    if (unfinished := _unfinished(config, same)) is not None:
+        return Launched(_work(task, config, store, unfinished, None, console), "resumed")
     lineage = (Parent(run=previous.id, role=INITIAL_WEIGHTS),) if previous else ()
     run = store.create(config, prints, lineage)
     try:
@@ -70,6 +70,28 @@ def launch(
         if not run.checkpoints.exists():
             store.remove(run)
         raise
+
+
+def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
+    """Return the run to go on with, if the policy asks for that; else say that there is one.
+
+    Raises:
+        StoreError: A live process works on it.
+    """
+    held = [run for run in same if run.is_held()]
+    idle = [run for run in same if run not in held]
+    if config.run.policy == "resume_if_incomplete":
+        if held:
+            hint = "Wait for it, or start another run with run.policy=force_new."
+            raise StoreError(f"another process works on this run {held[-1].id}", hint=hint)
+        return idle[-1] if idle else None
+    if config.run.policy == "reuse_if_exists" and idle:
+        log.warning(
+            "run %s with the same settings is unfinished; this one starts over, "
+            "run.policy=resume_if_incomplete goes on with it",
+            idle[-1].id,
+        )
+    return None
 
 
 def _check_device(training: Training) -> None:
