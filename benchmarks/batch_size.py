@@ -3,16 +3,20 @@
 Run: python benchmarks/batch_size.py [--json FILE] [--repeats R] [--threads N]
 
 Peer, in the same process: Lightning's Tuner.scale_batch_size in power mode. The judge of both is an
-exhaustive sweep over 2, 4, 8... samples on random training batches, whose rounds rotate through the
-sizes, once for each repeat; a size's throughput is that of the first quartile of its steps.
+exhaustive sweep over 2, 4, 8... samples, once for each repeat. It steps through shuffled epochs
+(2,048 samples of each size, in 3 to 32 batches), so that each size sees the same mix of small and
+large samples, in rounds that rotate through the sizes; a size's throughput is its samples over the
+summed fastest steps of its batches.
 Files are listed before and after each finder in its working and temporary folders.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
+import math
 import os
 import platform
 import statistics
@@ -41,6 +45,8 @@ from tutelage.training.probe import find_optimizers  # noqa: E402
 TARGET = 0.95
 ROUNDS = 3
 VISIT_S = 0.1
+SWEPT_SAMPLES = 2_048
+FEWEST_BATCHES, MOST_BATCHES = 3, 32
 
 
 class MLP(pl.LightningModule):
@@ -113,23 +119,40 @@ def sweep(
 ) -> dict[int, float]:
     """Return samples a second of each size."""
     optimizers = list(find_optimizers(module.configure_optimizers()))
-    order = np.random.default_rng(1).permutation(len(train)).tolist()
-    seconds: dict[int, list[float]] = {size: [] for size in sizes}
+    fastest = {size: [math.inf] * len(draws(len(train), size)) for size in sizes}
     for round_ in range(ROUNDS):
         for k in range(len(sizes)):
             size = sizes[(k + round_ * len(sizes) // ROUNDS) % len(sizes)]
-            batch = collate([train[index] for index in order[:size]])
-            until, steps = time.perf_counter() + VISIT_S, -1
-            while steps < 5 or time.perf_counter() < until:
-                start = time.perf_counter()
-                module.training_step(batch, 0).backward()
-                for optimizer in optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad()
-                steps += 1
-                if steps:
-                    seconds[size].append(time.perf_counter() - start)
-    return {size: size / float(np.percentile(values, 25)) for size, values in seconds.items()}
+            batches = [collate([train[i] for i in row]) for row in draws(len(train), size)]
+            step(module, batches[0], optimizers)
+            until = time.perf_counter() + VISIT_S
+            for lap in itertools.count():
+                for at, batch in enumerate(batches):
+                    taken = step(module, batch, optimizers)
+                    fastest[size][at] = min(fastest[size][at], taken)
+                if lap and time.perf_counter() > until:
+                    break
+    return {size: size * len(times) / sum(times) for size, times in fastest.items()}
+
+
+def draws(count: int, size: int) -> list[list[int]]:
+    """Return the items of each batch of a size: shuffled epochs, one after the other, cut up."""
+    rng = np.random.default_rng(1)
+    batches = min(MOST_BATCHES, max(FEWEST_BATCHES, SWEPT_SAMPLES // size))
+    epochs = [rng.permutation(count) for _ in range(-(-batches * size // count))]
+    return np.concatenate(epochs)[: batches * size].reshape(batches, size).tolist()
+
+
+def step(
+    module: pl.LightningModule, batch: object, optimizers: Sequence[torch.optim.Optimizer]
+) -> float:
+    """Take one training step and return its seconds."""
+    start = time.perf_counter()
+    module.training_step(batch, 0).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - start
 
 
 def watched(find: Callable[[], int]) -> dict[str, object]:

@@ -51,8 +51,16 @@ def test_a_few_slow_steps_do_not_move_the_measured_throughput() -> None:
     assert summarise([calm, noisy]).peak_bytes == 50
 
 
+def test_each_typical_batch_counts_with_its_own_fastest_step() -> None:
+    first = Probe(12, 900, (0.1, 0.3, 0.9, 0.2, 0.2), 50)
+    second = Probe(12, 900, (0.5, 0.4, 0.3), 50)
+    summary = summarise([first, second])
+    assert summary.step_seconds == pytest.approx((0.1 + 0.2 + 0.3) / 3)
+    assert summary.throughput == pytest.approx(12 / 0.2)
+
+
 def test_one_visit_out_of_memory_rules_a_size_out() -> None:
-    summary = summarise([Probe(4, 4, (0.1,), 5), Probe(4, 4, (), 0, out_of_memory=True)])
+    summary = summarise([Probe(4, 4, (0.1,) * 3, 5), Probe(4, 4, (), 0, out_of_memory=True)])
     assert summary.out_of_memory
     assert summary.throughput == 0.0
     assert summary.step_seconds is None

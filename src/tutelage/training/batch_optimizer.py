@@ -39,8 +39,7 @@ _GROWTH_SHARE = 0.6
 _VISIT_SHARE = 0.6
 _PATIENCE = 3.0
 _SHORTEST_VISIT_S = 0.05
-_VALIDATION_STEPS = 2
-_FEWEST_STEPS = 4  # of a visit: one to warm up, three timed
+_FEWEST_STEPS = 7  # a visit's time: three timed steps, two weighed ones that may take double
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class BatchSizeChoice:
         size: Samples in a batch.
         budget: Nodes + edges that a batch may hold at most, for graphs; else None.
         reason: One sentence for people.
-        throughput: Samples a second measured on worst-case batches; for graphs, nodes + edges.
+        throughput: Samples a second measured on typical batches.
         peak_bytes_predicted: Peak memory of a step, above the process before training.
         memory_limit_bytes: What such a peak was allowed to reach.
         seconds: How long the search took.
@@ -143,7 +142,7 @@ class BatchSizeOptimizer:
     def optimize_with_datamodule(
         self, module: pl.LightningModule, datamodule: SizableData
     ) -> BatchSizeChoice:
-        """Choose for a data module that makes its own worst-case batches.
+        """Choose for a data module that makes its own worst-case and typical batches.
 
         Args:
             module: ``training_step(batch, batch_idx)`` gives the loss or a mapping with ``"loss"``,
@@ -178,8 +177,9 @@ class BatchSizeOptimizer:
             module: As for `optimize_with_datamodule`.
             train: The training set.
             collate: Makes a batch of a list of items.
-            cost: What one item costs, where items differ: batches are then made of the most
-                expensive. Items with ``num_nodes`` and ``num_edges`` cost their sum by default.
+            cost: What one item costs, where items differ: memory is then measured on the most
+                expensive, time on a mix. Items with ``num_nodes`` and ``num_edges`` cost their
+                sum by default.
             seed: Which items are drawn, where all cost alike.
 
         Raises:
@@ -308,7 +308,7 @@ class _Search:
         while row := select(self._rows(), self._options.tolerance, self._limit):
             with self._launch() as child:
                 child.greeting()
-                probe = child.measure(ProbeRequest(row.size, _VALIDATION_STEPS))
+                probe = child.measure(ProbeRequest(row.size, steps=0))
             if not probe.out_of_memory and probe.peak_bytes <= self._limit:
                 return row
             self._visits[row.size].append(replace(probe, out_of_memory=True))
@@ -329,10 +329,9 @@ class _Search:
         best = max(inside, key=lambda one: one.throughput)
         several = sum(not one.out_of_memory for one in rows) >= 2
         predicted = MemoryModel.fit(rows).predict(row.size) if several else row.peak_bytes
-        unit = "nodes + edges" if greeting.graphs else "samples"
         reason = (
             f"{row.size} is the smallest size within {self._options.tolerance:.0%} of the best"
-            f" measured throughput ({best.throughput:,.0f} {unit}/s at {best.size}); a step takes"
+            f" measured throughput ({best.throughput:,.0f} samples/s at {best.size}); a step takes"
             f" {_mib(row.peak_bytes)} of the {_mib(self._limit)} that may be used;"
             f" {self._ended}."
         )
@@ -349,11 +348,8 @@ class _Search:
 
 
 def _shortest_step(rows: Sequence[SizeRow], size: int) -> float:
-    """Foretell a step's seconds at ``size`` from the fastest steps of smaller sizes."""
-    if not rows:
-        return 0.0
-    cost = size * rows[-1].cost / rows[-1].size
-    return cost / max(row.throughput for row in rows)
+    """Foretell a step's seconds at ``size`` from the best throughput of smaller sizes."""
+    return size / max(row.throughput for row in rows) if rows else 0.0
 
 
 def _mib(size: float) -> str:

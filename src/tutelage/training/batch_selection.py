@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from tutelage.core.errors import RunFailedError
 from tutelage.training.probe import Probe
+from tutelage.training.sizable import TYPICAL_DRAWS
 
 _FURTHEST = 2.0
 PLATEAU = 3
@@ -22,10 +24,9 @@ class SizeRow:
         size: Samples in the batch.
         cost: Nodes + edges of the worst-case batch for graphs, else its samples.
         steps: Timed steps, all visits together.
-        step_seconds: Wall time of the fastest step, since a neighbour only ever adds time; None
-            when it ran out of memory.
-        throughput: Cost a second at that time, so that graphs count by their size (a worst-case
-            batch of few has larger ones than one of many); 0 when it ran out of memory.
+        step_seconds: Mean over the typical batches of the wall time of each one's fastest step,
+            since a neighbour only ever adds time; None when it ran out of memory.
+        throughput: Samples a second at that time; 0 when it ran out of memory.
         peak_bytes: Lowest peak of its visits, above the process before its first step: memory that
             the allocator kept from a larger size is not this one's.
         out_of_memory: The step did not fit.
@@ -42,18 +43,23 @@ class SizeRow:
 
 def summarise(probes: Sequence[Probe]) -> SizeRow:
     """Pool all visits to one size."""
-    seconds = [one for probe in probes for one in probe.seconds]
     exhausted = any(probe.out_of_memory for probe in probes)
-    fastest = None if exhausted else min(seconds)
+    mean = None if exhausted else _mean_of_fastest([probe.seconds for probe in probes])
     return SizeRow(
         size=probes[0].size,
         cost=probes[0].cost,
-        steps=len(seconds),
-        step_seconds=fastest,
-        throughput=probes[0].cost / fastest if fastest else 0.0,
+        steps=sum(len(probe.seconds) for probe in probes),
+        step_seconds=mean,
+        throughput=probes[0].size / mean if mean else 0.0,
         peak_bytes=min(probe.peak_bytes for probe in probes),
         out_of_memory=exhausted,
     )
+
+
+def _mean_of_fastest(visits: Sequence[Sequence[float]]) -> float:
+    """Average over the typical batches, which took turns in each visit, their fastest steps."""
+    draws = range(TYPICAL_DRAWS)
+    return fmean(min(one for visit in visits for one in visit[k::TYPICAL_DRAWS]) for k in draws)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,18 @@ class TaskData(LightningDataModule, ABC):
     def batch_of_size(self, size: int) -> object:
         """The most demanding training batch of ``size`` samples, for the batch-size optimiser."""
 
+    def typical_batch_of_size(self, size: int, draw: int) -> object:
+        """One of a few batches as training sees them, on which the optimiser measures time.
+
+        By default that of `batch_of_size`, which is right where all samples cost alike; where they
+        differ, as graphs do, override it (see `tutelage.training.sizable.typical_positions`).
+
+        Args:
+            size: Samples in the batch.
+            draw: Which batch; the same draw gives the same one.
+        """
+        return self.batch_of_size(size)
+
     @property
     @abstractmethod
     def train_size(self) -> int:

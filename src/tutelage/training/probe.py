@@ -1,4 +1,4 @@
-"""The work of a probe child: real training steps on worst-case batches, timed and weighed."""
+"""The work of a probe child: real steps, weighed on the worst-case batch, timed on typical ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from typing import IO, TYPE_CHECKING, TypeGuard
 
 import torch
@@ -17,12 +19,12 @@ from torch.optim import Optimizer
 from tutelage.core.errors import ConfigError
 from tutelage.training.allocator import keep_freed_memory
 from tutelage.training.probe_memory import MemoryMeter, is_out_of_memory, memory_meter
-from tutelage.training.sizable import SizableData, SizableGraphs
+from tutelage.training.sizable import TYPICAL_DRAWS, SizableData, SizableGraphs
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-_FEWEST_STEPS = 3
+_WEIGHED_STEPS = 2  # the optimiser makes its state in the first one
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class ProbeRequest:
 
     Args:
         size: Samples in the batch.
-        steps: Timed steps to make at least, when ``longest_s`` allows.
+        steps: Timed steps to make at least, when ``longest_s`` allows; 0: only memory is measured.
         shortest_s: Go on stepping until so many seconds have passed.
-        longest_s: Stop after so many seconds (never before three timed steps).
+        longest_s: Stop after so many seconds (never before a timed step on each typical batch).
     """
 
     size: int
@@ -48,9 +50,9 @@ class Probe:
 
     Args:
         size: Samples in the batch.
-        cost: Nodes + edges of the batch for graphs, else its samples.
-        seconds: Wall time of each timed step.
-        peak_bytes: Peak memory above that of the process before its first step.
+        cost: Nodes + edges of the worst-case batch for graphs, else its samples.
+        seconds: Wall time of each timed step, on the typical batches in turn.
+        peak_bytes: Peak memory above that of the process before its first step, on the worst case.
         out_of_memory: The step did not fit; then ``seconds`` is empty.
     """
 
@@ -76,7 +78,7 @@ class TrainingWork:
 
     Args:
         module: ``training_step(batch, batch_idx)`` gives the loss, or a mapping with ``"loss"``.
-        data: Makes the worst-case batch of a size.
+        data: Makes the worst-case batch and typical batches of a size.
         device: Where to train.
         autocast: The type of mixed precision, or None.
     """
@@ -111,20 +113,33 @@ class TrainingWork:
     ) -> Probe:
         meter.reset()
         seconds: tuple[float, ...] = ()
-        cost, exhausted = request.size, False
+        cost, peak_bytes, exhausted = request.size, 0, False
         try:
             if isinstance(self.data, SizableGraphs):
                 cost = self.data.cost_of_size(request.size)
-            batch = self.data.batch_of_size(request.size)
-            seconds = _timed(lambda: self._step(batch, optimizers), request)
+            self._weigh(request.size, optimizers)
+            peak_bytes = meter.peak_bytes()
+            seconds = self._time(request, optimizers)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            exhausted = True
+            peak_bytes, exhausted = meter.peak_bytes(), True
         if exhausted:
             self.module.zero_grad(set_to_none=True)
             gc.collect()
-        return Probe(request.size, cost, seconds, meter.peak_bytes(), exhausted)
+        return Probe(request.size, cost, seconds, peak_bytes, exhausted)
+
+    def _weigh(self, size: int, optimizers: Sequence[Optimizer]) -> None:
+        batch = self.data.batch_of_size(size)
+        for _ in range(_WEIGHED_STEPS):
+            self._step(batch, optimizers)
+
+    def _time(self, request: ProbeRequest, optimizers: Sequence[Optimizer]) -> tuple[float, ...]:
+        if not request.steps:
+            return ()
+        draws = range(TYPICAL_DRAWS)
+        batches = [self.data.typical_batch_of_size(request.size, draw) for draw in draws]
+        return _timed([partial(self._step, batch, optimizers) for batch in batches], request)
 
     def _step(self, batch: object, optimizers: Sequence[Optimizer]) -> None:
         placed = self.module.transfer_batch_to_device(batch, self.device, 0)
@@ -143,19 +158,19 @@ class TrainingWork:
             torch.cuda.synchronize(self.device)
 
 
-def _timed(step: Callable[[], None], request: ProbeRequest) -> tuple[float, ...]:
-    step()
+def _timed(steps: Sequence[Callable[[], None]], request: ProbeRequest) -> tuple[float, ...]:
     seconds: list[float] = []
     start = before = time.perf_counter()
-    while True:
+    for step in cycle(steps):
         step()
         now = time.perf_counter()
         seconds.append(now - before)
         before, elapsed = now, now - start
         enough = len(seconds) >= request.steps and elapsed >= request.shortest_s
-        late = elapsed >= request.longest_s and len(seconds) >= min(_FEWEST_STEPS, request.steps)
-        if enough or late:
-            return tuple(seconds)
+        late = elapsed >= request.longest_s
+        if len(seconds) >= len(steps) and (enough or late):
+            break
+    return tuple(seconds)
 
 
 def find_optimizers(configured: object) -> Iterator[Optimizer]:

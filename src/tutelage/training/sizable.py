@@ -6,20 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from tutelage.core.errors import DataError
 
 Item = TypeVar("Item")
 ItemIn = TypeVar("ItemIn", covariant=True)
 _MOST_ITEMS_COSTED = 10_000
+TYPICAL_DRAWS = 3
+"""How many different typical batches of a size are timed in turn."""
 
 
 @runtime_checkable
 class SizableData(Protocol):
-    """Data that can make a training batch of any size.
+    """Data that can make a training batch of any size: the worst case, and typical ones.
 
-    ``batch_of_size`` returns the *worst case*: the batch of that many samples which needs the most
-    memory. It is called in a child process, so it may draw random numbers and read files freely.
+    Memory is measured on the worst case, time on typical batches: the most expensive samples fill
+    a small batch but not a large one, so that their time would tell nothing of training's. Both
+    are made in a child process, so they may draw random numbers and read files freely.
     """
 
     @property
@@ -28,6 +32,14 @@ class SizableData(Protocol):
 
     def batch_of_size(self, size: int) -> object:
         """Return the most expensive batch of ``size`` samples, as ``training_step`` takes it."""
+
+    def typical_batch_of_size(self, size: int, draw: int) -> object:
+        """Return a batch of ``size`` samples as training sees them, the same for the same draw.
+
+        Args:
+            size: Samples in the batch.
+            draw: Which batch, from 0 to `TYPICAL_DRAWS` - 1.
+        """
 
 
 @runtime_checkable
@@ -65,6 +77,26 @@ def graph_cost(graph: HasGraphSize) -> int:
     return int(graph.num_nodes or 0) + int(graph.num_edges)
 
 
+def typical_positions(count: int, size: int, draw: int) -> npt.NDArray[np.int64]:
+    """Return where a typical batch takes its samples from a training set in order of cost.
+
+    The positions lie evenly over the set, so that a batch of any size has nearly the set's mean
+    cost (systematic sampling; a random draw of 2 x 8 graphs can be twice as expensive as another).
+    Draws differ by a part of a stride, and their order is shuffled by a generator of their own.
+
+    Args:
+        count: Items of the set.
+        size: Samples in the batch.
+        draw: Which batch, from 0 to `TYPICAL_DRAWS` - 1.
+
+    Returns:
+        (size,) positions from 0 to ``count`` - 1; items repeat where ``size`` exceeds ``count``.
+    """
+    offset = (draw + 0.5) / TYPICAL_DRAWS
+    positions = ((np.arange(size) + offset) / size * count).astype(np.int64)
+    return np.random.default_rng(draw).permutation(positions)
+
+
 class SampledBatches:
     """Batches of a data set whose samples cost alike: a seeded order, repeated when it ends.
 
@@ -89,9 +121,13 @@ class SampledBatches:
         """Return a batch of ``size`` seeded items."""
         return self._pick(np.resize(self._order, size).tolist())
 
+    def typical_batch_of_size(self, size: int, draw: int) -> object:
+        """Return the batch of `batch_of_size`, for samples cost alike."""
+        return self.batch_of_size(size)
+
 
 class WorstCaseBatches:
-    """Batches of the most expensive items, where samples differ in cost, as graphs do.
+    """Batches of the most expensive items and typical ones, where samples differ, as graphs do.
 
     Of more than 10,000 items, 10,000 evenly spaced ones are costed, so that sizing stays quick; the
     safety factor for graphs covers the rest.
@@ -124,6 +160,10 @@ class WorstCaseBatches:
     def batch_of_size(self, size: int) -> object:
         """Return the batch of the ``size`` most expensive items, repeated when there are fewer."""
         return self._pick(np.resize(self._order, size).tolist())
+
+    def typical_batch_of_size(self, size: int, draw: int) -> object:
+        """Return a batch of ``size`` items spread evenly over cheap and expensive ones."""
+        return self._pick(self._order[typical_positions(len(self._order), size, draw)].tolist())
 
     def cost_of_size(self, size: int) -> int:
         """Return the summed cost of ``batch_of_size(size)``."""

@@ -176,6 +176,17 @@ def test_the_batch_of_a_size_is_the_worst_of_that_size(data: CANGraphDataModule)
     assert beyond.num_graphs == data.train_size + 5
 
 
+def test_typical_batches_cost_a_graph_what_the_training_windows_do(
+    data: CANGraphDataModule,
+) -> None:
+    costs = (data.store.node_counts + data.store.edge_counts)[data.train_windows]
+    batches = [data.typical_batch_of_size(8, draw) for draw in range(3)]
+    assert [batch.num_graphs for batch in batches] == [8] * 3
+    mean = sum(len(b.x) + b.edge_index.shape[1] for b in batches) / 24
+    assert abs(mean - float(costs.float().mean())) < 0.05 * mean
+    assert mean < data.cost_of_size(8) / 8
+
+
 def test_the_cache_gives_the_same_batches(data: CANGraphDataModule, root: Path) -> None:
     again = CANGraphDataModule(can_config(f"data.root={root}"), data.cache)
     again.setup("fit")

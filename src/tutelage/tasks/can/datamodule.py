@@ -33,6 +33,7 @@ from tutelage.tasks.can.splits import (
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
+from tutelage.training.sizable import typical_positions
 
 EVALUATION_BATCH = 256
 
@@ -300,6 +301,12 @@ class CANGraphDataModule(TaskData):
         """The batch of the ``size`` largest training graphs, repeated when there are fewer."""
         largest = self._largest_first()
         return self.store.batch(largest[torch.arange(size) % len(largest)])
+
+    def typical_batch_of_size(self, size: int, draw: int) -> GraphBatch:
+        """A batch of ``size`` training graphs, spread evenly over small and large ones."""
+        by_cost = self._largest_first()
+        positions = typical_positions(len(by_cost), size, draw)
+        return self.store.batch(by_cost[torch.from_numpy(positions)])
 
     def cost_of_size(self, size: int) -> int:
         """Nodes and edges of `batch_of_size`."""
