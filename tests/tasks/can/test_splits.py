@@ -148,6 +148,38 @@ def test_an_unlabelled_capture_may_test() -> None:
     assert splits[1].test.all()
 
 
+def test_captures_named_for_validation_validate_whole_and_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    captures = [
+        capture("train", "a", noise(20.0)),
+        capture("train", "copy", noise(20.0, 3), "held"),
+        capture("Valid", "b", noise(20.0, 3), "held"),
+        capture("TEST_1", "c", noise(5.0, 2)),
+    ]
+    with caplog.at_level("INFO"):
+        splits = {s.capture.name: s for s in split_captures(captures, can_config().data)}
+    assert set(splits) == {"a", "b", "c"}
+    assert splits["a"].train.all()
+    assert splits["b"].validation.all() and not splits["b"].train.any()
+    assert splits["c"].test.all()
+    assert "captures that train: 1, that validate: 1, that test: 1" in caplog.text
+    assert "no capture is named test" not in caplog.text
+
+
+def test_it_is_said_that_time_splits_captures_of_which_none_is_named_test(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        split_captures([capture("", "a", noise(20.0))], can_config().data)
+    assert "no capture is named test…: the last 20 % of each capture's time tests" in caplog.text
+
+
+def test_captures_too_short_to_train_are_refused_with_their_length() -> None:
+    with pytest.raises(DataError, match=r"longest that could has 250 frames, too few windows of"):
+        split_captures([capture("train_01", "a", noise(0.5))], can_config().data)
+
+
 def test_captures_that_all_test_are_refused() -> None:
     with pytest.raises(DataError, match="none of the 1 captures trains"):
         split_captures([capture("test_01", "a", noise(20.0))], can_config().data)

@@ -88,14 +88,14 @@ def _repeats(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
     for group in same.values():
         if len(group) > 1:
             names = ", ".join(capture.label for capture in group)
-            apart = {capture.split.startswith("test") for capture in group}
+            apart = {capture.tests for capture in group}
             yield (LEAKS if len(apart) == 2 else WARNS), f"the same content: {names}"
 
 
 def _shared(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
     """Training captures whose traffic also stands in a test capture."""
-    tests = [c for c in captures if c.split.startswith("test")]
-    training = [c for c in captures if not c.split.startswith("test")]
+    tests = [c for c in captures if c.tests]
+    training = [c for c in captures if not c.tests]
     for capture, test, share in shared_captures(training, tests):
         if capture.digest != test.digest:
             yield (

@@ -45,6 +45,16 @@ class Capture:
         return "/".join(part for part in (self.group, self.split, self.name) if part)
 
     @property
+    def tests(self) -> bool:
+        """Whether it is named for testing: its split begins with ``test``, in any case."""
+        return self.split.lower().startswith("test")
+
+    @property
+    def validates(self) -> bool:
+        """Whether it is named for validation: its split begins with ``val``, in any case."""
+        return self.split.lower().startswith("val")
+
+    @property
     def attack_frames(self) -> int:
         """Frames labelled as attacks."""
         return int((self.frames.label == ATTACK).sum())

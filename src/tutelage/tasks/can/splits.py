@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from tutelage.core.errors import DataError
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import Frames
+
+_log = logging.getLogger(__name__)
 
 STRETCHES = 3
 """Most stretches of a capture that validate; fewer where the embargo would cost more than they."""
@@ -57,43 +60,84 @@ def window_times(
 def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
     """Give each capture's windows to training, validation and testing.
 
-    Captures whose split is named ``test…`` test and the others train; where none is named so, the
-    last `data.test_fraction` of each capture's time tests. Of the time that trains, stretches that
-    make up `data.validation_fraction` validate. Windows closer to such a stretch than
-    `data.embargo_seconds`, or reaching into it, are left out. A capture whose content stands in a
-    test split too is never trained on, nor is one trained on twice.
+    Captures named ``test…`` test, those named ``val…`` validate, and the others train. Where none
+    is named ``test…``, the last `data.test_fraction` of each training capture's time tests. Where
+    none is named ``val…``, stretches that make up `data.validation_fraction` of the time that
+    trains validate. Windows closer to such a stretch than `data.embargo_seconds`, or reaching into
+    it, are left out. A capture whose content stands in a test split too is never trained on, nor
+    is one that validates, nor is one trained on twice.
 
     Raises:
         DataError: No capture trains.
     """
     kept = kept_for_testing(captures, data)
-    seen = {capture.digest for capture in captures if _tests(capture)}
+    validating = any(capture.validates for capture in captures)
+    seen = {capture.digest for capture in captures if capture.tests}
+    used: dict[str, CaptureSplit] = {}
+    for capture in captures:
+        if capture.validates and capture.digest not in seen:
+            capture.require_labels(data.columns.given())
+            seen.add(capture.digest)
+            used[capture.digest] = _all_validate(capture, data)
     splits = []
     number = 0  # of training captures: what is held out can't depend on what tests
     for capture in captures:
-        if _tests(capture):
+        if capture.tests:
             splits.append(_all_test(capture, data))
+        elif capture.validates and used.get(capture.digest):
+            splits.append(used.pop(capture.digest))
         elif capture.digest not in seen:
             seen.add(capture.digest)
             capture.require_labels(data.columns.given())
-            splits.append(_by_time(capture, number, data, kept))
+            splits.append(_by_time(capture, number, data, kept, not validating))
             number += 1
-    if not any(split.train.any() for split in splits):
-        raise DataError(
-            f"none of the {len(captures)} captures trains",
-            where=data.root,
-            hint="Name training captures train_…, or name none test_… so that time splits them.",
-        )
+    _require_training(splits, captures, data)
+    _log_roles(splits, kept)
     return splits
+
+
+def _require_training(
+    splits: Sequence[CaptureSplit], captures: Sequence[Capture], data: CANData
+) -> None:
+    if any(split.train.any() for split in splits):
+        return
+    candidates = [s.capture for s in splits if not (s.capture.tests or s.capture.validates)]
+    if candidates:
+        longest = max(len(capture.frames) for capture in candidates)
+        raise DataError(
+            f"none of the {len(captures)} captures trains: the longest that could has {longest} "
+            f"frames, too few windows of {data.window} frames every {data.stride} to hold some out",
+            where=data.root,
+            hint="Give longer captures, or set a shorter data.window, data.stride or "
+            "data.embargo_seconds.",
+        )
+    raise DataError(
+        f"none of the {len(captures)} captures trains",
+        where=data.root,
+        hint="Name training captures train_…, or name none test_… so that time splits them.",
+    )
+
+
+def _log_roles(splits: Sequence[CaptureSplit], kept: float) -> None:
+    """Say how many captures train, validate and test."""
+    masks = [(s.train, s.validation, s.test) for s in splits]
+    counts = [sum(bool(mask.any()) for mask in kind) for kind in zip(*masks, strict=True)]
+    _log.info("captures that train: %d, that validate: %d, that test: %d", *counts)
+    if kept:
+        _log.info(
+            "no capture is named test…: the last %g %% of each capture's time tests", 100 * kept
+        )
 
 
 def kept_for_testing(captures: Sequence[Capture], data: CANData) -> float:
     """Return the share of each training capture's time, at its end, that tests."""
-    return 0.0 if any(_tests(capture) for capture in captures) else data.test_fraction
+    return 0.0 if any(capture.tests for capture in captures) else data.test_fraction
 
 
-def _tests(capture: Capture) -> bool:
-    return capture.split.startswith("test")
+def _all_validate(capture: Capture, data: CANData) -> CaptureSplit:
+    count = len(window_times(capture.frames, data.window, data.stride)[0])
+    none = np.zeros(count, bool)
+    return CaptureSplit(capture, none, np.ones(count, bool), none, capture.split)
 
 
 def _all_test(capture: Capture, data: CANData) -> CaptureSplit:
@@ -116,18 +160,20 @@ def test_only(
             its end, that was kept for testing.
         data: Settings.
     """
-    named = [capture for capture in captures if _tests(capture)]
+    named = [capture for capture in captures if capture.tests]
     splits = []
     for capture in named or captures:
         if kept.get(capture.digest) and not named:
-            splits.append(_by_time(capture, 0, data, kept[capture.digest]))
+            splits.append(_by_time(capture, 0, data, kept[capture.digest], True))
         else:
             whole = _all_test(capture, data)
             splits.append(replace(whole, split=capture.split or "test"))
     return splits
 
 
-def _by_time(capture: Capture, number: int, data: CANData, test_fraction: float) -> CaptureSplit:
+def _by_time(
+    capture: Capture, number: int, data: CANData, test_fraction: float, holds_out: bool
+) -> CaptureSplit:
     start, end = window_times(capture.frames, data.window, data.stride)
     if not len(start):
         none = np.zeros(0, bool)
@@ -139,7 +185,7 @@ def _by_time(capture: Capture, number: int, data: CANData, test_fraction: float)
     free = end < cut - embargo if test_fraction else np.ones(len(start), bool)
     validation = np.zeros(len(start), bool)
     train = free.copy()
-    for lower, upper in _held_out(first, cut, number, data):
+    for lower, upper in _held_out(first, cut, number, data) if holds_out else ():
         validation |= (start >= lower) & (end <= upper) & free
         train &= (end < lower - embargo) | (start > upper + embargo)
     return CaptureSplit(capture, train & ~validation, validation, test, "test")

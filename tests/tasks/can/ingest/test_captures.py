@@ -82,6 +82,32 @@ def test_flat_files_carry_their_split_in_the_name(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "split", "name"),
+    [
+        ("test_drive.csv", "test", "drive"),
+        ("Train-DoS.csv", "Train", "DoS"),
+        ("train_01_fuzzing.csv", "train", "01_fuzzing"),
+        ("VAL 3.csv", "VAL", "3"),
+        ("validation.csv", "validation", "validation"),
+        ("test/train_x.csv", "test", "train_x"),
+        ("Test/good/f.csv", "Test", "f"),
+        ("valid/f.csv", "valid", "f"),
+        ("tests/f.csv", "", "f"),
+        ("trainer.csv", "", "trainer"),
+        ("a__b.csv", "", "a__b"),
+        ("test/a__b.csv", "test", "a__b"),
+        ("test_02__train_b.csv", "test_02", "train_b"),
+        ("valid_systematic-3.csv", "", "valid_systematic-3"),
+    ],
+)
+def test_a_folder_or_a_file_s_prefix_gives_the_split(
+    tmp_path: Path, path: str, split: str, name: str
+) -> None:
+    (found,) = find_captures(put(tmp_path / "test_captures", path))
+    assert (found.split, found.name) == (split, name)
+
+
 def test_sets_come_before_splits_and_names(tmp_path: Path) -> None:
     root = put(
         tmp_path,

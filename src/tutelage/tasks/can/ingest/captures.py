@@ -18,7 +18,10 @@ EXTENSIONS = frozenset(
 )
 BENIGN_ATTACK = "attack-free"
 
-_SPLIT = re.compile(r"(train|test|val|validation)_\d+.*", re.IGNORECASE)
+_SPLIT = re.compile(
+    r"(train|test|validation|valid(?![-_. ]?systematic)|val)(?=$|[-_. \d])", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"(train|test|validation|val)_\d+", re.IGNORECASE)
 _SET = re.compile(r"set_\d+", re.IGNORECASE)
 _BENIGN = re.compile(
     r"(attack[-_]?free|accessory|normal|benign|ambient|free[-_]?driving)", re.IGNORECASE
@@ -38,7 +41,8 @@ class CaptureFile:
 
     Args:
         path: The file.
-        split: The split it belongs to, such as ``train_02_with_attacks``; empty when none.
+        split: The split it belongs to, such as ``train_02_with_attacks``, as written; empty when
+            none.
         name: The capture's name, without split and extension.
         attack: The kind of attack, told from the name by `attack_of`.
         group: The set folder, such as ``set_01``; empty when none.
@@ -56,7 +60,9 @@ def find_captures(root: Path) -> list[CaptureFile]:
 
     Args:
         root: A capture, a folder of captures, of split folders (``train_01…/capture.csv``), of
-            flat files (``SPLIT__CAPTURE.parquet``), or of sets (``set_01/…``) of any of these.
+            flat files (``SPLIT__CAPTURE.parquet``, ``test_drive.csv``), or of sets (``set_01/…``)
+            of any of these. A split begins with train, test, val, valid or validation, in any
+            case, and then ends or goes on with a digit or one of ``_-.`` and space.
 
     Raises:
         DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture.
@@ -70,7 +76,7 @@ def find_captures(root: Path) -> list[CaptureFile]:
         raise DataError(f"can't be read: {error.strerror}", where=root, hint=hint) from error
     if root.is_file():
         detect(root)
-        return [_describe(root, root.parent.parts[-2:])]
+        return [_describe(root, root.parent.parts[-2:], ())]
     if not root.is_dir():
         raise DataError("neither a folder nor a file", where=root, hint=hint)
     paths = _walk(root)
@@ -85,7 +91,7 @@ def find_captures(root: Path) -> list[CaptureFile]:
             problem, where=root, hint=f"Captures end in {', '.join(sorted(EXTENSIONS))}."
         )
     above = root.resolve().parts[-2:]
-    captures = [_describe(p, (*above, *p.relative_to(root).parent.parts)) for p in found]
+    captures = [_describe(p, above, p.relative_to(root).parent.parts) for p in found]
     return sorted(captures, key=lambda c: (c.group, c.split, c.name, str(c.path)))
 
 
@@ -112,12 +118,30 @@ def attack_of(name: str) -> str:
     return rest
 
 
-def _describe(path: Path, folders: tuple[str, ...]) -> CaptureFile:
-    split, mark, name = path.stem.rpartition("__")
-    if not mark:
-        split = next((f for f in reversed(folders) if _SPLIT.fullmatch(f)), "")
-    group = next((f for f in reversed(folders) if _SET.fullmatch(f)), "")
-    return CaptureFile(path=path, split=split, name=name, attack=attack_of(name), group=group)
+def _describe(path: Path, above: tuple[str, ...], below: tuple[str, ...]) -> CaptureFile:
+    """Tell a capture from its name and its folders, those down to the root and those below it."""
+    split, name = _split_of(path.stem, above, below)
+    group = next((f for f in reversed((*above, *below)) if _SET.fullmatch(f)), "")
+    attack = attack_of(name.lstrip("0123456789_-. ") or name)
+    return CaptureFile(path=path, split=split, name=name, attack=attack, group=group)
+
+
+def _split_of(stem: str, above: tuple[str, ...], below: tuple[str, ...]) -> tuple[str, str]:
+    """A capture's split and its name without it: told by the file, else by the nearest folder.
+
+    ``SPLIT__NAME`` goes before a folder below the root, that before a file's prefix, and that
+    before the folders down to the root, which only count with a number (``train_01…``): they may be
+    called anything.
+    """
+    split, mark, name = stem.rpartition("__")
+    if mark and name and _SPLIT.match(split):
+        return split, name
+    for folder in reversed(below):
+        if _SPLIT.match(folder):
+            return folder, stem
+    if prefix := _SPLIT.match(stem):
+        return prefix[1], stem[prefix.end() :].strip("_-. ") or stem
+    return next((f for f in reversed(above) if _NUMBERED.match(f)), ""), stem
 
 
 def _walk(root: Path) -> list[Path]:
