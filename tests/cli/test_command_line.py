@@ -108,3 +108,28 @@ def test_a_reused_run_waits_for_no_torch(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["run"] == run.id
     loaded = done.stderr.partition("loaded ")[2].split()
     assert not {"torch", "lightning", "torch_geometric"} & set(loaded)
+
+
+INTERRUPTED = """
+import signal, sys
+wanted = sys.argv[1]
+class AtImport:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, AtImport())
+from tutelage.cli import main
+sys.argv = ["tutelage", "train", "can", "training.max_steps=1"]
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "tutelage.api", "torch"])
+def test_ctrl_c_while_something_is_imported_says_interrupted(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, name]
+    environment = os.environ | {"TUTELAGE_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and not done.stdout, done.stderr
+    assert "interrupted" in done.stderr and "Traceback" not in done.stderr
+    runs = RunStore(tmp_path).runs()
+    assert [run.record.status for run in runs] == ["interrupted"] * (name == "torch")

@@ -25,16 +25,24 @@ app = typer.Typer(
 for module in (train, evaluate, predict, audit, report, runs, inspect):
     module.register(app)
 
+_TYPER_INTERRUPTED = 130
+"""What typer makes of a `KeyboardInterrupt`."""
+
 
 def run() -> None:
-    """Run the command line; every error is one message and an exit code."""
+    """Run the command line; every error is one message and an exit code.
+
+    Raises:
+        KeyboardInterrupt: A person pressed Ctrl-C outside of a run.
+    """
     try:
         app()
     except TutelageError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        sys.exit(1)
+    except SystemExit as done:
+        if done.code == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except BrokenPipeError:
         sys.exit(1)

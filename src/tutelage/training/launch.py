@@ -132,17 +132,10 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
-    from tutelage.training.allocator import keep_freed_memory
-    from tutelage.training.modes import MODES
-
-    keep_freed_memory()
     with run.hold(), _log_to(run):
-        run.update(status="running")
-        trainer = MODES.get(config.mode.name)(
-            task, config, run, store.cache(task.name), previous, console
-        )
         try:
-            trainer.train()
+            run.update(status="running")
+            _train(task, config, store, run, previous, console)
         except (KeyboardInterrupt, SystemExit):
             run.update(status="interrupted", finished=now())
             hint = "Go on with run.policy=resume_if_incomplete and the same settings."
@@ -157,6 +150,23 @@ def _work(
             hint = f"The whole story is in {run.path / LOG}."
             raise RunFailedError(said, where=run.id, hint=hint) from error
     return run
+
+
+def _train(
+    task: Task[RunConfig],
+    config: RunConfig,
+    store: RunStore,
+    run: Run,
+    previous: Run | None,
+    console: Console | None,
+) -> None:
+    """Import what trains, which takes seconds in which a person may interrupt, and train."""
+    from tutelage.training.allocator import keep_freed_memory
+    from tutelage.training.modes import MODES
+
+    keep_freed_memory()
+    cache = store.cache(task.name)
+    MODES.get(config.mode.name)(task, config, run, cache, previous, console).train()
 
 
 @contextmanager
