@@ -213,9 +213,11 @@ def test_a_parent_is_kept_until_its_children_are_gone(store: RunStore) -> None:
 def test_a_store_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config: RunConfig = can_config()
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="is a file(.|\n)*Set TUTELAGE_HOME"):
         RunStore(tmp_path / "file").create(config, prints())
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="is a file(.|\n)*Set TUTELAGE_HOME"):
+        RunStore(tmp_path / "file").runs()
+    with pytest.raises(StorageError, match="can't be written(.|\n)*Set TUTELAGE_HOME"):
         RunStore(tmp_path / "file" / "runs").cache("can")
 
 

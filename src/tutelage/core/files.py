@@ -39,8 +39,12 @@ def digest_json(value: object) -> str:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path, hint: str | None = None) -> Iterator[None]:
     """Turn the system's refusal to write ``path`` into a `StorageError` that says what to do.
+
+    Args:
+        path: What is to be written.
+        hint: What to do about a refusal for which nothing better is known.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.
@@ -55,7 +59,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             hint = "Change its permissions, or set TUTELAGE_HOME to a folder you may write."
             raise StorageError("the folder can't be written", where=path, hint=hint) from error
         said = error.strerror or error
-        raise StorageError(f"can't be written: {said}", where=path) from error
+        raise StorageError(f"can't be written: {said}", where=path, hint=hint) from error
 
 
 def fsync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
-from tutelage.core.errors import StoreError, suggest
+from tutelage.core.errors import StorageError, StoreError, suggest
 from tutelage.core.files import digest_file, storage_errors, write_json
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
 from tutelage.core.records import Artifact, Environment, Fingerprints, Parent, RunRecord, now
@@ -32,6 +32,8 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
     "metrics.csv",
     "log.txt",
 )
+
+_HOME = "Set TUTELAGE_HOME to a folder that you may write, or leave it out for ./runs."
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +190,7 @@ class RunStore:
     def cache(self, name: str) -> Path:
         """Return (and make) a folder for things that can be made again."""
         folder = self.home / ".cache" / name
-        with storage_errors(folder):
+        with storage_errors(folder, _HOME):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -204,7 +206,8 @@ class RunStore:
         words = [config.task, config.model.name, config.mode.name, *filter(None, [config.run.name])]
         stamp = moment.strftime("%Y%m%d-%H%M%S-") + f"{moment.microsecond // 1000:03d}"
         path = self.home / "-".join([stamp, *words, secrets.token_hex(2)])
-        with storage_errors(path):
+        self._refuse_file()
+        with storage_errors(path, _HOME):
             self.home.mkdir(parents=True, exist_ok=True)
             path.mkdir()
         record = RunRecord(
@@ -224,11 +227,21 @@ class RunStore:
         return Run(path)
 
     def runs(self) -> list[Run]:
-        """Every run of the store that has a record, oldest first."""
+        """Every run of the store that has a record, oldest first.
+
+        Raises:
+            StorageError: The store is no folder.
+        """
+        self._refuse_file()
         if not self.home.is_dir():
             return []
         folders = sorted(p for p in self.home.iterdir() if (p / RECORD).is_file())
         return [Run(path) for path in folders]
+
+    def _refuse_file(self) -> None:
+        if self.home.is_file():
+            said = "is a file: runs can't be written or read there"
+            raise StorageError(said, where=self.home, hint=_HOME)
 
     def readable(self) -> list[tuple[Run, RunRecord]]:
         """Every run with its record, oldest first; a damaged one is left out with a warning."""
