@@ -9,6 +9,7 @@ from made_captures import can_config, write_drive
 
 from tutelage.task import Audit
 from tutelage.tasks.can.audit import audit
+from tutelage.tasks.can.simulator import write_csv
 
 TRAIN, TEST = "train_02_with_attacks", "test_01_known_vehicle_known_attack"
 
@@ -121,3 +122,13 @@ def test_the_real_captures_hold_leaks_that_the_audit_finds(
     found = audit(can_config(f"data.root={root}"), tmp_path / "cache")
     assert found.stamp.verdict == "leaking"
     assert any("also stands in" in said for said in found.stamp.findings)
+
+
+def test_two_training_captures_of_one_drive_are_a_warning(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    drive = write_drive(root / "train" / "drive.csv", 2)
+    write_csv(drive[len(drive) // 2 :], root / "train" / "again.csv")
+    stamp = audit(can_config(f"data.root={root}"), tmp_path / "cache").stamp
+    said = "train/again and train/drive share 100% of their traffic: only the longer trains"
+    assert stamp.verdict == "warnings"
+    assert said in stamp.findings

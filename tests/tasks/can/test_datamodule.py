@@ -306,6 +306,35 @@ def test_traffic_of_a_test_capture_is_left_out_of_training_under_another_clock(
     assert "100% of its traffic also stands in" in said and f"{TEST}/DoS" in said
 
 
+def test_of_two_captures_of_one_drive_the_longer_trains_alone_when_time_splits_them(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "captures"
+    drive = write_drive(root / "drive.csv", 2, "dos")
+    write_drive(root / "other.csv", 3, "dos")
+    write_csv(drive[len(drive) // 2 :], root / "again.csv")
+    module = CANGraphDataModule(can_config(f"data.root={root}"), tmp_path / "cache")
+    module.setup("fit")
+    assert set(module.learned.trained_on.values()) == {"drive", "other"}
+    said = [text for text in module.audit.findings if "left out: it shares" in text]
+    assert said == ["again left out: it shares 100% of its traffic with drive"]
+    assert {t.capture.label for t in module.tests["test"]} == {"drive", "other"}
+
+
+def test_only_the_shared_capture_of_two_with_one_label_is_left_out(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "test").mkdir()
+    drive = write_drive(tmp_path / "test" / "DoS.csv", 4, "dos")
+    (tmp_path / "a").mkdir()
+    write_csv(drive[100:], tmp_path / "a" / "drive.csv")
+    write_drive(tmp_path / "b" / "drive.csv", 6, "dos")
+    module = CANGraphDataModule(can_config(f"data.root={tmp_path}"), tmp_path / "cache")
+    module.setup("fit")
+    assert len(module.learned.trained_on) == 1
+    assert module.train_size
+
+
 def repeat_window(frames: Frames, source: Frames, target: int, origin: int) -> None:
     """Give a window the ids and payloads of another; its times stay."""
     there, here = slice(100 * origin, 100 * origin + 100), slice(100 * target, 100 * target + 100)

@@ -12,7 +12,7 @@ from tutelage.core.records import AuditStamp, Table
 from tutelage.task import Audit
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig
-from tutelage.tasks.can.overlap import shared_captures
+from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
 
 LEAKS, WARNS = "leak", "warning"
 
@@ -101,4 +101,11 @@ def _shared(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
             yield (
                 LEAKS,
                 f"{share:.0%} of the traffic of {capture.label} also stands in {test.label}",
+            )
+    for capture, other, share in overlapping_captures(training):
+        if capture.digest != other.digest:
+            kept = "the latter validates" if other.validates else "only the longer trains"
+            yield (
+                WARNS,
+                f"{capture.label} and {other.label} share {share:.0%} of their traffic: {kept}",
             )

@@ -22,7 +22,7 @@ from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.modules import BaseCANGraphModule
-from tutelage.tasks.can.overlap import shared_captures
+from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.splits import (
     CaptureSplit,
@@ -94,6 +94,7 @@ class CANGraphDataModule(TaskData):
             kept = dict.fromkeys(self._learned.trained_on, self._learned.test_fraction)
             splits = test_only(captures, kept, data)
         else:
+            captures = self._without_overlap(captures)
             splits = self._without_shared(split_captures(captures, data))
             stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
             digests = {s.capture.digest: s.capture.label for s in splits if s.train.any()}
@@ -135,6 +136,17 @@ class CANGraphDataModule(TaskData):
                 hint=f"Leave it out, or set data.window={learned.profile.window}.",
             )
 
+    def _without_overlap(self, captures: Sequence[Capture]) -> list[Capture]:
+        """Of captures that train or validate and hold the same traffic, keep one."""
+        found = overlapping_captures([capture for capture in captures if not capture.tests])
+        self._findings += [
+            f"{capture.label} left out: it shares {share:.0%} of its traffic with {other.label}"
+            for capture, other, share in found
+            if capture.digest != other.digest
+        ]
+        left_out = {id(capture) for capture, _, _ in found}
+        return [capture for capture in captures if id(capture) not in left_out]
+
     def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
         """Leave out of training every capture whose traffic also stands in a test capture."""
         training = [s.capture for s in splits if s.train.any()]
@@ -151,8 +163,8 @@ class CANGraphDataModule(TaskData):
                 where=self.config.data.root,
                 hint="Look at them with `tutelage audit can`, and train on other drives.",
             )
-        left_out = {capture.label for capture, _, _ in shared}
-        return [split for split in splits if split.capture.label not in left_out]
+        left_out = {capture.digest for capture, _, _ in shared}
+        return [s for s in splits if s.capture.tests or s.capture.digest not in left_out]
 
     def _graphs(self, capture: Capture) -> GraphStore:
         data = self.config.data

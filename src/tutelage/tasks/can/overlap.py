@@ -58,3 +58,27 @@ def shared_captures(
         if share > LIMIT:
             found.append((capture, test, share))
     return found
+
+
+def overlapping_captures(captures: Sequence[Capture]) -> list[tuple[Capture, Capture, float]]:
+    """Return each capture that holds the traffic of another one that is kept before it.
+
+    Of two captures that share over `LIMIT` of the sequences of the one with fewer, the one named
+    for validation is kept, else the longer, else the first. Each capture left out comes with the
+    kept one that it shares most with, and the share.
+    """
+    order = sorted(captures, key=lambda c: (not c.validates, -len(c.frames)))
+    kept: list[tuple[Capture, NDArray[np.uint64]]] = []
+    left_out = []
+    for capture in order:
+        mine = sequence_hashes(capture.frames)
+        shares = [
+            (common_share(*sorted((mine, theirs), key=len)), position)
+            for position, (_, theirs) in enumerate(kept)
+        ]
+        share, position = max(shares, default=(0.0, 0), key=lambda item: item[0])
+        if share > LIMIT:
+            left_out.append((capture, kept[position][0], share))
+        else:
+            kept.append((capture, mine))
+    return left_out
