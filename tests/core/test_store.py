@@ -136,6 +136,16 @@ def test_a_whole_run_outside_the_store_is_removed(store: RunStore, tmp_path: Pat
     assert not away.exists()
 
 
+def test_a_record_that_was_changed_by_hand_is_refused_in_words(store: RunStore) -> None:
+    run = make_run(store)
+    path = run.path / RECORD
+    path.write_text(path.read_text().replace('"created"', '"sleepy"', 1))
+    with pytest.raises(StoreError) as caught:
+        _ = run.record
+    assert "status" in caught.value.problem and "\n" not in caught.value.problem
+    assert "http" not in str(caught.value) and "runs rm" in str(caught.value)
+
+
 def test_damaged_settings_are_refused(store: RunStore) -> None:
     run = make_run(store)
     (run.path / CONFIG).write_text("[]")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from made_runs import KNOWN, SCORES, can_config, finish_run, make_run, prints
+from made_runs import KNOWN, SCORES, UNKNOWN, can_config, finish_run, make_run, prints
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Table
 from tutelage.core.store import METRICS, Run, RunStore
@@ -69,6 +69,12 @@ def test_a_page_shows_everything_and_needs_nothing_else(store: RunStore) -> None
     ):  # fmt: skip
         assert words in page.text, words
     assert page.addresses == [] and "script" not in page.tags and "svg" in page.tags
+
+
+def test_the_lowest_split_stands_beneath_the_headline(store: RunStore) -> None:
+    run = finish_run(store, scores={**SCORES, f"{UNKNOWN}/f1": 0.41})
+    assert f"lowest: 0.4100 on {UNKNOWN}" in page_of(run).text
+    assert "lowest:" not in page_of(finish_run(store)).text
 
 
 def test_only_what_differs_from_the_default_is_marked(store: RunStore) -> None:

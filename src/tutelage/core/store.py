@@ -34,6 +34,7 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
 )
 
 _HOME = "Set TUTELAGE_HOME to a folder that you may write, or leave it out for ./runs."
+_DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,14 @@ class Run:
             )
         except FileNotFoundError:
             raise StoreError("this run has no record", where=path) from None
-        except (OSError, ValueError, ValidationError) as error:
-            raise StoreError(f"the record can't be read: {error}", where=path) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            said = f"the record is damaged: {place}: {first['msg']}"
+            raise StoreError(said, where=path, hint=_DAMAGED) from error
+        except (OSError, ValueError) as error:
+            said = f"the record can't be read: {error}"
+            raise StoreError(said, where=path, hint=_DAMAGED) from error
 
     @property
     def status(self) -> str:
@@ -108,7 +115,8 @@ class Run:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise StoreError(f"the configuration can't be read: {error}", where=path) from error
+            said = f"the configuration can't be read: {error}"
+            raise StoreError(said, where=path, hint=_DAMAGED) from error
         if not isinstance(content, dict):
             raise StoreError("the configuration is no JSON object", where=path)
         return content

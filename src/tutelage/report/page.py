@@ -32,6 +32,7 @@ class RunView:
     record: RunRecord
     headline: str
     value: str
+    lowest: str
     baselines: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
     curves: tuple[curves.Curve, ...]
@@ -74,11 +75,22 @@ def _view(run: Run) -> RunView:
         record=record,
         headline=f"{headline} on {first}" if first else headline,
         value=tables.cell(tables.headline_value(record, headline)),
+        lowest=_lowest(record, headline),
         baselines=tuple((name, tables.cell(value)) for name, value in beside.items()),
         tables=tuple(table for table in _tables(record, headline) if table.rows),
         curves=tuple(curves.curves_of(run)),
         settings=tuple(_settings(run)),
     )
+
+
+def _lowest(record: RunRecord, headline: str) -> str:
+    """The split with the lowest headline metric, in words; nothing where only one has it."""
+    keys = {split: f"{split}/{headline}" for split in tables.splits_of(record)}
+    values = {split: record.metrics[key] for split, key in keys.items() if key in record.metrics}
+    if len(values) < 2:
+        return ""
+    split = min(values, key=values.__getitem__)
+    return f"lowest: {tables.cell(values[split])} on {split}"
 
 
 def _tables(record: RunRecord, headline: str) -> list[Table]:
