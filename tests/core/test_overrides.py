@@ -87,6 +87,7 @@ def test_a_path_is_made_absolute(typed: str) -> None:
         ("data=null", ["data=None: this is a group of settings"]),
         ("run.policy=force", ["'force_new'"]),
         ("task=ner", ["task='ner'", "'can'"]),
+        ("run.name='täst ☃'", ["run.name='täst ☃'", "use letters a to z, digits"]),
         ("epochs", ["'epochs' is not a setting", "section.field=value"]),
         ("data.root=", ["'data.root=' has no value", "Write data.root=null for nothing"]),
         ("run.name= ", ["has no value"]),
@@ -100,6 +101,13 @@ def test_a_wrong_setting_is_one_error_with_path_and_choices(typed: str, said: li
         can_config(typed)
     for words in said:
         assert words in str(caught.value)
+
+
+def test_a_rule_is_told_in_words() -> None:
+    with pytest.raises(ConfigError) as caught:
+        can_config("run.name=täst ☃", "training.max_epochs=abc", "training.learning_rate=fast")
+    assert not {"pattern", "parse", "^"} & set(str(caught.value).replace("^", " ^ ").split())
+    assert "valid integer" in str(caught.value) and "valid number" in str(caught.value)
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:

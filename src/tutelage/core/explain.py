@@ -21,6 +21,10 @@ _WHOLE = ("extra_forbidden", "union_tag_invalid", "missing", *_NO_SECTION)
 _PLAINER = {
     "tuple_type": "input should be a list, as in [a, b]",
     "path_type": "input should be a path",
+    "int_parsing": "input should be a valid integer",
+    "float_parsing": "input should be a valid number",
+    "string_pattern_mismatch": "use letters a to z, digits, '.', '_' and '-', 48 at most, "
+    "with a letter or digit first",
 }
 
 
