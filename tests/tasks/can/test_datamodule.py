@@ -426,3 +426,14 @@ def test_embedded_captures_follow_their_seed(tmp_path: Path) -> None:
     assert len({capture.digest for capture in captures}) == len(captures)
     frames: Frames = captures[0].frames
     assert frames.is_labelled
+
+
+def test_the_fingerprint_tells_labels_that_changed_beside_a_log(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("(1.0) can0 001#00\n")
+    labels = tmp_path / "capture_metadata.json"
+    data = can_config(f"data.root={tmp_path}").data
+    found = []
+    for end in (1.5, 2.5):
+        labels.write_text(f'{{"a": {{"injection_interval": [0.5, {end}]}}}}')
+        found.append(captures_fingerprint(data))
+    assert found[0] != found[1]

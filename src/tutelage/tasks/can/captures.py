@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.core.errors import DataError
-from tutelage.core.files import digest_file, digest_json
+from tutelage.core.files import digest_json
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import ATTACK, Frames
 from tutelage.tasks.can.ingest import CaptureCache, IngestReport, find_captures, require_labels
+from tutelage.tasks.can.ingest.cache import source_digest
 
 ATTACK_FREE = "attack-free"
 
@@ -24,7 +25,7 @@ class Capture:
         name: Its own name.
         attack: Kind of attack, or ``attack-free``.
         group: Set that it belongs to, where the data hold several.
-        digest: Digest of its content.
+        digest: Digest of its frames, the same in whatever format a file keeps them.
         frames: The frames.
         report: What the reader found; null for a simulated capture.
         path: Its file; null for a simulated capture.
@@ -83,7 +84,7 @@ def captures_fingerprint(data: CANData) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        return digest_file(path)
+        return source_digest(path)
     except OSError as error:
         raise DataError(
             f"can't be read: {error.strerror}",

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tutelage.core.errors import DataError, StorageError
-from tutelage.core.files import digest_file
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest import CaptureCache, CaptureFile, find_captures, read_frames
 
@@ -44,11 +43,21 @@ def test_a_second_load_maps_the_same_frames_and_report(
     for loaded, said, digest in (first, second):
         assert same(loaded, frames)
         assert said == report
-        assert digest == digest_file(capture.path)
+        assert digest == first[2]
         assert loaded.timestamp.dtype == np.float64
         assert loaded.payload.shape == (len(frames), 8)
         assert not loaded.payload.flags.writeable
     assert list(capture.path.parent.iterdir()) == [capture.path]
+
+
+def test_a_copy_with_other_line_ends_has_the_same_digest(
+    capture: CaptureFile, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(capture.path.read_bytes().replace(b"\n", b"\r\n"))
+    cache = CaptureCache(tmp_path / "cache")
+    assert cache.load(find_captures(copy)[0])[2] == cache.load(capture)[2]
+    assert len(list(cache.root.iterdir())) == 2
 
 
 def test_changed_content_and_another_mapping_are_read_again(

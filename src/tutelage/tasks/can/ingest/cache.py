@@ -27,6 +27,18 @@ SCHEMA_VERSION = 1
 _REPORT, _DIGEST = b"tutelage.report", b"tutelage.digest"
 
 
+def source_digest(path: Path) -> str:
+    """The digest of a capture's bytes, with those of the labels beside it, if any.
+
+    Labels beside it are found by its name and folder, which therefore count then.
+    """
+    beside = metadata_beside(path)
+    digest = digest_file(path)
+    if beside is None:
+        return digest
+    return digest_json([digest, digest_file(beside), path.stem, path.parent.name])
+
+
 class CaptureCache:
     """Parsed captures, found again by the content of their source.
 
@@ -55,32 +67,25 @@ class CaptureCache:
 
         Returns:
             The frames (read-only views of the mapped file), the report made when the source was
-            read, and the digest of the source's content.
+            read, and the digest of the frames: the same in whatever format they are kept.
 
         Raises:
             DataError: The source can't be read.
             StorageError: The cache can't be written.
         """
-        source = self._digest(file.path)
+        detect(file.path)
+        source = source_digest(file.path)
         target = self.root / f"{self._key(source, columns)}.arrow"
         if target.exists() and not force_rebuild:
             found = _load(target)
             if found is not None:
-                return (*found, source)
+                return (*found, _content(found[0]))
             _log.warning("%s is damaged; reading %s again", target, file.path)
         frames, report = read_frames(file.path, columns)
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         _save(target, frames, report)
-        return *(_load(target) or (frames, report)), source
-
-    @staticmethod
-    def _digest(path: Path) -> str:
-        """The digest of a capture's content, with that of the labels beside it, if any."""
-        detect(path)
-        beside = metadata_beside(path)
-        digest = digest_file(path)
-        return digest_json([digest, digest_file(beside)]) if beside else digest
+        return *(_load(target) or (frames, report)), _content(frames)
 
     @staticmethod
     def _key(source: str, columns: Mapping[str, str] | None) -> str:
