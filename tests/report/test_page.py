@@ -77,6 +77,11 @@ def test_the_lowest_split_stands_beneath_the_headline(store: RunStore) -> None:
     assert "lowest:" not in page_of(finish_run(store)).text
 
 
+def test_long_names_wrap_on_a_narrow_screen(store: RunStore) -> None:
+    (rule,) = [r for r in render_page([finish_run(store)]).splitlines() if r.startswith("h2, fig")]
+    assert "td:not(.n)" in rule and "overflow-wrap: anywhere" in rule
+
+
 def test_only_what_differs_from_the_default_is_marked(store: RunStore) -> None:
     html = render_page([finish_run(store, "training.max_epochs=3", "model.heads=2")])
     marked = [line for line in html.splitlines() if 'class="differs"' in line]
