@@ -72,6 +72,26 @@ def test_a_ratio_without_a_denominator_is_left_out(
     assert set(verdicts(score, truth).metrics()) == (whole - absent) | COUNTS
 
 
+def test_large_scores_stay_apart_and_none_is_above_one() -> None:
+    score = [*np.linspace(20, 40, 1001), *np.linspace(60, 90, 333)]
+    found = verdicts(score, [0] * 1001 + [1] * 333).metrics()
+    assert (found["auroc"], found["auprc"]) == (1.0, 1.0)
+
+
+def test_windows_that_overlap_count_their_time_once(
+    scored: tuple[GATModule, CANGraphDataModule], tmp_path: Path
+) -> None:
+    module, data = scored
+    config = can_config(f"data.root={data.config.data.root}", "data.stride=50")
+    dense = CANGraphDataModule(config, tmp_path, data.learned)
+    dense.setup("test")
+    key = f"{KNOWN}/attack-free/false_alarms_per_hour"
+    sparse = evaluate(module, data).baselines["always_alarm"][key]
+    assert evaluate(module, dense).baselines["always_alarm"][key] == pytest.approx(
+        2 * sparse, rel=0.05
+    )
+
+
 def test_missing_every_attack_scores_zero() -> None:
     found = verdicts([0.4, 0.1, 0.2], [1, 0, 0]).metrics()
     assert (found["f1"], found["recall"]) == (0.0, 0.0)
@@ -115,7 +135,10 @@ def test_each_split_is_scored_whole_and_by_attack_beside_both_rules(
 ) -> None:
     module, data = scored
     found = evaluate(module, data)
-    assert set(found.baselines) == {"unseen_id_count", "two_gap"}
+    assert set(found.baselines) == {"unseen_id_count", "two_gap", "always_alarm"}
+    always = found.baselines["always_alarm"]
+    assert always[f"{KNOWN}/recall"] == 1.0 and always[f"{KNOWN}/auroc"] == 0.5
+    assert always[f"{KNOWN}/tn"] == 0
     for scores in (found.metrics, *found.baselines.values()):
         for split, attacks in ((KNOWN, ("DoS", "fuzzing", "attack-free")), (SUPPRESS, ())):
             whole = scores[f"{split}/windows"]

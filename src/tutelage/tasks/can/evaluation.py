@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from tutelage.core.errors import DataError
@@ -16,7 +17,7 @@ from tutelage.tasks.can.datamodule import CANGraphDataModule, TestCapture
 from tutelage.tasks.can.frames import UNLABELLED
 from tutelage.tasks.can.modules import BaseCANGraphModule
 
-MODEL = "model"
+MODEL, ALWAYS = "model", "always_alarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Verdicts:
         score: (W,) larger is more suspicious.
         alarm: (W,) whether it called an attack.
         truth: (W,) whether there was one.
-        seconds: (W,) length of each window.
+        seconds: (W,) length of each window, where windows overlap times stride over window.
     """
 
     score: NDArray[np.float32]
@@ -64,10 +65,19 @@ class Verdicts:
         }
         found = {name: above / below for name, (above, below) in ratios.items() if below}
         if tp + fn and tn + fp:
-            score, truth = torch.from_numpy(self.score), torch.from_numpy(self.truth).long()
-            found["auroc"] = float(binary_auroc(score, truth))
-            found["auprc"] = float(binary_average_precision(score, truth))
+            score, truth = _ranks(self.score), torch.from_numpy(self.truth).long()
+            found["auroc"] = min(1.0, float(binary_auroc(score, truth)))
+            found["auprc"] = min(1.0, float(binary_average_precision(score, truth)))
         return found | {"windows": len(self.truth), "tp": tp, "fp": fp, "fn": fn, "tn": tn}
+
+
+def _ranks(score: NDArray[np.float32]) -> Tensor:
+    """Ranks (W,) of scores, in float64 within [0, 1]; equal scores have equal ranks.
+
+    torchmetrics passes scores beyond [0, 1] through a sigmoid, in which large ones become equal.
+    """
+    distinct, place = np.unique(score, return_inverse=True)
+    return torch.from_numpy(place / len(distinct))
 
 
 def model_scores(
@@ -81,7 +91,7 @@ def model_scores(
 
 
 def evaluate(module: BaseCANGraphModule, data: CANGraphDataModule) -> Evaluation:
-    """Score the model and each rule on every test split, whole and by attack.
+    """Score the model, each rule and `always_alarm` on every test split, whole and by attack.
 
     Keys are ``split/metric`` and ``split/attack/metric``.
 
@@ -89,7 +99,7 @@ def evaluate(module: BaseCANGraphModule, data: CANGraphDataModule) -> Evaluation
         DataError: No window of a split is labelled.
     """
     module.eval()
-    detectors = [MODEL, *data.learned.rules]
+    detectors = [MODEL, *data.learned.rules, ALWAYS]
     scores: dict[str, dict[str, float]] = {name: {} for name in detectors}
     for split, captures in data.tests.items():
         parts: dict[str, list[tuple[str, Verdicts]]] = {name: [] for name in detectors}
@@ -126,12 +136,15 @@ def _verdicts(
     labelled = (store.y[windows] != UNLABELLED).numpy()
     chosen = windows.numpy()[labelled]
     truth = store.y.numpy()[chosen] == 1
-    seconds = (store.end_time - store.start_time).numpy()[chosen]
+    overlap = min(1.0, settings.stride / settings.window)
+    seconds = (store.end_time - store.start_time).numpy()[chosen] * overlap
     score, alarm = model_scores(module, test)
     found = {MODEL: Verdicts(score[labelled], alarm[labelled], truth, seconds)}
     for name, rule in data.learned.rules.items():
         verdict = rule.windows(test.capture.frames, settings.window, settings.stride)
         found[name] = Verdicts(verdict.score[chosen], verdict.alarm[chosen], truth, seconds)
+    every = np.ones(len(truth))
+    found[ALWAYS] = Verdicts(every.astype(np.float32), every.astype(bool), truth, seconds)
     return found
 
 
