@@ -132,3 +132,13 @@ def test_two_training_captures_of_one_drive_are_a_warning(tmp_path: Path) -> Non
     said = "train/again and train/drive share 100% of their traffic: only the longer trains"
     assert stamp.verdict == "warnings"
     assert said in stamp.findings
+
+
+def test_time_in_milliseconds_is_a_warning(tmp_path: Path) -> None:
+    rows = "".join(f"{k}.0,{k % 9:X},00,0\n" for k in range(300))
+    path = tmp_path / "train_a.csv"
+    path.write_text("timestamp,arbitration_id,data_field,attack\n" + rows)
+    stamp = audit(can_config(f"data.root={path}"), tmp_path / "cache").stamp
+    assert any(
+        "300 frames in 299 s: are the timestamps in seconds?" in said for said in stamp.findings
+    )

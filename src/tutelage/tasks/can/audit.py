@@ -15,6 +15,8 @@ from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
 
 LEAKS, WARNS = "leak", "warning"
+PLAUSIBLE_RATE = (20.0, 20_000.0)
+"""Frames a second of a CAN bus in use."""
 
 
 def audit(config: CANConfig, cache: Path) -> Audit:
@@ -61,6 +63,7 @@ def _inventory(captures: Sequence[Capture]) -> Table:
 def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
     for capture in captures:
         frames, label, report = capture.frames, capture.label, capture.report
+        yield from _timing(capture)
         if not frames.is_labelled:
             yield WARNS, f"{label}: frames without a label can't train or be scored"
         elif capture.attack != ATTACK_FREE and not capture.attack_frames:
@@ -79,6 +82,19 @@ def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
         if report and report.skipped:
             skipped = ", ".join(f"{count} {kind}" for kind, count in report.skipped.items())
             yield WARNS, f"{label}: skipped {skipped} frames"
+
+
+def _timing(capture: Capture) -> Iterator[tuple[str, str]]:
+    """Warn of a frame rate that no CAN bus has; loggers bunch frames, so over the whole time."""
+    stamps = capture.frames.timestamp
+    seconds = float(stamps.max() - stamps.min())
+    lowest, highest = PLAUSIBLE_RATE
+    if not seconds * lowest <= len(stamps) - 1 <= seconds * highest:
+        yield (
+            WARNS,
+            f"{capture.label}: {len(stamps)} frames in {seconds:g} s: "
+            "are the timestamps in seconds?",
+        )
 
 
 def _repeats(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage.core.errors import DataError
@@ -29,6 +30,7 @@ class Capture:
         frames: The frames.
         report: What the reader found; null for a simulated capture.
         path: Its file; null for a simulated capture.
+        place: Its path below the data root, where its label would else be another's too.
     """
 
     split: str
@@ -39,11 +41,12 @@ class Capture:
     frames: Frames
     report: IngestReport | None = None
     path: Path | None = None
+    place: str = ""
 
     @property
     def label(self) -> str:
-        """Group, split and name, as tables show them."""
-        return "/".join(part for part in (self.group, self.split, self.name) if part)
+        """Group, split and name, or the path where others share these, as tables show them."""
+        return self.place or "/".join(part for part in (self.group, self.split, self.name) if part)
 
     @property
     def tests(self) -> bool:
@@ -115,7 +118,13 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
                 file.split, file.name, file.attack, file.group, digest, frames, report, file.path
             )
         )
-    return captures
+    shared = Counter(capture.label for capture in captures)
+    return [
+        replace(capture, place=capture.path.relative_to(data.root).as_posix())
+        if capture.path and shared[capture.label] > 1
+        else capture
+        for capture in captures
+    ]
 
 
 def _simulate(data: CANData) -> list[Capture]:
