@@ -45,7 +45,8 @@ def train(
     found, resolved = configure(task, overrides or (), preset=preset, config=config)
     if not json:
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
-        err.print(f"[bold]{words}[/]")
+        data = resolved.data.root or f"embedded: {found.data_summary}"
+        err.print(f"[bold]{words}[/]\ndata: {escape(str(data))}", highlight=False, soft_wrap=True)
     with showing_log():
         launched = launch(found, resolved, RunStore.default(), err)
     record = launched.run.record
