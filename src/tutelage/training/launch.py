@@ -164,6 +164,8 @@ def _train(
     from tutelage.training.allocator import keep_freed_memory
     from tutelage.training.modes import MODES
 
+    for name in ("lightning.pytorch", "lightning.fabric"):  # they say INFO when imported
+        logging.getLogger(name).setLevel(logging.WARNING)
     keep_freed_memory()
     cache = store.cache(task.name)
     MODES.get(config.mode.name)(task, config, run, cache, previous, console).train()
@@ -181,8 +183,6 @@ def _log_to(run: Run) -> Iterator[None]:
         for logger in loggers:
             logger.addHandler(handler)
         logging.getLogger("tutelage").setLevel(logging.INFO)
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         try:
             yield
         finally:
