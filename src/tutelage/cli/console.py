@@ -36,9 +36,9 @@ class _LogLines(logging.Handler):
 
 
 @contextmanager
-def showing_log() -> Iterator[None]:
-    """Show warnings as they are logged, and each epoch's line where no bar can be drawn."""
-    handler = _LogLines(logging.WARNING if err.is_terminal else logging.INFO)
+def showing_log(quiet: bool) -> Iterator[None]:
+    """Show warnings as they are logged; unless ``quiet``, epochs too where no bar is drawn."""
+    handler = _LogLines(logging.WARNING if quiet or err.is_terminal else logging.INFO)
     logger = logging.getLogger("tutelage")
     logger.addHandler(handler)
     try:

@@ -47,7 +47,7 @@ def train(
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         data = resolved.data.root or f"embedded: {found.data_summary}"
         err.print(f"[bold]{words}[/]\ndata: {escape(str(data))}", highlight=False, soft_wrap=True)
-    with showing_log():
+    with showing_log(quiet=json):
         launched = launch(found, resolved, RunStore.default(), err)
     record = launched.run.record
     if json:
