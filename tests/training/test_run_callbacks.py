@@ -21,7 +21,7 @@ from tutelage.training.metrics import MetricsCollector, read_metrics
 from tutelage.training.profiler import NoProfiler
 
 FAST = ("training.accelerator=cpu",)
-LINE = re.compile(r"epoch (\d)/3 loss=([\d.]+) val/loss=([\d.]+) val/accuracy=([\d.]+) ([\d.]+) s$")
+LINE = re.compile(r"epoch (\d)/3 loss=([\d.e-]+) val/loss=([\d.e-]+) val/accuracy=([\d.]+) ([\d.]+) s$")
 
 
 def test_the_log_has_one_line_an_epoch_with_its_numbers(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_log_has_one_line_an_epoch_with_its_numbers(tmp_path: Path) -> None:
     assert [m.group(1) for m in lines] == ["1", "2", "3"]
     history = read_metrics(run.path / METRICS)
     for group, name in ((2, "epoch/loss"), (3, "val/loss"), (4, "val/accuracy")):
-        assert [m.group(group) for m in lines] == [f"{value:.4f}" for _, value in history[name]]
+        assert [m.group(group) for m in lines] == [f"{value:.4g}" for _, value in history[name]]
 
 
 def draw(home: Path, terminal: bool, task: TinyTask) -> str:
