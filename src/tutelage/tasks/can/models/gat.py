@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import GATv2Conv, JumpingKnowledge, global_max_pool, global_mean_pool
+from torch_geometric.nn import JumpingKnowledge, global_max_pool, global_mean_pool
 
 from tutelage.tasks.can.config import GATConfig
-from tutelage.tasks.can.graphs import EDGE_FEATURES
+from tutelage.tasks.can.models.attention import attention_layers
 from tutelage.tasks.can.models.nodes import NodeInput
 
 
@@ -29,15 +29,7 @@ class GATWithJK(nn.Module):
         self.edge_features = config.edge_features
         self.dropout = config.dropout
         width = config.hidden * config.heads
-        self.layers = nn.ModuleList(
-            GATv2Conv(
-                self.input.channels if i == 0 else width,
-                config.hidden,
-                heads=config.heads,
-                edge_dim=len(EDGE_FEATURES) if config.edge_features else None,
-            )
-            for i in range(config.layers)
-        )
+        self.layers = attention_layers(config, self.input.channels, config.edge_features)
         self.join = JumpingKnowledge(config.jumping_knowledge, width, config.layers)
         joined = width * config.layers if config.jumping_knowledge == "cat" else width
         self.head = nn.Sequential(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import GATv2Conv
 
 from tutelage.tasks.can.config import VGAEConfig
-from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES
+from tutelage.tasks.can.graphs import NODE_FEATURES
+from tutelage.tasks.can.models.attention import attention_layers
 from tutelage.tasks.can.models.nodes import NodeInput
 
 
@@ -38,15 +38,7 @@ class VGAE(nn.Module):
         self.input = NodeInput(num_ids, config.id_embedding)
         self.dropout = config.dropout
         width = config.hidden * config.heads
-        self.encoder = nn.ModuleList(
-            GATv2Conv(
-                self.input.channels if i == 0 else width,
-                config.hidden,
-                heads=config.heads,
-                edge_dim=len(EDGE_FEATURES),
-            )
-            for i in range(config.layers)
-        )
+        self.encoder = attention_layers(config, self.input.channels)
         self.code = nn.Linear(width, 2 * config.latent)
         self.decoder = nn.Sequential(nn.Linear(config.latent, width), nn.ELU())
         self.features = nn.Linear(width, len(NODE_FEATURES))
