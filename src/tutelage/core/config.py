@@ -167,7 +167,7 @@ class Training(Section):
     averaging: Averaging = Averaging()
     """Average of the weights."""
     compile: bool = False
-    """Compile the network (6 to 9 s once, faster steps after)."""
+    """Compile the network once, at the start, for faster steps; needs a C++ compiler."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Kind of device."""
     log_every_n_steps: int = Field(default=50, ge=1)

@@ -193,7 +193,7 @@ def _pause_openmp() -> None:
     """Give OpenMP's pool back before a fork; the next parallel region makes a new one.
 
     Else libgomp counts its lost threads in the child, holds the cores for overcommitted and lets
-    threads sleep at each barrier: steps of a small model then take three times as long.
+    threads sleep at each barrier, which slows the steps of a small model.
     """
     pause_soft = 1
     symbols = ctypes.CDLL(None)

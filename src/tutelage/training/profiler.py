@@ -1,4 +1,4 @@
-"""A profiler that measures nothing: Lightning enters one some fifty times a step."""
+"""A profiler that measures nothing: Lightning enters one many times a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lightning.pytorch.profilers import Profiler
 
 
 class NoProfiler(Profiler):
-    """Stands in for Lightning's `PassThroughProfiler`, whose generators cost 1 to 2 µs each."""
+    """Stands in for Lightning's `PassThroughProfiler`, whose generators cost time in each step."""
 
     _NOTHING: AbstractContextManager[None] = nullcontext()
 
