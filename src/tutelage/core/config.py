@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -50,13 +50,42 @@ def tag_or(default: str) -> Callable[[object], str]:
     return tag
 
 
-class NormalMode(Section):
+class Mode(Section):
+    """A way of training, with its settings."""
+
+    parents: ClassVar[Mapping[str, str]] = {}
+    """The fields that name finished runs, each with the role that its runs have in the lineage.
+
+    A run is named by id, unique prefix, path or ``@last``; `config.json` holds the id.
+    """
+    name: str
+    """The mode's name."""
+
+    def named_runs(self) -> dict[str, tuple[str, ...]]:
+        """Field to the runs that it names, for every field of `parents` that is set."""
+        values = {field: getattr(self, field) for field in self.parents}
+        return {
+            field: (value,) if isinstance(value, str) else tuple(value)
+            for field, value in values.items()
+            if value
+        }
+
+    def with_runs(self, ids: Mapping[str, Sequence[str]]) -> Self:
+        """Return the mode with the runs of some fields named by their ids."""
+        new = {
+            field: ids[field][0] if isinstance(getattr(self, field), str) else tuple(ids[field])
+            for field in ids
+        }
+        return self.model_copy(update=new)
+
+
+class NormalMode(Mode):
     """Fit the model to the task's own objective."""
 
     name: Literal["normal"] = "normal"
 
 
-class AutoencoderMode(Section):
+class AutoencoderMode(Mode):
     """Learn to reconstruct normal samples; what reconstructs badly is anomalous."""
 
     name: Literal["autoencoder"] = "autoencoder"

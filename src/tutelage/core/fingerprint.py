@@ -20,8 +20,13 @@ def source_digest() -> str:
 
 
 def config_digest(config: RunConfig) -> str:
-    """Digest of what a configuration asks for: without `run.*`, `execution.*` and paths."""
+    """Digest of what a configuration asks for: without `run.*`, `execution.*`, paths and names.
+
+    Of the runs that the mode names it is their fingerprints that count, not what they are called.
+    """
     settings = config.model_dump(mode="json", exclude={"run", "execution", "schema_version"})
+    for field in config.mode.parents:
+        settings["mode"].pop(field)
     paths = config.model_dump(mode="python")
     return digest_json(_without_paths(settings, paths))
 
@@ -38,12 +43,15 @@ def _without_paths(settings: object, typed: object) -> object:
 
 
 def fingerprint(config: RunConfig, data: str, parents: Sequence[str] = ()) -> Fingerprints:
-    """Combine a configuration, the content digest of its data, and its parents' fingerprints."""
-    parts = (config_digest(config), data, *sorted(parents), source_digest())
+    """Combine a configuration, the content digest of its data, and its parents' fingerprints.
+
+    The order of the parents counts, as it does for a fusion's experts.
+    """
+    parts = (config_digest(config), data, *parents, source_digest())
     return Fingerprints(
         run=digest_json(parts),
         config=parts[0],
         data=data,
-        parents=tuple(sorted(parents)),
+        parents=tuple(parents),
         source=source_digest(),
     )

@@ -36,6 +36,8 @@ class Parent(Part):
 
     run: str
     role: str
+    same_data: bool = False
+    """Whether it was trained on the same data, split alike, so that its tests are these tests."""
 
 
 class Artifact(Part):
@@ -62,12 +64,12 @@ class AuditStamp(Part):
     findings: tuple[str, ...] = ()
 
     def beside(self, parents: Iterable[Parent]) -> AuditStamp:
-        """Add what no audit of a run's own data sees: the data behind the weights it began with."""
+        """Add what no audit of a run's own data sees: other data behind the runs it was made of."""
         found = tuple(
-            f"training began with the weights of run {parent.run}; what that run and its own "
-            "parents were trained on may overlap these tests"
+            f"made from run {parent.run} ({parent.role}); what that run and its own parents were "
+            "trained on may overlap these tests"
             for parent in parents
-            if parent.role == INITIAL_WEIGHTS
+            if not parent.same_data
         )
         if not found:
             return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Origin = Literal["new", "reused", "resumed"]
+Parents = Mapping[str, tuple[Run, ...]]
+"""The runs that a run is made from, by their role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +54,70 @@ def launch(
         RunFailedError: The run failed; its record says why.
     """
     task.check(config)
+    parents = _named(config, store)
+    config = _by_id(config, parents)
     data = task.data_fingerprint(config)
-    previous = _previous(config, store) if config.run.policy == "continue_from_previous" else None
-    parents = [previous.record.fingerprints.run] if previous else []
-    prints = fingerprint(config, data, parents)
+    if config.run.policy == "continue_from_previous":
+        parents[INITIAL_WEIGHTS] = (_previous(config, store),)
+    roles = [(role, run) for role, runs in parents.items() for run in runs]
+    prints = fingerprint(config, data, [run.record.fingerprints.run for _, run in roles])
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")
     _check_device(config.training)
     if (unfinished := _unfinished(config, same)) is not None:
-        return Launched(_work(task, config, store, unfinished, None, console), "resumed")
-    lineage = (Parent(run=previous.id, role=INITIAL_WEIGHTS),) if previous else ()
+        return Launched(_work(task, config, store, unfinished, parents, console), "resumed")
+    lineage = tuple(
+        Parent(run=run.id, role=role, same_data=_same_data(run, config, data))
+        for role, run in roles
+    )
     run = store.create(config, prints, lineage)
     try:
-        return Launched(_work(task, config, store, run, previous, console), "new")
+        return Launched(_work(task, config, store, run, parents, console), "new")
     except RequestError:
         if not run.checkpoints.exists():
             store.remove(run)
         raise
+
+
+def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
+    """Find the finished runs that the mode names, by their role.
+
+    Raises:
+        StoreError: There is no such run, or it isn't finished.
+        ConfigError: It is a run of another task.
+    """
+    found: dict[str, tuple[Run, ...]] = {}
+    for field, names in config.mode.named_runs().items():
+        runs = tuple(store.find(name) for name in names)
+        for run in runs:
+            where = f"mode.{field}={run.id}"
+            if run.status != "finished":
+                hint = "Finish it: the same settings with run.policy=resume_if_incomplete."
+                raise StoreError(f"this run is {run.status}", where=where, hint=hint)
+            if run.record.task != config.task:
+                said = f"this is a run of {run.record.task!r}, not of {config.task!r}"
+                raise ConfigError(said, where=where, hint="See `tutelage runs list`.")
+        found[config.mode.parents[field]] = runs
+    return found
+
+
+def _by_id(config: RunConfig, parents: Mapping[str, Sequence[Run]]) -> RunConfig:
+    """Return the configuration with the runs that the mode names named by their ids."""
+    ids = {
+        field: [run.id for run in parents[role]]
+        for field, role in config.mode.parents.items()
+        if role in parents
+    }
+    return config.model_copy(update={"mode": config.mode.with_runs(ids)}) if ids else config
+
+
+def _same_data(run: Run, config: RunConfig, data: str) -> bool:
+    """Whether a run was trained on the data of digest ``data`` under the same settings of them."""
+    mine = config.data.model_dump(mode="json", exclude={"root"})
+    theirs = run.settings.get("data")
+    alike = isinstance(theirs, dict) and {k: v for k, v in theirs.items() if k != "root"} == mine
+    return alike and run.record.fingerprints.data == data
 
 
 def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
@@ -128,14 +176,14 @@ def _work(
     config: RunConfig,
     store: RunStore,
     run: Run,
-    previous: Run | None,
+    parents: Parents,
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
     with run.hold(), _log_to(run):
         try:
             run.update(status="running")
-            _train(task, config, store, run, previous, console)
+            _train(task, config, store, run, parents, console)
         except (KeyboardInterrupt, SystemExit):
             run.update(status="interrupted", finished=now())
             hint = "Go on with run.policy=resume_if_incomplete and the same settings."
@@ -157,7 +205,7 @@ def _train(
     config: RunConfig,
     store: RunStore,
     run: Run,
-    previous: Run | None,
+    parents: Parents,
     console: Console | None,
 ) -> None:
     """Import what trains, which takes seconds in which a person may interrupt, and train."""
@@ -168,7 +216,7 @@ def _train(
         logging.getLogger(name).setLevel(logging.WARNING)
     keep_freed_memory()
     cache = store.cache(task.name)
-    MODES.get(config.mode.name)(task, config, run, cache, previous, console).train()
+    MODES.get(config.mode.name)(task, config, run, cache, parents, console).train()
 
 
 @contextmanager

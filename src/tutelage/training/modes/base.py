@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import lightning.pytorch as pl
 import torch
@@ -19,7 +20,7 @@ from rich.console import Console
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.files import write_json
-from tutelage.core.records import Evaluation, RunRecord, now
+from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
 from tutelage.core.store import METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
@@ -47,7 +48,7 @@ class BaseTrainer:
         config: The whole run.
         run: The folder to work in, held by this process.
         cache: Folder for things that can be made again.
-        initial: A finished run whose weights this one starts from.
+        parents: The finished runs that this one is made from, by their role.
         console: Where to draw progress, when that is a terminal.
     """
 
@@ -57,11 +58,11 @@ class BaseTrainer:
         config: RunConfig,
         run: Run,
         cache: Path,
-        initial: Run | None = None,
+        parents: Mapping[str, tuple[Run, ...]] = MappingProxyType({}),
         console: Console | None = None,
     ) -> None:
         self.task, self.config, self.run, self.cache = task, config, run, cache
-        self.initial, self.console = initial, console
+        self.parents, self.console = parents, console
         self.seconds: dict[str, float] = {}
         self.models = ModelManager()
 
@@ -100,8 +101,8 @@ class BaseTrainer:
         pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
         module = self.task.build(self.config, data.preprocessing)
         data.fit_module(module)
-        if self.initial is not None:
-            self._continue(self.initial, module, data)
+        for earlier in self.parents.get(INITIAL_WEIGHTS, ()):
+            self._continue(earlier, module, data)
         return module
 
     def size_batch(self, module: TaskModule, data: TaskData) -> None:
