@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tutelage.core.errors import (  # noqa: E402
     StoreError,
     UnknownNameError,
 )
-from tutelage.core.store import RunStore  # noqa: E402
+from tutelage.core.store import CONFIG, RunStore  # noqa: E402
 from tutelage.training.launch import launch  # noqa: E402
 
 FAST = "training.accelerator=cpu"
@@ -108,6 +109,21 @@ def test_an_evaluation_may_name_other_data_and_nothing_else(tmp_path: Path) -> N
     assert run.metrics == api.load_run(run.id, tmp_path).metrics  # the record stays
     with pytest.raises(ConfigError, match="can't change a finished run"):
         api.evaluate(run, "training.seed=1", home=tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"max_epochs": 0}, {"max_epoch": 1}], ids=["value", "name"])
+def test_wrong_settings_of_a_run_are_refused_by_their_file_and_those_typed_are_not(
+    tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    with pytest.raises(ConfigError, match="^data.tests='x'"):
+        api.evaluate(run, "data.tests=x", home=tmp_path)
+    file = run.path / CONFIG
+    training = run.settings["training"]
+    assert isinstance(training, dict)
+    file.write_text(json.dumps(run.settings | {"training": training | wrong}))
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(file))}: .*training\.max_epoch"):
+        api.evaluate(run.id, home=tmp_path)
 
 
 def test_predictions_have_a_row_for_each_sample(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig]
     """Return a run's task and its configuration, with some settings of `data` changed.
 
     Raises:
-        ConfigError: An override is not about data.
+        ConfigError: An override is not about data or is wrong, or the run's ``config.json`` is.
     """
     given = tuple(overrides)
     for text in given:
@@ -172,7 +172,9 @@ def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig]
                 f"{text!r} can't change a finished run", hint="Only data.… settings may change."
             )
     task = load_task(run.record.task)
-    settings = migrate_config(run.settings, run.path / CONFIG)
+    path = run.path / CONFIG
+    settings = migrate_config(run.settings, path)
+    build_config(task.config_type, [settings], where=path)  # so that a wrong file is named
     return task, build_config(task.config_type, [settings], given)
 
 

@@ -164,9 +164,18 @@ def nest(path: tuple[str, ...], value: object) -> Json:
 
 
 def build_config(
-    config_type: type[C], layers: Iterable[Mapping[str, object]], overrides: Iterable[str] = ()
+    config_type: type[C],
+    layers: Iterable[Mapping[str, object]],
+    overrides: Iterable[str] = (),
+    where: Path | None = None,
 ) -> C:
     """Lay settings on each other, the last on top, then the overrides, and validate the whole.
+
+    Args:
+        config_type: What to build.
+        layers: Nested settings.
+        overrides: Settings as typed: ``section.field=value``.
+        where: The file that all of the settings stand in, for the message where one is wrong.
 
     Raises:
         ConfigError: A name is unknown or a value is of the wrong type or out of range; the message
@@ -181,4 +190,5 @@ def build_config(
     try:
         return config_type.model_validate(settings)
     except ValidationError as error:
-        raise explain(error, config_type) from None
+        wrong = explain(error, config_type)
+        raise ConfigError(wrong.problem, where=where, hint=wrong.hint) from None
