@@ -234,6 +234,22 @@ def test_scores_on_a_capture_that_was_wholly_trained_on_prove_nothing(
     assert said == f"{TRAIN}/DoS was trained on: its scores prove nothing"
 
 
+def test_scores_on_a_capture_that_validated_prove_nothing(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "captures"
+    for name, source in (("train/a", "DoS"), ("val/b", "fuzzing")):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / f"{name}.csv").write_bytes((root / TRAIN / f"{source}.csv").read_bytes())
+    first = CANGraphDataModule(can_config(f"data.root={folder}"), tmp_path / "cache")
+    first.setup("fit")
+    assert first.learned.test_fraction and first.audit.verdict == "clean"
+    learned = Preprocessing.from_json(first.preprocessing)
+    config = can_config(f"data.root={folder / 'val' / 'b.csv'}")
+    again = CANGraphDataModule(config, tmp_path / "cache", learned)
+    again.setup("test")
+    assert again.audit.verdict == "leaking"
+    assert again.audit.findings == ("b was validated on: its scores prove nothing",)
+
+
 def test_of_a_capture_split_by_time_only_what_was_kept_tests_again(
     root: Path, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from tutelage.tasks.can.simulator import simulate_capture
 @pytest.fixture(scope="module")
 def learned() -> Preprocessing:
     frames = simulate_capture("hatchback", seed=1, seconds=6, attack="dos").frames
-    return Preprocessing.fit([frames], 100, {"digest": "train/DoS"}, 0.25)
+    return Preprocessing.fit([frames], 100, {"digest": "train/DoS"}, 0.25, {"held": "val/DoS"})
 
 
 def test_a_card_gives_back_what_was_learned(learned: Preprocessing) -> None:
@@ -26,6 +26,7 @@ def test_a_card_gives_back_what_was_learned(learned: Preprocessing) -> None:
     assert again.to_json() == learned.to_json()
     assert again.trained_on == {"digest": "train/DoS"}
     assert again.test_fraction == 0.25
+    assert again.validated_on == {"held": "val/DoS"}
     frames = simulate_capture("hatchback", seed=2, seconds=4, attack="fuzzing").frames
     for name, rule in learned.rules.items():
         one, other = (r.windows(frames, 100, 100) for r in (rule, again.rules[name]))
@@ -39,7 +40,14 @@ def test_a_card_without_a_part_is_refused(learned: Preprocessing, part: str) -> 
         Preprocessing.from_json(value)
 
 
-@pytest.mark.parametrize("part", ["profile", "rules", "trained_on", "test_fraction"])
+def test_a_card_of_before_validating_captures_were_noted_is_read(learned: Preprocessing) -> None:
+    value = {key: kept for key, kept in learned.to_json().items() if key != "validated_on"}
+    assert Preprocessing.from_json(value).validated_on == {}
+
+
+@pytest.mark.parametrize(
+    "part", ["profile", "rules", "trained_on", "test_fraction", "validated_on"]
+)
 @pytest.mark.parametrize("value", [None, "text", [1, 2]])
 def test_a_card_with_a_part_of_another_kind_is_refused(
     learned: Preprocessing, part: str, value: object

@@ -97,9 +97,17 @@ class CANGraphDataModule(TaskData):
             captures = self._without_overlap(captures)
             splits = self._without_shared(split_captures(captures, data))
             stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
-            digests = {s.capture.digest: s.capture.label for s in splits if s.train.any()}
+            seen = [s for s in splits if s.train.any() or s.validation.any()]
+            trained, held = (
+                {
+                    s.capture.digest: s.capture.label
+                    for s in seen
+                    if s.capture.validates == validates
+                }
+                for validates in (False, True)
+            )
             kept_share = kept_for_testing(captures, data)
-            self._learned = Preprocessing.fit(stretches, data.window, digests, kept_share)
+            self._learned = Preprocessing.fit(stretches, data.window, trained, kept_share, held)
         self.learned = self._learned
         stores = [self._graphs(split.capture) for split in splits]
         self._collect_tests(splits, stores)
@@ -253,14 +261,20 @@ class CANGraphDataModule(TaskData):
     @property
     def audit(self) -> AuditStamp:
         """Whether training and test data are apart, and what had to be done for it."""
-        known = {
-            t.capture.label
+        seen = {"trained on": self.learned.trained_on, "validated on": self.learned.validated_on}
+        whole = [
+            t.capture
             for captures in self.tests.values()
             for t in captures
-            if t.capture.digest in self.learned.trained_on and bool(len(t.windows) == len(t.store))
+            if len(t.windows) == len(t.store)
+        ]
+        known = {
+            f"{capture.label} was {how}: its scores prove nothing"
+            for capture in whole
+            for how, digests in seen.items()
+            if capture.digest in digests
         }
-        findings = [*self._findings]
-        findings += [f"{label} was trained on: its scores prove nothing" for label in sorted(known)]
+        findings = [*self._findings, *sorted(known)]
         verdict = "leaking" if known else "warnings" if findings else "clean"
         return AuditStamp(verdict=verdict, findings=tuple(findings))
 

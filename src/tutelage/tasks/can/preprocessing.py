@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError, DataError
@@ -24,12 +24,15 @@ class Preprocessing:
         trained_on: Digest and label of each training capture.
         test_fraction: Share of each training capture's time, at its end, that was kept for
             testing; 0 where captures of their own test.
+        validated_on: Digest and label of each capture that validated whole: it chose the best
+            checkpoint and the threshold, so that the model has seen it too.
     """
 
     profile: TrafficProfile
     rules: Mapping[str, Rule]
     trained_on: Mapping[str, str]
     test_fraction: float
+    validated_on: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -38,6 +41,7 @@ class Preprocessing:
         window: int,
         trained_on: Mapping[str, str],
         test_fraction: float,
+        validated_on: Mapping[str, str] | None = None,
     ) -> Self:
         """Learn from the benign frames of training stretches.
 
@@ -48,7 +52,8 @@ class Preprocessing:
             "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
             "two_gap": TwoGapRule.fit(stretches),
         }
-        return cls(TrafficProfile.fit(stretches, window), rules, trained_on, test_fraction)
+        profile = TrafficProfile.fit(stretches, window)
+        return cls(profile, rules, trained_on, test_fraction, validated_on or {})
 
     def to_json(self) -> dict[str, object]:
         """The whole as JSON values."""
@@ -57,6 +62,7 @@ class Preprocessing:
             "rules": {name: rule.to_json() for name, rule in self.rules.items()},
             "trained_on": dict(self.trained_on),
             "test_fraction": self.test_fraction,
+            "validated_on": dict(self.validated_on),
         }
 
     @classmethod
@@ -73,7 +79,8 @@ class Preprocessing:
             }
             profile = TrafficProfile.from_json(value["profile"])
             trained_on = dict(value["trained_on"])
-            return cls(profile, rules, trained_on, float(value["test_fraction"]))
+            validated_on = dict(value.get("validated_on", {}))  # older cards don't say
+            return cls(profile, rules, trained_on, float(value["test_fraction"]), validated_on)
         except (KeyError, TypeError, ValueError, DataError) as error:
             hint = "Use the card that was written with these weights."
             raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error
