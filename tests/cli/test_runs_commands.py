@@ -64,6 +64,17 @@ def test_the_list_shows_status_headline_and_age_of_every_run(
     assert any(begun.id in line and "interrupted" in line for line in lines)
 
 
+def test_a_run_whose_lock_can_not_be_read_is_listed_as_damaged_beside_the_others(
+    store: RunStore, tutelage: Command
+) -> None:
+    finish_run(store)
+    running = make_run(store)
+    running.update(status="running")
+    (running.path / ".lock").mkdir()
+    listed = json.loads(tutelage("runs", "list", "--json").stdout)["runs"]
+    assert [row["status"] for row in listed] == ["finished", "damaged"]
+
+
 def test_the_list_can_be_narrowed(store: RunStore, tutelage: Command) -> None:
     done, _ = finish_run(store), make_run(store)
     rows = json.loads(tutelage("runs", "list", "--status", "finished", "--json").stdout)["runs"]
@@ -86,7 +97,7 @@ def test_show_prints_results_beside_baselines_phases_and_audit(
     assert told["metrics"][f"{KNOWN}/f1"] == 0.975
     assert told["audit"]["verdict"] == "warnings"
     assert told["parents"][0]["run"] == parent.id
-        assert told["parents"][0]["role"] == "initial weights"
+    assert told["parents"][0]["role"] == "initial weights"
 
 
 def test_what_a_run_says_is_never_taken_for_markup(store: RunStore, tutelage: Command) -> None:
