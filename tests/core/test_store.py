@@ -184,6 +184,15 @@ def test_a_held_run_is_running_and_one_whose_process_was_killed_is_interrupted(
         assert run.is_held()
 
 
+def test_a_lock_that_can_not_be_read_is_refused_by_its_name(store: RunStore) -> None:
+    run = make_run(store)
+    run.update(status="running")
+    assert run.status == "interrupted"
+    (run.path / ".lock").mkdir()
+    with pytest.raises(StoreError, match=f"{run.id}/.lock: whether a process works"):
+        _ = run.status
+
+
 def test_one_who_looks_at_a_run_keeps_no_other_from_working_on_it(store: RunStore) -> None:
     run = make_run(store)
     with (run.path / ".lock").open("a") as looking:
@@ -229,6 +238,14 @@ def test_a_store_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
         RunStore(tmp_path / "file").runs()
     with pytest.raises(StorageError, match="can't be written(.|\n)*Set TUTELAGE_HOME"):
         RunStore(tmp_path / "file" / "runs").cache("can")
+
+
+def test_a_store_below_a_file_is_refused_and_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = RunStore(tmp_path / "file" / "runs")
+    for use in (store.runs, store.readable, lambda: store.find("@last")):
+        with pytest.raises(StoreError, match="file/runs: (.|\n)*Not a dir(.|\n)*Set TUTELAGE_HOME"):
+            use()
 
 
 def test_the_default_store_is_where_the_environment_says(

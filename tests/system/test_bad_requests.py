@@ -231,6 +231,21 @@ def test_a_home_that_can_not_be_written_is_refused(
     assert_refused(result, str(home[kind]), "can't be written")
 
 
+@pytest.mark.parametrize("mode", [None, 0o000, 0o400], ids=["below-a-file", "closed", "no-search"])
+def test_a_home_that_can_not_be_read_is_not_taken_for_an_empty_one(
+    tutelage: Tutelage, shared: Shared, mode: int | None
+) -> None:
+    tutelage.copy_from(shared.tutelage)
+    if mode is None:
+        tutelage.home = tutelage.runs()[0] / "config.json" / "runs"
+    else:
+        tutelage.home.chmod(mode)
+    result = tutelage("runs", "list", prepare=obey_permissions)
+    if mode is not None:
+        tutelage.home.chmod(0o755)
+    assert_refused(result, str(tutelage.home), "Permission denied" if mode is not None else "Not a")
+
+
 @pytest.mark.parametrize(("overrides", "words"), [
     (("training.max_epochs=3",), ("'training.max_epochs=3'", "Only data.")),
     (("data.windw=3",), ("data.windw", "'window'")),

@@ -18,7 +18,7 @@ STATUSES: Final = (*get_args(RunStatus), DAMAGED)
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A run in one line; of one whose record can't be read, only id, path and `damaged`."""
+    """A run in one line; of one that can't be read, only id, path and `damaged`."""
 
     run: str
     path: str
@@ -48,14 +48,14 @@ class Overview:
 def overview(run: Run) -> Overview:
     """Put a run in one line."""
     try:
-        record = run.record
+        record, status = run.record, run.status
     except StoreError:
         return Overview(run.id, str(run.path), DAMAGED)
     headline = tables.headline_of(record)
     return Overview(
         run=run.id,
         path=str(run.path),
-        status=run.status,
+        status=status,
         task=record.task,
         model=record.model,
         mode=record.mode,

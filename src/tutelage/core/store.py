@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -33,7 +34,7 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
     "log.txt",
 )
 
-_HOME = "Set TUTELAGE_HOME to a folder that you may write, or leave it out for ./runs."
+_HOME = "Set TUTELAGE_HOME to a folder that you may read and write, or leave it out for ./runs."
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,11 @@ class Run:
 
     @property
     def status(self) -> str:
-        """The record's status; a run that says `running` while nobody holds it was interrupted."""
+        """The record's status; a run that says `running` while nobody holds it was interrupted.
+
+        Raises:
+            StoreError: The record or the lock can't be read.
+        """
         status = self.record.status
         return "interrupted" if status == "running" and not self.is_held() else status
 
@@ -147,11 +152,19 @@ class Run:
             yield
 
     def is_held(self) -> bool:
-        """Whether a live process works in this folder."""
+        """Whether a live process works in this folder.
+
+        Raises:
+            StoreError: The lock can't be read, so that nobody knows.
+        """
+        path = self.path / ".lock"
         try:
-            file = (self.path / ".lock").open("r")
+            file = path.open("r")
         except FileNotFoundError:
             return False
+        except OSError as error:
+            said = f"whether a process works on this run can't be seen: {error.strerror or error}"
+            raise StoreError(said, where=path) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -177,6 +190,15 @@ def _is_run(folder: Path) -> bool:
     try:
         return (folder / RECORD).is_file()
     except OSError:
+        return False
+
+
+def _has_record(folder: Path) -> bool:
+    """The same; a folder that may not be looked into is left out with a warning."""
+    try:
+        return (folder / RECORD).is_file()
+    except PermissionError:
+        log.warning("left out: %s may not be looked into", folder)
         return False
 
 
@@ -214,8 +236,8 @@ class RunStore:
         words = [config.task, config.model.name, config.mode.name, *filter(None, [config.run.name])]
         stamp = moment.strftime("%Y%m%d-%H%M%S-") + f"{moment.microsecond // 1000:03d}"
         path = self.home / "-".join([stamp, *words, secrets.token_hex(2)])
-        self._refuse_file()
         with storage_errors(path, _HOME):
+            self._refuse_file()
             self.home.mkdir(parents=True, exist_ok=True)
             path.mkdir()
         record = RunRecord(
@@ -235,16 +257,23 @@ class RunStore:
         return Run(path)
 
     def runs(self) -> list[Run]:
-        """Every run of the store that has a record, oldest first.
+        """Every run of the store that has a record, oldest first; none where no folder is yet.
 
         Raises:
             StorageError: The store is no folder.
+            StoreError: The store can't be looked into.
         """
-        self._refuse_file()
-        if not self.home.is_dir():
+        try:
+            self._refuse_file()
+            folders = sorted(self.home.iterdir())
+            if not os.access(self.home, os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return [Run(path) for path in folders if _has_record(path)]
+        except FileNotFoundError:
             return []
-        folders = sorted(p for p in self.home.iterdir() if (p / RECORD).is_file())
-        return [Run(path) for path in folders]
+        except OSError as error:
+            said = f"runs can't be written or read there: {error.strerror or error}"
+            raise StoreError(said, where=self.home, hint=_HOME) from error
 
     def _refuse_file(self) -> None:
         if self.home.is_file():
