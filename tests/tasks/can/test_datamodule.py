@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graphs import NODE_FEATURES
 from tutelage.tasks.can.modules import GATModule, VGAEModule
+from tutelage.tasks.can.overlap import LIMIT
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.simulator import write_csv
 
@@ -322,6 +324,63 @@ def test_traffic_of_a_test_capture_is_left_out_of_training_under_another_clock(
     assert "100% of its traffic also stands in" in said and f"{TEST}/DoS" in said
 
 
+def put(frames: Frames, path: Path) -> None:
+    """Write frames, with their folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(frames, path)
+
+
+def test_only_the_stretch_that_also_stands_in_a_test_capture_is_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    drive = write_drive(root / TRAIN / "drive.csv", 2, "dos", seconds=20)
+    write_drive(root / TRAIN / "other.csv", 3, None)
+    first = int(np.searchsorted(drive.timestamp, drive.timestamp[0] + 12))
+    put(drive[first:][:6000], root / TEST / "part.csv")
+    module = CANGraphDataModule(can_config(f"data.root={root}"), tmp_path / "cache")
+    module.setup("fit")
+    (said,) = [text for text in module.audit.findings if "also stands in" in text]
+    found = re.fullmatch(
+        rf"{TRAIN}/drive: (\d+) of its {len(drive) // 100} windows left out: "
+        rf"(\d+)% of its traffic also stands in {TEST}/part",
+        said,
+    )
+    assert found and int(found[2]) == pytest.approx(100 * 6000 / len(drive), abs=1)
+    assert set(module.learned.trained_on.values()) == {f"{TRAIN}/drive", f"{TRAIN}/other"}
+    used = torch.cat([module.train_windows, module.validation_windows])
+    used = used[used < len(drive) // 100]  # the first capture's
+    start, end = (getattr(module.store, name)[used].numpy() for name in ("start_time", "end_time"))
+    shared = drive.timestamp[[first, first + 5999]]
+    assert ((end < shared[0] - 1) | (start > shared[1] + 1)).all()
+    assert (end < shared[0] - 1).any() and (start > shared[1] + 1).any()
+    assert int(found[1]) <= 60 + 2 + 2 * len(drive) / 20 / 100 * 1.3
+
+
+def test_a_short_test_capture_is_found_in_a_long_training_capture(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    drive = write_drive(root / TRAIN / "drive.csv", 2, "dos", seconds=30)
+    put(drive[10_000:10_500], root / TEST / "part.csv")
+    assert LIMIT * len(drive) > 500
+    module = CANGraphDataModule(can_config(f"data.root={root}"), tmp_path / "cache")
+    module.setup("fit")
+    assert any("of its traffic also stands in" in said for said in module.audit.findings)
+    assert not set(range(100, 105)) & set(module.train_windows.tolist())
+
+
+def test_captures_that_validate_hold_nothing_that_tests(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    write_drive(root / TRAIN / "drive.csv", 2, "dos")
+    held = write_drive(root / "val" / "held.csv", 3, "dos")
+    put(held[len(held) // 2 :], root / TEST / "part.csv")
+    module = CANGraphDataModule(can_config(f"data.root={root}"), tmp_path / "cache")
+    module.setup("fit")
+    assert any("val/held: " in said and "also stands" in said for said in module.audit.findings)
+    assert 0 < len(module.validation_windows) < len(held) // 200
+    put(held[:-1], root / TEST / "part.csv")
+    again = CANGraphDataModule(can_config(f"data.root={root}"), tmp_path / "cache")
+    with pytest.raises(DataError, match="nothing is left for validation"):
+        again.setup("fit")
+
+
 def test_of_two_captures_of_one_drive_the_longer_trains_alone_when_time_splits_them(
     tmp_path: Path,
 ) -> None:
@@ -387,7 +446,7 @@ def test_data_whose_training_captures_all_test_are_refused(root: Path, tmp_path:
     (tmp_path / TEST / "DoS.csv").write_text(content)
     (tmp_path / TRAIN / "DoS.csv").write_text(content.replace("\n", "\n", 1) + "9.0,100,00,0\n")
     module = CANGraphDataModule(can_config(f"data.root={tmp_path}"), tmp_path / "cache")
-    with pytest.raises(DataError, match="every training capture holds the traffic of a test"):
+    with pytest.raises(DataError, match="nothing is left for training: test captures hold"):
         module.setup("fit")
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from tutelage.core.records import AuditStamp, Table
 from tutelage.task import Audit
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
-from tutelage.tasks.can.config import CANConfig
+from tutelage.tasks.can.config import CANConfig, CANData
 from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
+from tutelage.tasks.can.splits import repeated_windows
 
 LEAKS, WARNS = "leak", "warning"
 PLAUSIBLE_RATE = (20.0, 20_000.0)
@@ -29,7 +30,7 @@ def audit(config: CANConfig, cache: Path) -> Audit:
         DataError: The data are missing, empty, unreadable or malformed.
     """
     captures = load_dataset(config.data, cache)
-    findings = [*_single(captures), *_repeats(captures), *_shared(captures)]
+    findings = [*_single(captures), *_repeats(captures), *_shared(captures, config.data)]
     kinds = {kind for kind, _ in findings}
     verdict = "leaking" if LEAKS in kinds else "warnings" if kinds else "clean"
     stamp = AuditStamp(verdict=verdict, findings=tuple(text for _, text in findings))
@@ -108,16 +109,16 @@ def _repeats(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
             yield (LEAKS if len(apart) == 2 else WARNS), f"the same content: {names}"
 
 
-def _shared(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
+def _shared(captures: Sequence[Capture], data: CANData) -> Iterator[tuple[str, str]]:
     """Training captures whose traffic also stands in a test capture."""
     tests = [c for c in captures if c.tests]
     training = [c for c in captures if not c.tests]
-    for capture, test, share in shared_captures(training, tests):
-        if capture.digest != test.digest:
-            yield (
-                LEAKS,
-                f"{share:.0%} of the traffic of {capture.label} also stands in {test.label}",
-            )
+    for found in shared_captures(training, tests):
+        if found.capture.digest != found.test.digest:
+            windows = repeated_windows(found, data)
+            part = "" if windows.all() else f" {windows.sum()} of its {len(windows)} windows"
+            left_out = f"training leaves out{part or ' the whole'}"
+            yield LEAKS, f"{found.capture.label}: {found.says}; {left_out}"
     for capture, other, share in overlapping_captures(training):
         if capture.digest != other.digest:
             kept = "the latter validates" if other.validates else "only the longer trains"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +23,21 @@ from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.modules import BaseCANGraphModule
-from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
+from tutelage.tasks.can.overlap import overlapping_captures
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.splits import (
     CaptureSplit,
     kept_for_testing,
     split_captures,
     test_only,
+    without_shared,
 )
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
 from tutelage.training.sizable import typical_positions
+
+_log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
 
@@ -95,7 +99,9 @@ class CANGraphDataModule(TaskData):
             splits = test_only(captures, kept, data)
         else:
             captures = self._without_overlap(captures)
-            splits = self._without_shared(split_captures(captures, data))
+            splits, left_out = without_shared(split_captures(captures, data), data)
+            for finding in left_out:
+                self._note(finding)
             stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
             seen = [s for s in splits if s.train.any() or s.validation.any()]
             trained, held = (
@@ -129,11 +135,10 @@ class CANGraphDataModule(TaskData):
                 where=self.config.data.root,
                 hint="Give longer captures, or train with a shorter data.window.",
             )
-        self._findings += [
-            f"{capture.label} left out: its {len(capture.frames)} frames are fewer than a window"
-            for capture in captures
-            if len(capture.frames) < window
-        ]
+        for capture in captures:
+            if len(capture.frames) < window:
+                frames = len(capture.frames)
+                self._note(f"{capture.label} left out: its {frames} frames are fewer than a window")
         return kept
 
     def _check_window(self, learned: Preprocessing) -> None:
@@ -147,32 +152,16 @@ class CANGraphDataModule(TaskData):
     def _without_overlap(self, captures: Sequence[Capture]) -> list[Capture]:
         """Of captures that train or validate and hold the same traffic, keep one."""
         found = overlapping_captures([capture for capture in captures if not capture.tests])
-        self._findings += [
-            f"{capture.label} left out: it shares {share:.0%} of its traffic with {other.label}"
-            for capture, other, share in found
-            if capture.digest != other.digest
-        ]
+        for capture, other, share in found:
+            if capture.digest != other.digest:
+                traffic = f"{share:.0%} of its traffic with {other.label}"
+                self._note(f"{capture.label} left out: it shares {traffic}")
         left_out = {id(capture) for capture, _, _ in found}
         return [capture for capture in captures if id(capture) not in left_out]
 
-    def _without_shared(self, splits: list[CaptureSplit]) -> list[CaptureSplit]:
-        """Leave out of training every capture whose traffic also stands in a test capture."""
-        training = [s.capture for s in splits if s.train.any()]
-        tests = [s.capture for s in splits if s.test.all()]
-        shared = shared_captures(training, tests)
-        for capture, test, share in shared:
-            self._findings.append(
-                f"{capture.label} left out of training: {share:.0%} of its traffic also stands in"
-                f" {test.label}"
-            )
-        if len(shared) == len(training):
-            raise DataError(
-                "every training capture holds the traffic of a test capture",
-                where=self.config.data.root,
-                hint="Look at them with `tutelage audit can`, and train on other drives.",
-            )
-        left_out = {capture.digest for capture, _, _ in shared}
-        return [s for s in splits if s.capture.tests or s.capture.digest not in left_out]
+    def _note(self, finding: str) -> None:
+        self._findings.append(finding)
+        _log.info(finding)
 
     def _graphs(self, capture: Capture) -> GraphStore:
         data = self.config.data
@@ -184,7 +173,7 @@ class CANGraphDataModule(TaskData):
             try:
                 return GraphStore.open(path)
             except DataError as error:
-                self._findings.append(f"rebuilt a damaged cache file: {error.problem}")
+                self._note(f"rebuilt a damaged cache file: {error.problem}")
         graphs = build_graphs(capture.frames, self.learned.profile, data.window, data.stride)
         store = GraphStore.from_graphs([graphs])
         store.save(path)
@@ -226,7 +215,7 @@ class CANGraphDataModule(TaskData):
 
     def _note_repeats(self, count: int, where: str) -> None:
         if count:
-            self._findings.append(f"{count} windows left out: their content repeats in {where}")
+            self._note(f"{count} windows left out: their content repeats in {where}")
 
     def _require_windows(self) -> None:
         for name, windows in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,32 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _STEP = np.uint64(6364136223846793005)
 
 
-def sequence_hashes(frames: Frames) -> NDArray[np.uint64]:
-    """Return the sorted distinct hashes of every `SEQUENCE` consecutive ids and payloads.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Traffic of a training capture of n frames that also stands in test captures.
 
-    Time is left out: captures made of another one often have their clock shifted.
+    Args:
+        capture: The training capture.
+        test: The test capture that it shares most with.
+        share: Share of its sequences that stand in that one.
+        repeats: (n - SEQUENCE + 1,) whether the sequence that starts at a frame stands in any test
+            capture of the same drive.
     """
+
+    capture: Capture
+    test: Capture
+    share: float
+    repeats: NDArray[np.bool_]
+
+    @property
+    def says(self) -> str:
+        """How much stands where, in words."""
+        share = f"{self.share:.0%}" if self.share >= 0.1 else f"{self.share:.1%}"
+        return f"{share} of its traffic also stands in {self.test.label}"
+
+
+def _hashes(frames: Frames) -> NDArray[np.uint64]:
+    """Return (n - SEQUENCE + 1,) the hash of the ids and payloads from each frame on."""
     payload = np.ascontiguousarray(frames.payload).view(np.uint64).ravel()
     frame = (frames.arbitration_id.astype(np.uint64) * _MIX) ^ payload
     frame = (frame ^ (frame >> np.uint64(31))) * _MIX
@@ -32,7 +54,15 @@ def sequence_hashes(frames: Frames) -> NDArray[np.uint64]:
     state = np.zeros(count, np.uint64)
     for place in range(SEQUENCE):
         state = state * _STEP + frame[place : place + count]
-    return np.unique(state)
+    return state
+
+
+def sequence_hashes(frames: Frames) -> NDArray[np.uint64]:
+    """Return the sorted distinct hashes of every `SEQUENCE` consecutive ids and payloads.
+
+    Time is left out: captures made of another one often have their clock shifted.
+    """
+    return np.unique(_hashes(frames))
 
 
 def common_share(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
@@ -42,21 +72,25 @@ def common_share(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> floa
     return float(np.isin(hashes, others, assume_unique=True).mean())
 
 
-def shared_captures(
-    training: Sequence[Capture], tests: Sequence[Capture]
-) -> list[tuple[Capture, Capture, float]]:
-    """Return each training capture that shares over `LIMIT` of its sequences with a test capture.
+def shared_captures(training: Sequence[Capture], tests: Sequence[Capture]) -> list[Shared]:
+    """Return each training capture that is of the same drive as a test capture.
 
-    Each comes with the test capture that it shares most with, and the share.
+    They are when they share over `LIMIT` of the sequences of the one with fewer: a short test
+    capture may be a small part of a long training capture.
     """
     tested = [(test, sequence_hashes(test.frames)) for test in tests]
     found = []
     for capture in training if tested else ():
         mine = sequence_hashes(capture.frames)
-        shares = [(common_share(mine, theirs), test) for test, theirs in tested]
-        share, test = max(shares, key=lambda item: item[0])
-        if share > LIMIT:
-            found.append((capture, test, share))
+        same = [
+            (common_share(mine, theirs), test, theirs)
+            for test, theirs in tested
+            if common_share(*sorted((mine, theirs), key=len)) > LIMIT
+        ]
+        if same:
+            share, test, _ = max(same, key=lambda item: item[0])
+            repeats = np.isin(_hashes(capture.frames), np.concatenate([h for *_, h in same]))
+            found.append(Shared(capture, test, share, repeats))
     return found
 
 

@@ -13,6 +13,7 @@ from tutelage.core.errors import DataError
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.overlap import LIMIT, SEQUENCE, Shared, shared_captures
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,11 @@ class CaptureSplit:
             for start, stop in edges.reshape(-1, 2)
         ]
 
+    def without(self, windows: Mask) -> CaptureSplit:
+        """The same split, where some windows (W,) neither train nor validate."""
+        kept = ~windows
+        return replace(self, train=self.train & kept, validation=self.validation & kept)
+
 
 def window_times(
     frames: Frames, window: int, stride: int
@@ -55,6 +61,60 @@ def window_times(
     """Return the times (W,) of the first and last frame of each whole window."""
     first = np.arange(0, len(frames) - window + 1, stride)
     return frames.timestamp[first], frames.timestamp[first + window - 1]
+
+
+def repeated_windows(shared: Shared, data: CANData) -> Mask:
+    """Return which windows (W,) of a training capture stand in a test capture too.
+
+    They are the windows of which over `LIMIT` of the sequences that reach into them do, and those
+    within `data.embargo_seconds` of one.
+    """
+    start, end = window_times(shared.capture.frames, data.window, data.stride)
+    total = np.concatenate([[0], np.cumsum(shared.repeats)])
+    first = np.arange(len(start)) * data.stride
+    lower = np.maximum(first - SEQUENCE + 1, 0)
+    upper = np.minimum(first + data.window, len(shared.repeats))
+    repeats = total[upper] - total[lower] > LIMIT * (upper - lower)
+    before = np.maximum.accumulate(np.where(repeats, end, -np.inf))
+    after = np.minimum.accumulate(np.where(repeats, start, np.inf)[::-1])[::-1]
+    near: Mask = repeats | (np.minimum(start - before, after - end) <= data.embargo_seconds)
+    return near
+
+
+def without_shared(
+    splits: Sequence[CaptureSplit], data: CANData
+) -> tuple[list[CaptureSplit], list[str]]:
+    """Leave out of training and validation what also stands in a test capture.
+
+    Returns:
+        The splits that have windows left, and a sentence for each capture that lost some.
+
+    Raises:
+        DataError: That leaves nothing to train or to validate with.
+    """
+    learning = [s.capture for s in splits if s.train.any() or s.validation.any()]
+    tests = [s.capture for s in splits if s.capture.tests]
+    shared = {id(found.capture): found for found in shared_captures(learning, tests)}
+    kept, said = [], []
+    for split in splits:
+        if found := shared.get(id(split.capture)):
+            windows = repeated_windows(found, data)
+            split = split.without(windows)
+            part = "" if windows.all() else f": {windows.sum()} of its {len(windows)} windows"
+            said.append(f"{split.capture.label}{part} left out: {found.says}")
+        if split.train.any() or split.validation.any() or split.test.any():
+            kept.append(split)
+    for role, left in (
+        ("training", any(s.train.any() for s in kept)),
+        ("validation", any(s.validation.any() for s in kept)),
+    ):
+        if shared and not left:
+            raise DataError(
+                f"nothing is left for {role}: test captures hold the traffic of its captures",
+                where=data.root,
+                hint="Look at them with `tutelage audit can`, and add captures of other drives.",
+            )
+    return kept, said
 
 
 def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
