@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tiny_task import crash_at  # noqa: E402
 
 from tutelage import api  # noqa: E402
 from tutelage.core.errors import (  # noqa: E402
+    CheckpointError,
     ConfigError,
     RunFailedError,
     StoreError,
@@ -131,6 +133,24 @@ def test_predictions_have_a_row_for_each_sample(tmp_path: Path) -> None:
     (table,) = api.predict(run, tmp_path, home=tmp_path)
     assert len(table.rows) == 40
     assert all(isinstance(row[0], float) and 0 <= row[0] <= 1 for row in table.rows)
+
+
+def test_a_run_whose_card_was_edited_or_weights_were_exchanged_is_refused(tmp_path: Path) -> None:
+    run, other = (api.train("tiny", f"training.seed={i}", FAST, home=tmp_path) for i in (1, 2))
+    card = run.path / "model.json"
+    whole = card.read_text()
+    edited = json.loads(whole)
+    edited["preprocessing"]["mean"][0] += 1
+    card.write_text(json.dumps(edited))
+    uses = (lambda: api.evaluate(run, home=tmp_path), lambda: api.predict(run, "x", home=tmp_path))
+    for use in uses:
+        with pytest.raises(CheckpointError, match=rf"^{re.escape(str(card))}: was changed after"):
+            use()
+    for name in ("model.json", "model.safetensors"):  # which agree with each other
+        shutil.copy(other.path / name, run.path / name)
+    for use in uses:
+        with pytest.raises(CheckpointError, match="was changed after"):
+            use()
 
 
 def test_an_unfinished_run_can_not_be_used(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
 
     Raises:
         StoreError: The run isn't finished.
+        CheckpointError: Its weights or their card are damaged or were changed.
         ConfigError: An override is not about data.
         DataError: The data are missing, malformed or unlabelled.
     """
@@ -136,6 +137,7 @@ def predict(
 
     Raises:
         StoreError: The run isn't finished.
+        CheckpointError: Its weights or their card are damaged or were changed.
         DataError: The data are missing or malformed.
     """
     store = _store(home)
@@ -190,6 +192,7 @@ def _restore(
         raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
     task, config = run_config(run, overrides)
     card = read_card(run.path)
+    run.verify_artifacts()
     module = task.build(config, card.preprocessing)
     ModelManager().load_state_dict(run.path, module)
     module.eval()

@@ -15,7 +15,7 @@ import pytest
 
 from made_runs import can_config, finish_run, make_run, prints
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import StorageError, StoreError
+from tutelage.core.errors import CheckpointError, StorageError, StoreError
 from tutelage.core.overrides import build_config, read_config_file
 from tutelage.core.store import CONFIG, RECORD, Run, RunStore
 from tutelage.tasks.can.config import CANConfig
@@ -191,6 +191,20 @@ def test_a_lock_that_can_not_be_read_is_refused_by_its_name(store: RunStore) -> 
     (run.path / ".lock").mkdir()
     with pytest.raises(StoreError, match=f"{run.id}/.lock: whether a process works"):
         _ = run.status
+
+
+def test_a_files_absence_or_change_is_found_by_the_digests_of_the_record(store: RunStore) -> None:
+    run = make_run(store)
+    file = run.path / "model.json"
+    file.write_text("{}")
+    run.update(status="finished", artifacts={"model.json": run.artifact(file)})
+    run.verify_artifacts()
+    file.write_text("{} ")
+    with pytest.raises(CheckpointError, match=r"model.json: was changed after the run finished"):
+        run.verify_artifacts()
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"model.json: can't be read: No such file"):
+        run.verify_artifacts()
 
 
 def test_one_who_looks_at_a_run_keeps_no_other_from_working_on_it(store: RunStore) -> None:

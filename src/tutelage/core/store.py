@@ -21,7 +21,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
-from tutelage.core.errors import StorageError, StoreError, suggest
+from tutelage.core.errors import CheckpointError, StorageError, StoreError, suggest
 from tutelage.core.files import digest_file, storage_errors, write_json
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
 from tutelage.core.records import Artifact, Environment, Fingerprints, Parent, RunRecord, now
@@ -135,6 +135,24 @@ class Run:
     def artifact(self, file: Path) -> Artifact:
         """Describe a file inside the run's folder."""
         return Artifact(path=str(file.relative_to(self.path)), digest=digest_file(file))
+
+    def verify_artifacts(self) -> None:
+        """Compare each file that the record lists with the digest it had when the run finished.
+
+        Raises:
+            CheckpointError: A file is absent, unreadable or changed; the message names it.
+            StoreError: The record can't be read.
+        """
+        for artifact in self.record.artifacts.values():
+            path = self.path / artifact.path
+            try:
+                digest = digest_file(path)
+            except OSError as error:
+                said = f"can't be read: {error.strerror or error}"
+                raise CheckpointError(said, where=path, hint=_DAMAGED) from error
+            if digest != artifact.digest:
+                said = "was changed after the run finished: its digest differs from the record's"
+                raise CheckpointError(said, where=path, hint=_DAMAGED)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
