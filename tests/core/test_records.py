@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from made_runs import KNOWN, finish_run
-from tutelage.core.records import Environment, Evaluation
+from tutelage.core.records import Environment, Evaluation, Table
 from tutelage.core.store import RECORD, RunStore
 
 
@@ -27,6 +27,14 @@ def test_a_record_is_strict_json_and_reads_back_equal(tmp_path: Path) -> None:
     text = (run.path / RECORD).read_text()
     json.loads(text, parse_constant=pytest.fail)
     assert run.record == run.record.model_validate_json(text)
+
+
+def test_a_table_may_hold_what_is_no_finite_number_and_its_json_says_null(tmp_path: Path) -> None:
+    run = finish_run(RunStore(tmp_path))
+    table = Table(title="t", columns=("a", "b"), rows=((float("nan"), 1), ("x", -float("inf"))))
+    run.update(tables=(table,))
+    json.loads((run.path / RECORD).read_text(), parse_constant=pytest.fail)
+    assert run.record.tables[0].rows == ((None, 1), ("x", None))
 
 
 def test_the_summary_has_the_keys_that_scripts_read(tmp_path: Path) -> None:

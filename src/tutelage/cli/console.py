@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,17 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Print one JSON object and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON object and nothing else; what is no finite number is null."""
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    """Put null in place of NaN and infinities, for which JSON has no word."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _LogLines(logging.Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,13 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from tutelage.core.config import SCHEMA_VERSION
 
 DECISIVE: Final = (
     "torch", "lightning", "torch-geometric", "numpy", "pyarrow", "safetensors",
 )  # fmt: skip
+Cell = str | float | int | None
 Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
 Verdict = Literal["clean", "warnings", "leaking"]
@@ -82,8 +84,16 @@ class Table(Part):
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str | float | int | None, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+
+    @field_serializer("rows", when_used="json")
+    def _rows_for_json(self, rows: tuple[tuple[Cell, ...], ...]) -> list[list[Cell]]:
+        """JSON has no NaN and no infinity: they become null."""
+        return [
+            [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
+            for row in rows
+        ]
 
 
 class Evaluation(Part):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tutelage.core.errors import RequestError
-from tutelage.core.records import RunRecord, Table
+from tutelage.core.records import Cell, RunRecord, Table
 from tutelage.task import load_task
 
 MODEL = "model"
 ABSENT = "–"
 CONFUSION = ("tp", "fp", "fn", "tn")
-Cell = str | float | int | None
 
 
 def cell(value: Cell) -> str:
