@@ -81,6 +81,14 @@ def test_names_that_contradict_labels_are_warned_of(root: Path) -> None:
     assert other.startswith(f"{TRAIN}/attack-free: named attack-free but ")
 
 
+@pytest.mark.parametrize("name", ["good", "accessory-1", "monday_tour", "endless"])
+def test_a_capture_without_an_attack_frame_has_no_kind_of_attack(root: Path, name: str) -> None:
+    write_drive(root / TRAIN / f"{name}.csv", 3, None, seconds=3)
+    found = audited(root)
+    assert found.stamp.findings == ()
+    assert rows(found)[f"{TRAIN}/{name}"]["attack"] == "attack-free"
+
+
 def test_missing_labels_are_warned_of_and_not_counted(root: Path) -> None:
     path = root / TRAIN / "DoS.csv"
     lines = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
@@ -88,7 +96,8 @@ def test_missing_labels_are_warned_of_and_not_counted(root: Path) -> None:
     found = audited(root)
     assert found.stamp.verdict == "warnings"
     assert f"{TRAIN}/DoS: frames without a label can't train or be scored" in found.stamp.findings
-    assert rows(found)[f"{TRAIN}/DoS"]["attack frames"] is None
+    row = rows(found)[f"{TRAIN}/DoS"]
+    assert (row["attack"], row["attack frames"]) == ("unlabelled", None)
 
 
 def test_small_steps_back_in_time_are_counted(root: Path) -> None:

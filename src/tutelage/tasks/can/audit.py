@@ -12,6 +12,7 @@ from tutelage.core.records import AuditStamp, Table
 from tutelage.task import Audit
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig, CANData
+from tutelage.tasks.can.ingest.captures import attack_of, named_for_attack
 from tutelage.tasks.can.overlap import overlapping_captures, shared_captures
 from tutelage.tasks.can.splits import repeated_windows
 
@@ -67,8 +68,9 @@ def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
         yield from _timing(capture)
         if not frames.is_labelled:
             yield WARNS, f"{label}: frames without a label can't train or be scored"
-        elif capture.attack != ATTACK_FREE and not capture.attack_frames:
-            yield WARNS, f"{label}: named {capture.attack} but no frame is labelled an attack"
+        elif named_for_attack(capture.name) and not capture.attack_frames:
+            named = attack_of(capture.name)
+            yield WARNS, f"{label}: named {named} but no frame is labelled an attack"
         elif capture.attack == ATTACK_FREE and capture.attack_frames:
             yield (
                 WARNS,

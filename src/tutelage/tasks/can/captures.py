@@ -11,10 +11,16 @@ from tutelage.core.errors import DataError
 from tutelage.core.files import digest_json
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import ATTACK, Frames
-from tutelage.tasks.can.ingest import CaptureCache, IngestReport, find_captures, require_labels
+from tutelage.tasks.can.ingest import (
+    CaptureCache,
+    CaptureFile,
+    IngestReport,
+    find_captures,
+    require_labels,
+)
 from tutelage.tasks.can.ingest.cache import source_digest
 
-ATTACK_FREE = "attack-free"
+ATTACK_FREE, UNKNOWN_ATTACK = "attack-free", "unlabelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,8 @@ class Capture:
     Args:
         split: Name of its split, such as ``test_01_known_vehicle_known_attack``; may be empty.
         name: Its own name.
-        attack: Kind of attack, or ``attack-free``.
+        attack: Kind of attack as its name tells it, ``attack-free`` where no frame is labelled an
+            attack, ``unlabelled`` where nothing says.
         group: Set that it belongs to, where the data hold several.
         digest: Digest of its frames, the same in whatever format a file keeps them.
         frames: The frames.
@@ -113,10 +120,9 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
     captures = []
     for file in find_captures(data.root):
         frames, report, digest = parsed.load(file, data.columns.given(), force_rebuild_cache)
+        attack = _attack(file, frames)
         captures.append(
-            Capture(
-                file.split, file.name, file.attack, file.group, digest, frames, report, file.path
-            )
+            Capture(file.split, file.name, attack, file.group, digest, frames, report, file.path)
         )
     shared = Counter(capture.label for capture in captures)
     return [
@@ -125,6 +131,13 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
         else capture
         for capture in captures
     ]
+
+
+def _attack(file: CaptureFile, frames: Frames) -> str:
+    """The kind of attack: whether there is one is for the labels to say, which one for the name."""
+    if (frames.label == ATTACK).any():
+        return file.attack
+    return ATTACK_FREE if frames.is_labelled else UNKNOWN_ATTACK
 
 
 def _simulate(data: CANData) -> list[Capture]:

@@ -9,7 +9,7 @@ import pytest
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.ingest import CaptureFile, find_captures
-from tutelage.tasks.can.ingest.captures import attack_of
+from tutelage.tasks.can.ingest.captures import attack_of, named_for_attack
 
 CSV = "timestamp,arbitration_id,data_field,attack\n1.0,1,00,0\n"
 
@@ -57,6 +57,24 @@ def described(captures: list[CaptureFile]) -> list[tuple[str, str, str, str]]:
 )
 def test_the_attack_is_told_from_the_name(name: str, attack: str) -> None:
     assert attack_of(name) == attack
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("DoS-sonata", True),
+        ("untargeted_payload_fuzzing-1", True),
+        ("correlated_signal_attack_1_masquerade", True),
+        ("suppress-2", True),
+        ("attack-free-kia", False),
+        ("Attack_free_dataset", False),
+        ("good", False),
+        ("tornados", False),
+        ("ambient_dyno_drive_basic_long", False),
+    ],
+)
+def test_some_names_tell_an_attack_beyond_doubt(name: str, told: bool) -> None:
+    assert named_for_attack(name) == told
 
 
 def test_split_folders_are_found_in_order(tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ _SET = re.compile(r"set_\d+", re.IGNORECASE)
 _BENIGN = re.compile(
     r"(attack[-_]?free|accessory|normal|benign|ambient|free[-_]?driving)", re.IGNORECASE
 )
+_ATTACK = re.compile(
+    r"(?<![a-z])dos(?![a-z])|fuzz|flood|spoof|replay|suppress|masquerade|malfunction|impersonat"
+    r"|inject|systematic|standstill|attack(?![-_ ]?free)",
+    re.IGNORECASE,
+)
 _VEHICLES = frozenset(
     {
         *("kia", "soul", "hyundai", "sonata", "chevrolet", "spark", "silverado", "traverse"),
@@ -44,7 +49,8 @@ class CaptureFile:
         split: The split it belongs to, such as ``train_02_with_attacks``, as written; empty when
             none.
         name: The capture's name, without split and extension.
-        attack: The kind of attack, told from the name by `attack_of`.
+        attack: The kind of attack, told from the name by `attack_of`; meant for captures in which
+            there is one.
         group: The set folder, such as ``set_01``; empty when none.
     """
 
@@ -116,6 +122,11 @@ def attack_of(name: str) -> str:
             break
         rest = found[1]
     return rest
+
+
+def named_for_attack(name: str) -> bool:
+    """Whether a capture's name holds a word that only attacks have, such as ``fuzzing``."""
+    return attack_of(name) != BENIGN_ATTACK and _ATTACK.search(name) is not None
 
 
 def _describe(path: Path, above: tuple[str, ...], below: tuple[str, ...]) -> CaptureFile:
