@@ -31,6 +31,28 @@ def test_attacks_have_rows_of_their_own(record: RunRecord) -> None:
     )
 
 
+def counted(split: str, tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
+    names = dict(zip(tables.CONFUSION, (tp, fp, fn, tn), strict=True))
+    return {f"{split}/{name}": value for name, value in names.items()}
+
+
+def test_a_row_of_dashes_has_its_reason_beneath_the_table(tmp_path: Path) -> None:
+    benign, attacks = counted("benign", 0, 3, 0, 9), counted("flood", 5, 0, 1, 0)
+    scores = {"benign/accuracy": 0.75, "flood/f1": 0.9, "odd/accuracy": 1.0}
+    run = finish_run(RunStore(tmp_path), scores=benign | attacks | scores)
+    record = run.update(baselines={"rule": counted("benign", 0, 0, 0, 12)})
+    note = tables.results_table(record, "f1").note
+    assert note == (
+        "No attack in benign: f1, recall, auroc and auprc are not defined there. "
+        "In odd: f1 is not defined there."
+    )
+    ranked = tables.results_table(record, "auroc").note
+    assert "No benign sample in flood: auroc and auprc are not defined there." in ranked
+    assert tables.results_table(record, "accuracy").note == (
+        "In flood: accuracy is not defined there."
+    )
+
+
 def test_a_split_shows_each_metric_but_the_confusion_counts(record: RunRecord) -> None:
     rows = {row[0]: row[1:] for row in tables.split_table(record, KNOWN).rows}
     assert rows["f1"] == (0.975, 0.6, None)

@@ -11,6 +11,8 @@ from tutelage.task import load_task
 MODEL = "model"
 ABSENT = "–"
 CONFUSION = ("tp", "fp", "fn", "tn")
+NEEDS = {"attack": ("f1", "recall", "auroc", "auprc"), "benign sample": ("auroc", "auprc")}
+"""The metrics that are undefined where there is no sample of a class."""
 
 
 def cell(value: Cell) -> str:
@@ -67,7 +69,30 @@ def _table(record: RunRecord, title: str, name: str, groups: list[str], metric: 
         (group, *(number(column.get(f"{group}/{metric}")) for column in scores.values()))
         for group in groups
     )
-    return Table(title=title, columns=(name, *scores), rows=rows)
+    note = _why_empty(record, groups, metric)
+    return Table(title=title, columns=(name, *scores), rows=rows, note=note)
+
+
+def _why_empty(record: RunRecord, groups: list[str], metric: str) -> str:
+    """Say why rows hold dashes alone; nothing where none does."""
+    reasons: dict[str, list[str]] = {}
+    for group in groups:
+        if not any(f"{group}/{metric}" in column for column in columns_of(record).values()):
+            reasons.setdefault(_lacks(record, group, metric), []).append(group)
+    sentences = []
+    for lacks, where in reasons.items():
+        lead = f"No {lacks} in" if lacks else "In"
+        *most, last = NEEDS.get(lacks, (metric,))
+        undefined = f"{', '.join(most)} and {last} are" if lacks else f"{metric} is"
+        sentences.append(f"{lead} {', '.join(where)}: {undefined} not defined there.")
+    return " ".join(sentences)
+
+
+def _lacks(record: RunRecord, group: str, metric: str) -> str:
+    """What a group has no sample of that the metric needs; empty where that isn't the reason."""
+    tp, fp, fn, tn = (record.metrics.get(f"{group}/{name}") for name in CONFUSION)
+    absent = {"attack": tp == fn == 0, "benign sample": fp == tn == 0}
+    return next((name for name, none in absent.items() if none and metric in NEEDS[name]), "")
 
 
 def split_table(record: RunRecord, split: str) -> Table:
