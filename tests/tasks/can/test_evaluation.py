@@ -10,19 +10,23 @@ import pytest
 import torch
 from made_captures import can_config, write_drive
 
-from tutelage.core.errors import DataError
+from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.datamodule import CANGraphDataModule
-from tutelage.tasks.can.evaluation import Verdicts, evaluate, model_scores, window_table
+from tutelage.tasks.can.evaluation import evaluate, model_scores, window_table
+from tutelage.tasks.can.events import EventScores
 from tutelage.tasks.can.modules import GATModule
 from tutelage.tasks.can.simulator import simulate_capture, write_csv
+from tutelage.tasks.can.verdicts import Verdicts
 
 KNOWN, SUPPRESS, BLANK = "test_01_known", "test_05_suppress", "test_09_unlabelled"
-COUNTS = {"windows", "tp", "fp", "fn", "tn"}
+COUNTS = {"windows", "tp", "fp", "fn", "tn", "events"}
+NO_EVENTS = EventScores(0, 0, np.zeros(0), 0, 0.0, 0.0)
 
 
 def verdicts(score: list[float], truth: list[int], seconds: float = 0.5) -> Verdicts:
     values = np.array(score, np.float32)
-    return Verdicts(values, values > 0.5, np.array(truth, bool), np.full(len(score), seconds))
+    length = np.full(len(score), seconds)
+    return Verdicts(values, values > 0.5, np.array(truth, bool), length, NO_EVENTS)
 
 
 def naive_auroc(score: list[float], truth: list[int]) -> float:
@@ -158,8 +162,8 @@ def test_a_split_without_attack_labels_has_no_score_that_needs_one(
     found = evaluate(*scored)
     for scores in (found.metrics, *found.baselines.values()):
         names = {key.rpartition("/")[2] for key in scores if key.startswith(SUPPRESS)}
-        assert {"accuracy", "windows", "false_alarms_per_hour"} <= names
-        assert not names & {"f1", "recall", "auroc", "auprc"}
+        assert {"accuracy", "windows", "false_alarms_per_hour", "alarm_duty"} <= names
+        assert not names & {"f1", "recall", "auroc", "auprc", "event_recall"}
 
 
 def test_unlabelled_windows_are_left_out_of_every_score(
@@ -204,7 +208,7 @@ def test_the_rules_are_scored_on_the_same_windows(
 def test_a_table_has_a_row_for_each_window(scored: tuple[GATModule, CANGraphDataModule]) -> None:
     module, data = scored
     (test,) = data.tests[BLANK]
-    table = window_table(module, test)
+    table = window_table(module, test, data.config.evaluation)
     frames = test.capture.frames
     assert table.title == f"{BLANK}/drive"
     assert len(table.rows) == len(frames) // 100
@@ -226,3 +230,106 @@ def test_data_without_any_label_can_not_be_scored(
     unlabelled.setup("test")
     with pytest.raises(DataError, match="no window is labelled"):
         evaluate(module, unlabelled)
+
+
+def with_evaluation(data: CANGraphDataModule, *overrides: str) -> CANGraphDataModule:
+    """The same data under other settings of evaluation; nothing is learned anew."""
+    config = can_config(f"data.root={data.config.data.root}", *overrides)
+    other = CANGraphDataModule(config, data.cache, data.learned)
+    other.setup("test")
+    return other
+
+
+def test_events_are_scored_for_the_model_and_every_rule(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    found = evaluate(module, data)
+    always = found.baselines["always_alarm"]
+    events = always[f"{KNOWN}/events"]
+    assert events >= 2 and always[f"{KNOWN}/event_recall"] == 1.0
+    assert always[f"{KNOWN}/alarm_duty"] == 1.0
+    assert always[f"{KNOWN}/attack-free/events"] == 0
+    assert f"{KNOWN}/attack-free/event_recall" not in always
+    for scores in (found.metrics, *found.baselines.values()):
+        assert scores[f"{KNOWN}/events"] == events
+        assert 0 <= scores[f"{KNOWN}/alarm_duty"] <= 1
+    rule = found.baselines["unseen_id_count"]
+    assert rule[f"{KNOWN}/event_recall"] > 0 and rule[f"{KNOWN}/time_to_detection"] > 0
+
+
+def test_a_longer_gap_joins_events(scored: tuple[GATModule, CANGraphDataModule]) -> None:
+    module, data = scored
+    counts = [
+        evaluate(module, with_evaluation(data, f"evaluation.event_gap_seconds={gap}")).metrics[
+            f"{KNOWN}/events"
+        ]
+        for gap in (0.0005, 2, 100)
+    ]
+    assert counts[0] > counts[1] >= counts[2] == 2
+
+
+def test_k_of_n_acts_on_the_model_the_rules_and_the_table(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    strict = with_evaluation(data, "evaluation.k=3", "evaluation.n=3")
+    (before, after) = evaluate(module, data), evaluate(module, strict)
+    for name in ("unseen_id_count", "always_alarm"):
+        alarms = [e.baselines[name][f"{KNOWN}/tp"] + e.baselines[name][f"{KNOWN}/fp"]
+                  for e in (before, after)]  # fmt: skip
+        assert 0 < alarms[1] < alarms[0]
+    captures = len(data.tests[KNOWN])
+    windows = before.metrics[f"{KNOWN}/windows"]
+    always = after.baselines["always_alarm"]
+    assert always[f"{KNOWN}/tp"] + always[f"{KNOWN}/fp"] == windows - 2 * captures
+    (test,) = [t for t in strict.tests[KNOWN] if t.capture.name == "DoS"]
+    rows = window_table(module, test, strict.config.evaluation).rows
+    over = [row[4] > module.threshold.item() for row in rows]  # type: ignore[operator]
+    assert [bool(row[5]) for row in rows] == [all(over[i - 2 : i + 1]) and i > 1
+                                              for i in range(len(over))]  # fmt: skip
+    shown = sum(bool(row[5]) for row in rows)
+    assert shown == after.metrics[f"{KNOWN}/DoS/tp"] + after.metrics[f"{KNOWN}/DoS/fp"]
+
+
+def test_more_than_n_windows_can_not_be_asked_for() -> None:
+    with pytest.raises(ConfigError, match="k=3 of the last n=2"):
+        can_config("evaluation.k=3", "evaluation.n=2")
+
+
+def test_derived_attacks_are_events_and_no_time_to_call_false_alarms_in(
+    scored: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = scored
+    (test,) = data.tests[SUPPRESS]
+    first = float(test.capture.frames.timestamp[0])
+    attack = np.array([[first + 1.0, first + 2.0]])
+    plain = evaluate(module, data).baselines["always_alarm"]
+    found = evaluate(module, data, {test.capture.label: attack}).baselines["always_alarm"]
+    assert plain[f"{SUPPRESS}/events"] == 0 and f"{SUPPRESS}/derived_events" not in plain
+    assert found[f"{SUPPRESS}/events"] == found[f"{SUPPRESS}/derived_events"] == 1
+    assert found[f"{SUPPRESS}/event_recall"] == 1.0
+    left_out = plain[f"{SUPPRESS}/windows"] - found[f"{SUPPRESS}/windows"]
+    assert 0 < left_out < plain[f"{SUPPRESS}/windows"]
+    assert found[f"{SUPPRESS}/fp"] == found[f"{SUPPRESS}/windows"]
+    assert {k: v for k, v in plain.items() if k.startswith(KNOWN)} == {
+        k: v for k, v in found.items() if k.startswith(KNOWN)
+    }
+
+
+def test_vehicles_have_scores_of_their_own_where_a_split_has_several(tmp_path: Path) -> None:
+    write_drive(tmp_path / "train_02" / "DoS.csv", 1, "dos")
+    write_drive(tmp_path / "test_01" / "DoS-kia.csv", 2, "dos", seconds=3)
+    write_drive(tmp_path / "test_01" / "fuzzing-sonata.csv", 3, "fuzzing", seconds=3)
+    write_drive(tmp_path / "test_02" / "DoS-spark.csv", 4, "dos", seconds=3)
+    config = can_config(f"data.root={tmp_path}")
+    data = CANGraphDataModule(config, tmp_path / "cache")
+    data.setup("fit")
+    module = GATModule(config.model, config.training, len(data.learned.profile))  # type: ignore[arg-type]
+    found = evaluate(module, data).metrics
+    groups = {key.rpartition("/")[0] for key in found}
+    vehicles = {"test_01/vehicle kia", "test_01/vehicle sonata"}
+    assert groups == {"test_01", "test_01/DoS", "test_01/fuzzing", "test_02", "test_02/DoS"} | (
+        vehicles
+    )
+    assert sum(found[f"{v}/windows"] for v in vehicles) == found["test_01/windows"]

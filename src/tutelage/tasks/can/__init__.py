@@ -79,7 +79,9 @@ class CANTask(Task[CANConfig], SupportsAutoencoder):
         from tutelage.tasks.can.modules import BaseCANGraphModule
 
         assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
-        return tuple(window_table(module, test) for tests in data.tests.values() for test in tests)
+        settings = data.config.evaluation
+        every = (test for tests in data.tests.values() for test in tests)
+        return tuple(window_table(module, test, settings) for test in every)
 
     def audit(self, config: CANConfig, cache: Path) -> Audit:
         """Look for repeats, leakage, missing labels and suspicious captures."""

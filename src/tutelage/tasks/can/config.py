@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Section, Training, tag_or
 
@@ -118,6 +118,23 @@ class CANTraining(Training):
     """Peak learning rate."""
 
 
+class CANEvaluation(Section):
+    """How windows become alarms, and how alarms are scored."""
+
+    k: int = Field(default=1, ge=1)
+    """Windows over the threshold that an alarm takes, of the last `n`."""
+    n: int = Field(default=1, ge=1, le=1000)
+    """Windows that an alarm looks back on, this one included."""
+    event_gap_seconds: float = Field(default=2.0, gt=0)
+    """Attack frames this far apart, or further, belong to two events."""
+
+    @model_validator(mode="after")
+    def _enough_windows(self) -> Self:
+        if self.k > self.n:
+            raise ValueError(f"an alarm can't take k={self.k} of the last n={self.n} windows")
+        return self
+
+
 CANModel = Annotated[
     Annotated[GATConfig, Tag("gat")] | Annotated[VGAEConfig, Tag("vgae")],
     Discriminator(tag_or("gat")),
@@ -135,3 +152,5 @@ class CANConfig(RunConfig):
     """Captures, and how windows are cut and split."""
     training: CANTraining = CANTraining()
     """The optimiser, the loop and the device."""
+    evaluation: CANEvaluation = CANEvaluation()
+    """How windows become alarms, and how alarms are scored."""

@@ -9,7 +9,7 @@ import pytest
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.ingest import CaptureFile, find_captures
-from tutelage.tasks.can.ingest.captures import attack_of, named_for_attack
+from tutelage.tasks.can.ingest.captures import attack_of, named_for_attack, vehicle_of
 
 CSV = "timestamp,arbitration_id,data_field,attack\n1.0,1,00,0\n"
 
@@ -75,6 +75,17 @@ def test_the_attack_is_told_from_the_name(name: str, attack: str) -> None:
 )
 def test_some_names_tell_an_attack_beyond_doubt(name: str, told: bool) -> None:
     assert named_for_attack(name) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "vehicle"),
+    [
+        ("DoS-kia-soul", "kia soul"), ("FreeDrivingData_20180112_KIA", "kia"),
+        ("attack_free-hatchback", "hatchback"), ("rpm-accessory-1", ""), ("sparkling-2", ""),
+    ],
+)  # fmt: skip
+def test_the_vehicle_is_told_from_the_name(name: str, vehicle: str) -> None:
+    assert vehicle_of(name) == vehicle
 
 
 def test_split_folders_are_found_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Reading CAN captures of every common format into `Frames`; heavy readers load only when used."""
 
 from tutelage.tasks.can.ingest.cache import CaptureCache
-from tutelage.tasks.can.ingest.captures import CaptureFile, find_captures
+from tutelage.tasks.can.ingest.captures import CaptureFile, find_captures, vehicle_of
 from tutelage.tasks.can.ingest.read import read_frames, require_labels
 from tutelage.tasks.can.ingest.report import IngestReport
 
@@ -12,4 +12,5 @@ __all__ = [
     "find_captures",
     "read_frames",
     "require_labels",
+    "vehicle_of",
 ]

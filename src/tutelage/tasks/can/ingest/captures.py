@@ -35,6 +35,7 @@ _VEHICLES = frozenset(
     {
         *("kia", "soul", "hyundai", "sonata", "chevrolet", "spark", "silverado", "traverse"),
         *("malibu", "subaru", "forester", "impreza", "toyota", "tesla", "renault", "opel", "astra"),
+        *("hatchback", "estate", "pickup"),
     }
 )
 _TRAILING = _VEHICLES | {"accessory", "timed", "untimed", "attack", "dataset", "data", "native"}
@@ -127,6 +128,12 @@ def attack_of(name: str) -> str:
 def named_for_attack(name: str) -> bool:
     """Whether a capture's name holds a word that only attacks have, such as ``fuzzing``."""
     return attack_of(name) != BENIGN_ATTACK and _ATTACK.search(name) is not None
+
+
+def vehicle_of(name: str) -> str:
+    """The vehicle that a capture's name tells, ``kia soul`` of ``DoS-kia-soul``; or nothing."""
+    words = re.split(r"[-_ .]+", name.lower())
+    return " ".join(word for word in words if word in _VEHICLES)
 
 
 def _describe(path: Path, above: tuple[str, ...], below: tuple[str, ...]) -> CaptureFile:
