@@ -185,17 +185,14 @@ def _restore(
 ) -> tuple[Task[RunConfig], RunConfig, TaskModule, TaskData]:
     """Rebuild a finished run's model from its card, and the data to apply it to."""
     from tutelage.training.model_card import read_card
-    from tutelage.training.model_manager import ModelManager
+    from tutelage.training.restore import restore_module
 
     if run.status != "finished":
         hint = "Finish it: the same settings with run.policy=resume_if_incomplete."
         raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
     task, config = run_config(run, overrides)
-    card = read_card(run.path)
-    run.verify_artifacts()
-    module = task.build(config, card.preprocessing)
-    ModelManager().load_state_dict(run.path, module)
-    module.eval()
-    data = task.datamodule(config, store.cache(task.name), card.preprocessing)
+    module = restore_module(task, run)
+    learned = read_card(run.path).preprocessing
+    data = task.datamodule(config, store.cache(task.name), learned)
     data.setup("test")
     return task, config, module, data
