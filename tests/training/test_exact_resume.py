@@ -17,7 +17,8 @@ import exact_resume_model as model  # noqa: E402
 from exact_resume_model import Kill, Killed, Setup  # noqa: E402
 
 from tutelage.core.errors import CheckpointError  # noqa: E402
-from tutelage.training.checkpoints import find_valid  # noqa: E402
+from tutelage.training.callbacks import StepLimit  # noqa: E402
+from tutelage.training.checkpoints import CheckpointManager, find_valid, verify  # noqa: E402
 
 # 150 samples in batches of 10: 15 batches, hence 8 steps, an epoch; 45 batches, 24 steps in all.
 SETUPS = {
@@ -82,6 +83,29 @@ def test_a_run_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
     assert model.train(tmp_path, setup) == unbroken("early stopping")
     assert unbroken("early stopping")[1] < 24
     assert model.train(tmp_path, setup) == unbroken("early stopping")
+
+
+class DiesBeforeTheEnd(StepLimit):
+    """Ends the process between the last validation and the epoch's end."""
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        raise Killed
+
+
+@pytest.mark.parametrize("every_n_epochs", [0, 1])
+def test_a_run_killed_after_its_last_validation_still_ends_with_a_scored_checkpoint(
+    every_n_epochs: int, tmp_path: Path
+) -> None:
+    setup = Setup(every_n_steps=3, every_n_epochs=every_n_epochs)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    expected = model.train(whole, setup, StepLimit(6))
+    with pytest.raises(Killed):
+        model.train(broken, setup, DiesBeforeTheEnd(6))
+    assert model.train(broken, setup, StepLimit(6)) == expected
+    for folder in (whole, broken):
+        last = verify(folder)[-1].marker
+        assert last is not None and last.step == 6 and last.metric is not None
+        assert CheckpointManager(folder, monitor="val/loss").best() == find_valid(folder)
 
 
 def test_a_process_killed_by_the_system_resumes_to_the_same_weights(tmp_path: Path) -> None:

@@ -45,8 +45,9 @@ class CheckpointManager(Checkpoint):
 
     It stands in for Lightning's ModelCheckpoint and needs `TutelageCheckpointIO` as a plugin and
     `RandomState` among the callbacks. A checkpoint due in the middle of an accumulation waits for
-    the optimiser's step; one due just before a validation waits for its end; one due on an
-    epoch's last batch waits for the epoch's end, where the monitored metric is known.
+    the optimiser's step; one due just before a validation waits for its end; one due on the last
+    batch that an epoch trains waits for the epoch's end, where the monitored metric is known. It
+    comes last among the callbacks, behind those that may stop the training.
 
     Args:
         folder: Where they go, one run a folder; made when needed.
@@ -185,7 +186,7 @@ class CheckpointManager(Checkpoint):
             return  # gradients are still being accumulated
         self._due |= every is not None and step // every > self._seen_step // every
         self._seen_step = step
-        if self._due and not trainer.is_last_batch and not _validation_follows(trainer):
+        if self._due and not _epoch_ends(trainer) and not _validation_follows(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -193,7 +194,7 @@ class CheckpointManager(Checkpoint):
         if trainer.sanity_checking or trainer.state.fn is not TrainerFn.FITTING:
             return
         self._validated = True
-        if self._due and not trainer.is_last_batch:
+        if self._due and not _epoch_ends(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -262,6 +263,12 @@ def _marker(path: Path) -> CheckpointMarker | None:
 def _step(path: Path) -> int:
     digits = path.stem.removeprefix("step-")
     return int(digits) if digits.isdecimal() else 0
+
+
+def _epoch_ends(trainer: pl.Trainer) -> bool:
+    """Say whether the epoch trains no batch after this one: no more are there, or it stops here."""
+    stops = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return trainer.is_last_batch or stops or trainer.fit_loop.epoch_loop._is_training_done
 
 
 def _validation_follows(trainer: pl.Trainer) -> bool:
