@@ -175,6 +175,28 @@ def test_a_file_that_is_no_capture_is_refused(tmp_path: Path, content: bytes, me
     assert error.where.startswith(str(tmp_path / "capture"))
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+    ],
+)
+def test_text_of_a_wide_encoding_is_named_with_the_way_out(
+    tmp_path: Path, encoding: str, name: str
+) -> None:
+    error = refusal_of(tmp_path, (HEADER + GOOD).encode(encoding))
+    assert f"{name} text; only UTF-8 can be read" in error.problem
+    assert f"iconv -f {name} -t UTF-8" in (error.hint or "")
+
+
+def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, (HEADER + GOOD).replace(",", ";").replace("1.0", "1,0"))
+    assert "timestamp '1,0' has a decimal comma" in error.problem
+
+
 def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     hint = refusal_of(tmp_path, "hello world\n").hint or ""
     for name in ("parquet", "csv", "hcrl", "otids", "candump", "asc", "blf", "trc", "mf4"):

@@ -89,8 +89,14 @@ def test_a_csv_with_header_gives_its_frames_and_labels(write: Write) -> None:
         NATIVE.replace(",", ", "),
         NATIVE.replace("260", '"260"').replace("4000", '"40 00"'),
         NATIVE.replace("260", "0x260"),
+        NATIVE.replace(",", ";"),
+        NATIVE.replace(",", "\t"),
+        NATIVE.replace(",", " ; "),
     ],
-    ids=["crlf", "no last newline", "bom", "empty lines", "spaces", "quotes", "0x"],
+    ids=[
+        *("crlf", "no last newline", "bom", "empty lines", "spaces", "quotes", "0x"),
+        *("semicolons", "tabs", "semicolons and spaces"),
+    ],
 )
 def test_variants_of_writing_a_csv_give_the_same_frames(write: Write, text: str) -> None:
     plain, _ = read_frames(write("plain.csv", NATIVE))
@@ -133,6 +139,14 @@ def test_hcrl_lines_of_any_width_give_their_bytes_and_labels(write: Write) -> No
         (1478198376.389864, 0x260, "", 0),
     ]
     assert report.format == "hcrl"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", ", "])
+def test_hcrl_fields_may_stand_apart_in_another_way(write: Write, delimiter: str) -> None:
+    plain, _ = read_frames(write("plain.csv", HCRL))
+    frames, report = read_frames(write("other.csv", HCRL.replace(",", delimiter)))
+    assert report.format == "hcrl"
+    assert rows(frames) == rows(plain)
 
 
 def test_hcrl_survival_labels_are_numbers(write: Write) -> None:

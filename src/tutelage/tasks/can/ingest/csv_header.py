@@ -13,13 +13,14 @@ from tutelage.tasks.can.ingest import explain
 from tutelage.tasks.can.ingest.assemble import Piece, unlabelled
 from tutelage.tasks.can.ingest.blocks import Lines
 from tutelage.tasks.can.ingest.delimited import Fields, digit, labels, split_at
+from tutelage.tasks.can.ingest.detect import delimiter_of
 from tutelage.tasks.can.ingest.fields import Mask, Offsets, decimal, hex_number, hex_payload
 from tutelage.tasks.can.ingest.names import ColumnNames, resolve
 
 
 def header_cells(header: str) -> tuple[str, ...]:
     """The column names of a header line."""
-    return tuple(cell.strip(" \t\r\"'") for cell in header.split(","))
+    return tuple(cell.strip(" \t\r\"'") for cell in header.split(delimiter_of(header)))
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ class HeaderCSV:
 
     Args:
         names: The file's columns.
+        delimiter: What stands between two of them.
     """
 
     names: ColumnNames
+    delimiter: str
 
     @staticmethod
     def from_header(header: str, columns: Mapping[str, str] | None, path: Path) -> HeaderCSV:
@@ -39,11 +42,11 @@ class HeaderCSV:
         Raises:
             DataError: A column that is needed is absent.
         """
-        return HeaderCSV(resolve(header_cells(header), columns, path))
+        return HeaderCSV(resolve(header_cells(header), columns, path), delimiter_of(header))
 
     def parse(self, lines: Lines) -> Piece:
         """Decode one block of lines."""
-        table = split_at(lines, ",")
+        table = split_at(lines, self.delimiter)
         bad = table.count != len(self.names.existing)
         time, wrong = decimal(lines.buffer, *self._span(table, self.names.timestamp))
         bad |= wrong
@@ -65,7 +68,7 @@ class HeaderCSV:
 
     def explain(self, line: str) -> str:
         """What is wrong with a line."""
-        cells, names = line.split(","), self.names
+        cells, names = line.split(self.delimiter), self.names
         if len(cells) != len(names.existing):
             return explain.nul(line) or (
                 f"{len(cells)} fields where the header has {len(names.existing)} "

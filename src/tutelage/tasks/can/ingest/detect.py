@@ -31,11 +31,22 @@ _MAGIC = ((b"PAR1", Format.PARQUET), (b"LOGG", Format.BLF), (b"MDF ", Format.MF4
 _FIRST_LINE = (
     (re.compile(r"\s*\(\d+(\.\d*)?\)\s+\S+\s+\S"), Format.CANDUMP),
     (re.compile(r"\s*Timestamp:\s"), Format.OTIDS),
-    (re.compile(r"\s*-?\d+(\.\d*)?\s*,\s*(0[xX])?[0-9a-fA-F]+\s*,\s*\d\s*(,|$)"), Format.HCRL),
+    (
+        re.compile(r"\s*-?\d+(\.\d*)?\s*([,;\t])\s*(0[xX])?[0-9a-fA-F]+\s*\2\s*\d\s*(\2|$)"),
+        Format.HCRL,
+    ),
     (re.compile(r"\s*;"), Format.TRC),
     (re.compile(r"\s*(date\s|base\s+(hex|dec)|//\s*version)", re.IGNORECASE), Format.ASC),
-    (re.compile(r"\s*[\"']?[A-Za-z_][^,]*,.*[A-Za-z]"), Format.CSV),
+    (re.compile(r"\s*[\"']?[A-Za-z_][^,;\t]*[,;\t].*[A-Za-z]"), Format.CSV),
 )
+_DELIMITERS = ",;\t"
+_WIDE = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""Byte order marks of encodings that can't be read, the longer ones first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ def detect(path: Path) -> Detected:
         DataError: The file is absent, unreadable, empty, or of no known format.
     """
     head = _read_head(path)
+    _refuse_wide(head, path)
     for magic, format in _MAGIC:
         if head.startswith(magic):
             return Detected(format)
@@ -74,6 +86,25 @@ def detect(path: Path) -> Detected:
         where=f"{path}:{number}",
         hint=f"Known formats: {known}. A CSV needs a header line, or HCRL's column order.",
     )
+
+
+def delimiter_of(line: str) -> str:
+    """The delimiter of a CSV file's first line: comma, semicolon or tab, whichever stands most."""
+    return max(_DELIMITERS, key=line.count)
+
+
+def _refuse_wide(head: bytes, path: Path) -> None:
+    """Refuse text of two or four bytes a character, with a byte order mark or without one."""
+    found = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
+    even, odd = head[:64:2], head[1:64:2]
+    if not found and len(odd) > 3 and (any(even), any(odd)) in ((True, False), (False, True)):
+        found = "UTF-16" if all(even) or all(odd) else None
+    if found:
+        raise DataError(
+            f"{found} text; only UTF-8 can be read",
+            where=path,
+            hint=f"Save it as UTF-8, as `iconv -f {found} -t UTF-8 {path.name} > NEW` does.",
+        )
 
 
 def _read_head(path: Path) -> bytes:

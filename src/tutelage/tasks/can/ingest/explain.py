@@ -18,6 +18,8 @@ def shown(text: str, limit: int = 60) -> str:
 
 def timestamp(text: str) -> str | None:
     """What is wrong with a timestamp in seconds, or None."""
+    if re.fullmatch(r"-?\d+,\d+", text):
+        return f"the timestamp {shown(text)} has a decimal comma; write a point"
     try:
         float(text)
     except ValueError:

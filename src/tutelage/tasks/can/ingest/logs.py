@@ -13,6 +13,7 @@ from tutelage.tasks.can.ingest import explain
 from tutelage.tasks.can.ingest.assemble import MAX_ID, Piece, unlabelled
 from tutelage.tasks.can.ingest.blocks import Lines
 from tutelage.tasks.can.ingest.delimited import digit, labels, split_at, split_at_blanks
+from tutelage.tasks.can.ingest.detect import delimiter_of
 from tutelage.tasks.can.ingest.fields import (
     Bytes,
     Mask,
@@ -36,20 +37,23 @@ class HCRL:
 
     Args:
         labelled: Whether lines end in a label.
+        delimiter: What stands between two fields.
     """
 
     labelled: bool
+    delimiter: str
 
     @staticmethod
     def from_line(line: str) -> HCRL:
         """Tell from the first line whether there are labels."""
-        cells = line.split(",")
+        delimiter = delimiter_of(line)
+        cells = line.split(delimiter)
         dlc = cells[2].strip() if len(cells) > 2 else ""
-        return HCRL(labelled=not (dlc.isdigit() and len(cells) == 3 + int(dlc)))
+        return HCRL(not (dlc.isdigit() and len(cells) == 3 + int(dlc)), delimiter)
 
     def parse(self, lines: Lines) -> Piece:
         """Decode one block of lines."""
-        table = split_at(lines, ",")
+        table = split_at(lines, self.delimiter)
         time, bad = decimal(lines.buffer, *table.span(0))
         number, wrong = hex_number(lines.buffer, *table.span(1))
         bad |= wrong
@@ -66,7 +70,7 @@ class HCRL:
 
     def explain(self, line: str) -> str:
         """What is wrong with a line."""
-        cells = line.split(",")
+        cells = line.split(self.delimiter)
         if len(cells) < 3:
             return explain.nul(line) or f"truncated line: {explain.shown(line)}"
         wanted = f"{', '.join(cells[:3])}"

@@ -13,7 +13,7 @@ from tutelage.tasks.can.ingest.names import looked_for
 from tutelage.tasks.can.ingest.report import IngestReport
 
 Columns = Mapping[str, str] | None
-_BLANKS_AND_QUOTES = b' \t"'
+_BLANKS_AND_QUOTES = ' \t"'
 
 
 def read_frames(path: Path, columns: Columns = None) -> tuple[Frames, IngestReport]:
@@ -88,14 +88,20 @@ def _csv(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestR
     from tutelage.tasks.can.ingest.text import read_text
 
     grammar = HeaderCSV.from_header(found.line, columns, path)
-    return read_text(path, "csv", grammar, skip=found.number, drop=_BLANKS_AND_QUOTES)
+    return read_text(path, "csv", grammar, skip=found.number, drop=_drop(grammar.delimiter))
 
 
 def _hcrl(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
     from tutelage.tasks.can.ingest.logs import HCRL
     from tutelage.tasks.can.ingest.text import read_text
 
-    return read_text(path, "hcrl", HCRL.from_line(found.line), drop=_BLANKS_AND_QUOTES)
+    grammar = HCRL.from_line(found.line)
+    return read_text(path, "hcrl", grammar, drop=_drop(grammar.delimiter))
+
+
+def _drop(delimiter: str) -> bytes:
+    """Blanks and quotes, which say nothing, without the delimiter, which may be a tab."""
+    return _BLANKS_AND_QUOTES.replace(delimiter, "").encode()
 
 
 def _otids(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
