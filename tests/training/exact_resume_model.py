@@ -92,7 +92,12 @@ class Setup:
 
 
 def train(
-    folder: Path, setup: Setup, kill: pl.Callback | None = None, samples: int = 150, *, resume: bool = True
+    folder: Path,
+    setup: Setup,
+    kill: pl.Callback | None = None,
+    samples: int = 150,
+    *,
+    resume: bool = True,
 ) -> tuple[str, int]:
     """Train, resuming when ``folder`` holds a checkpoint; return weights' digest and steps."""
     torch.set_num_threads(1)
