@@ -120,10 +120,17 @@ class Tutelage:
 
 @dataclass(frozen=True)
 class Shared:
-    """A home with one finished run, to be read and never written; and what training printed."""
+    """A home with one finished run, to be read and never written; and what training printed.
+
+    Args:
+        tutelage: The command with that home.
+        result: How training ended.
+        temporary: The folder that training had for temporary files.
+    """
 
     tutelage: Tutelage
     result: Result
+    temporary: Path
 
     @property
     def run(self) -> Path:

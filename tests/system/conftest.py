@@ -18,9 +18,12 @@ def tutelage(tmp_path: Path) -> Tutelage:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """One run trained on embedded data."""
+    """One run trained on embedded data, with a temporary folder of its own."""
     folder = tmp_path_factory.mktemp("shared")
+    temporary = folder / "temporary"
+    temporary.mkdir()
     tutelage = Tutelage(folder / "home", folder)
-    return Shared(
-        tutelage, tutelage.done("train", "can", *SMALL, "training.max_epochs=1", "--json")
-    )
+    settings = (*SMALL, "training.max_epochs=1", "--json")
+    result = tutelage("train", "can", *settings, environment={"TMPDIR": str(temporary)})
+    assert result.code == 0, result.err
+    return Shared(tutelage, result, temporary)

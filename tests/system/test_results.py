@@ -53,6 +53,10 @@ def test_training_prints_one_object_that_agrees_with_the_record(shared: Shared) 
     assert kept["audit"]["verdict"] == "clean"
 
 
+def test_training_leaves_no_temporary_files(shared: Shared) -> None:
+    assert [path for path in shared.temporary.rglob("*") if not path.is_dir()] == []
+
+
 def test_training_in_a_pipe_says_nothing_but_the_result(shared: Shared) -> None:
     assert shared.result.err == ""
     assert not CONTROL & set(shared.result.out)
