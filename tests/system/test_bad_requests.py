@@ -174,13 +174,16 @@ def far_back(lines: list[str]) -> list[str]:
     (lambda lines: lines[:1], (".csv:", "holds no frames")),
     (lambda lines: [], (".csv:", "empty")),
     (lambda lines: [*lines[:300], lines[300][:15]], (".csv:301:", "truncated line?")),
-    (lambda lines: ["time,id,payload,attack", *lines[1:]], (".csv", "data.columns.timestamp")),
+    (lambda lines: ["time,id,payload,attack", *lines[1:]],
+     (".csv", "data.columns.timestamp=time data.columns.data_field=payload")),
+    (lambda lines: ["timestamp,arbitration_id,data_field,ATTACK", *lines[1:]],
+     (".csv", "no label column", "'ATTACK'")),
     (lambda lines: lines[:50], ("captures", "holds a window of 100 frames", "longest has 49")),
     (lambda lines: [lines[0], *(line[:-1] + "0" for line in lines[1:])],
      ("captures", "are benign", "model=vgae")),
     (lambda lines: [lines[0], *(line[:-1] + "1" for line in lines[1:])], ("benign",)),
 ], ids=["bad-hex", "no-label", "nul", "backwards", "no-frames", "nothing", "truncated",
-        "other-columns", "short", "all-benign", "all-attack"])  # fmt: skip
+        "other-columns", "other-case", "short", "all-benign", "all-attack"])  # fmt: skip
 def test_a_damaged_capture_is_refused_with_its_line(
     tutelage: Tutelage, frames: Frames, damage: Damage, words: tuple[str, ...]
 ) -> None:
@@ -214,6 +217,15 @@ def test_only_one_bad_capture_among_good_ones_is_refused_too(
     write_csv(frames, root / "DoS.csv")
     put(root / "other.csv", "\n".join(bad_hex((root / "DoS.csv").read_text().splitlines())))
     refused(tutelage, "train", "can", *SMALL, "data.root=captures", words=("other.csv:11:",))
+
+
+def test_a_foreign_file_among_captures_is_refused_with_how_to_leave_it_out(
+    tutelage: Tutelage, frames: Frames
+) -> None:
+    put(tutelage.folder / "captures" / "speeds.csv", "speed,note\n1,a\n")
+    write_csv(frames, tutelage.folder / "captures" / "DoS.csv")
+    words = ("speeds.csv", "speed, note", "move it out of the folder")
+    refused(tutelage, "audit", "can", "data.root=captures", words=words)
 
 
 # ---- runs and storage
@@ -269,6 +281,8 @@ def test_unlabelled_captures_are_predicted_not_evaluated(shared: Shared, tmp_pat
 
 def test_predicting_absent_or_short_input_is_refused(shared: Shared, tmp_path: Path) -> None:
     path = tmp_path / "drive.csv"
-    assert_refused(shared.tutelage("predict", "@last", path), str(path), "no such")
+    absent = shared.tutelage("predict", "@last", path)
+    assert_refused(absent, str(path), "no such", "Give the path of a capture")
+    assert "data.root" not in absent.err
     write_csv(simulate_capture("estate", seed=1, seconds=2).frames[:40], path)
     assert_refused(shared.tutelage("predict", "@last", path), str(path), "100 frames", "has 40")

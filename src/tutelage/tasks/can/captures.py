@@ -14,6 +14,7 @@ from tutelage.tasks.can.frames import ATTACK, Frames
 from tutelage.tasks.can.ingest import (
     CaptureCache,
     CaptureFile,
+    ForeignFileError,
     IngestReport,
     find_captures,
     require_labels,
@@ -99,7 +100,7 @@ def _digest(path: Path) -> str:
         raise DataError(
             f"can't be read: {error.strerror}",
             where=path,
-            hint="Change its permissions, or set data.root to another folder.",
+            hint="Change its permissions, or give another folder.",
         ) from error
 
 
@@ -118,8 +119,14 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
         return _simulate(data)
     parsed = CaptureCache(cache / "captures")
     captures = []
-    for file in find_captures(data.root):
-        frames, report, digest = parsed.load(file, data.columns.given(), force_rebuild_cache)
+    files = find_captures(data.root)
+    for file in files:
+        try:
+            frames, report, digest = parsed.load(file, data.columns.given(), force_rebuild_cache)
+        except ForeignFileError as error:
+            if len(files) == 1:
+                raise
+            raise _among_others(error, file.path) from error
         attack = _attack(file, frames)
         captures.append(
             Capture(file.split, file.name, attack, file.group, digest, frames, report, file.path)
@@ -131,6 +138,13 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
         else capture
         for capture in captures
     ]
+
+
+def _among_others(error: ForeignFileError, path: Path) -> ForeignFileError:
+    """The same refusal, with what to do when other files beside it are captures."""
+    leave_out = f"If {path.name!r} is no capture, move it out of the folder, or begin its name"
+    hint = f"{error.hint} {leave_out} with a dot."
+    return ForeignFileError(error.problem, where=error.where, hint=hint)
 
 
 def _attack(file: CaptureFile, frames: Frames) -> str:

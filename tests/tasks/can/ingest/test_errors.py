@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.ingest import read_frames
+from tutelage.tasks.can.ingest import read_frames, require_labels
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 GOOD = "1.0,123,0011,0\n"
@@ -216,19 +216,50 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert "can't be read" in refusal(path).problem
 
 
-def test_a_missing_column_is_named_with_those_that_exist(tmp_path: Path) -> None:
-    error = refusal_of(tmp_path, "time,arbitration_id,data_field,attack\n" + GOOD)
-    assert "no column for the timestamp" in error.problem
-    assert "time, arbitration_id, data_field, attack" in (error.hint or "")
-    assert "data.columns.timestamp=NAME" in (error.hint or "")
+def test_missing_columns_are_named_with_those_that_exist(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, "moment,arbitration_id,x,attack\n" + GOOD)
+    assert "no column for the timestamp (looked for timestamp)" in error.problem
+    assert "data_field (looked for data_field)" in error.problem
+    assert "It has moment, arbitration_id, x, attack." in (error.hint or "")
+    assert "data.columns.timestamp=NAME data.columns.data_field=NAME" in (error.hint or "")
 
 
-def test_a_mapped_column_that_is_absent_is_named_with_those_that_exist(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "meant"),
+    [
+        ("Timestamp,id,data_field", "data.columns.timestamp=Timestamp"),
+        ("timestamp,ID,DATA_FIELD", "data.columns.arbitration_id=ID data.columns.data_field=DATA"),
+        ("timestamp,Arbitration ID,data_field", "'data.columns.arbitration_id=Arbitration ID'"),
+        ("timestamp,id,Payload", "data.columns.data_field=Payload"),
+        ("timestmap,id,data_field", "data.columns.timestamp=timestmap"),
+        ("time,can_id,data", "data.columns.timestamp=time data.columns.arbitration_id=can_id"),
+    ],
+)
+def test_a_column_that_may_be_meant_is_offered(tmp_path: Path, header: str, meant: str) -> None:
+    error = refusal_of(tmp_path, header + "\n1.0,123,0011\n")
+    assert f"Did you mean {meant}" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("mapped", "meant"), [("Attack", "attack"), ("atack", "attack"), ("verdict", "NAME")]
+)
+def test_a_mapped_column_that_is_absent_is_named_with_the_nearest(
+    tmp_path: Path, mapped: str, meant: str
+) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER + GOOD)
-    error = refusal(path, {"label": "verdict"})
-    assert "'verdict', which data.columns.label names" in error.problem
+    error = refusal(path, {"label": mapped})
+    assert f"{mapped!r}, which data.columns.label names" in error.problem
     assert "timestamp, arbitration_id, data_field, attack" in (error.hint or "")
+    assert f"data.columns.label={meant}" in (error.hint or "")
+
+
+def test_a_label_column_of_another_case_is_offered(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(HEADER.replace("attack", "ATTACK") + GOOD)
+    frames, _ = read_frames(path)
+    with pytest.raises(DataError, match=r"Did you mean 'ATTACK'\? Map one with data.columns.label"):
+        require_labels(frames, path)
 
 
 def test_a_mapping_of_an_unknown_quantity_offers_the_known_ones(tmp_path: Path) -> None:

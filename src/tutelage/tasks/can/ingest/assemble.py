@@ -96,7 +96,7 @@ class Assembler:
             raise DataError(
                 f"holds no frames{left}",
                 where=self._path,
-                hint="Remove the file from data.root, or record it again.",
+                hint="Leave the file out, or record it again.",
             )
         report = IngestReport(
             n_frames=len(frames),

@@ -74,7 +74,7 @@ def find_captures(root: Path) -> list[CaptureFile]:
     Raises:
         DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture.
     """
-    hint = "Set data.root to a capture, or to a folder of captures."
+    hint = "Give the path of a capture, or of a folder of captures."
     try:
         root.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -169,7 +169,7 @@ def _walk(root: Path) -> list[Path]:
         raise DataError(
             f"can't be read: {error.strerror}",
             where=error.filename or root,
-            hint="Change its permissions, or set data.root to another folder.",
+            hint="Change its permissions, or give another folder.",
         ) from error
 
     paths = []

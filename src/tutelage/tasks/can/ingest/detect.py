@@ -13,6 +13,10 @@ from tutelage.tasks.can.ingest.explain import nul
 _HEAD = 1 << 16
 
 
+class ForeignFileError(DataError):
+    """A file that may be no capture at all: of no known format, or with none of the columns."""
+
+
 class Format(StrEnum):
     """The formats that can be read."""
 
@@ -81,7 +85,7 @@ def detect(path: Path) -> Detected:
         if pattern.match(line):
             return Detected(format, line.rstrip("\r"), number)
     known = ", ".join(f.value for f in Format)
-    raise DataError(
+    raise ForeignFileError(
         nul(line) or f"not a CAN capture in a known format; it starts with {line[:60]!r}",
         where=f"{path}:{number}",
         hint=f"Known formats: {known}. A CSV needs a header line, or HCRL's column order.",
@@ -112,7 +116,7 @@ def _read_head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError as error:
-        raise DataError("no such file", where=path, hint="Check data.root.") from error
+        raise DataError("no such file", where=path, hint="Check the path.") from error
     except IsADirectoryError as error:
         raise DataError("a folder, not a capture", where=path) from error
     except OSError as error:
@@ -120,7 +124,5 @@ def _read_head(path: Path) -> bytes:
             f"can't be read: {error.strerror}", where=path, hint="Check its permissions."
         ) from error
     if not head.strip():
-        raise DataError(
-            "the file is empty", where=path, hint="Remove it from data.root, or copy it again."
-        )
+        raise DataError("the file is empty", where=path, hint="Leave it out, or copy it again.")
     return head

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.core.errors import DataError, suggest
+from tutelage.tasks.can.ingest.detect import ForeignFileError
 
 USUAL: Mapping[str, tuple[str, ...]] = {
     "timestamp": ("timestamp",),
@@ -16,6 +20,15 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "dlc": (),
 }
 """Our names, and the file's column names that need no mapping; `dlc` is read only when mapped."""
+NEEDED = ("timestamp", "arbitration_id", "data_field")
+LIKELY: Mapping[str, tuple[str, ...]] = {
+    "timestamp": ("time", "t", "ts", "seconds"),
+    "arbitration_id": ("can_id", "canid", "identifier", "msg_id"),
+    "data_field": ("data", "payload", "bytes"),
+    "label": ("is_attack", "class", "flag"),
+    "dlc": ("length", "len"),
+}
+"""Names that other files use, to ask whether they are meant; none is read without a mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +60,27 @@ def resolve(existing: Sequence[str], columns: Mapping[str, str] | None, path: Pa
             raise DataError(
                 f"unknown column mapping data.columns.{ours}", hint=suggest(ours, USUAL)
             )
-    found = {ours: _find(ours, existing, mapping, path) for ours in USUAL}
+    absent = [ours for ours, name in mapping.items() if name not in existing]
+    if absent:
+        problem = ", ".join(
+            f"{mapping[ours]!r}, which data.columns.{ours} names" for ours in absent
+        )
+        meant = _map_hint({ours: nearest([mapping[ours]], existing) for ours in absent})
+        raise ForeignFileError(f"no column {problem}", where=path, hint=f"{have(existing)} {meant}")
+    found = {ours: mapping.get(ours) or _usual(ours, existing) for ours in USUAL}
+    missing = [ours for ours in USUAL if ours in NEEDED and not found[ours]]
+    if missing:
+        looked = "; ".join(f"{ours} (looked for {' or '.join(USUAL[ours])})" for ours in missing)
+        meant = _map_hint({ours: like(ours, existing) for ours in missing})
+        raise ForeignFileError(
+            f"no column for the {looked}", where=path, hint=f"{have(existing)} {meant}"
+        )
     return ColumnNames(**found, existing=tuple(existing))
+
+
+def have(existing: Sequence[str]) -> str:
+    """The columns that a file has, as a sentence."""
+    return f"It has {', '.join(existing)}."
 
 
 def looked_for(columns: Mapping[str, str] | None) -> str:
@@ -57,23 +89,23 @@ def looked_for(columns: Mapping[str, str] | None) -> str:
     return mapped if mapped else " or ".join(USUAL["label"])
 
 
-def _find(ours: str, existing: Sequence[str], mapping: Mapping[str, str], path: Path) -> str:
-    have = f"It has {', '.join(existing)}."
-    if ours in mapping:
-        if mapping[ours] not in existing:
-            raise DataError(
-                f"no column {mapping[ours]!r}, which data.columns.{ours} names",
-                where=path,
-                hint=have,
-            )
-        return mapping[ours]
-    for name in USUAL[ours]:
-        if name in existing:
-            return name
-    if ours in ("label", "dlc"):
-        return ""
-    raise DataError(
-        f"no column for the {ours}; looked for {' or '.join(USUAL[ours])}",
-        where=path,
-        hint=f"{have} Map one with data.columns.{ours}=NAME.",
-    )
+def like(ours: str, existing: Sequence[str]) -> str:
+    """The existing column that most likely holds one of our quantities, or nothing."""
+    return nearest([*USUAL[ours], ours, *LIKELY[ours]], existing)
+
+
+def nearest(names: Sequence[str], existing: Sequence[str]) -> str:
+    """The existing column whose name is nearest to one of ``names`` in any case, or nothing."""
+    folded = {re.sub(r"[\W_]+", "_", column.lower()).strip("_"): column for column in existing}
+    near = (difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75) for name in names)
+    return next((folded[found[0]] for found in near if found), "")
+
+
+def _usual(ours: str, existing: Sequence[str]) -> str:
+    return next((name for name in USUAL[ours] if name in existing), "")
+
+
+def _map_hint(near: Mapping[str, str]) -> str:
+    given = (f"data.columns.{ours}={name or 'NAME'}" for ours, name in near.items())
+    settings = " ".join(shlex.quote(setting) for setting in given)
+    return f"Did you mean {settings}?" if all(near.values()) else f"Map it with {settings}."

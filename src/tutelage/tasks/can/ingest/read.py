@@ -9,7 +9,7 @@ from pathlib import Path
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest.detect import Detected, Format, detect
-from tutelage.tasks.can.ingest.names import looked_for
+from tutelage.tasks.can.ingest.names import have, like, looked_for
 from tutelage.tasks.can.ingest.report import IngestReport
 
 Columns = Mapping[str, str] | None
@@ -56,10 +56,12 @@ def require_labels(frames: Frames, path: Path, columns: Columns = None) -> None:
             hint="Use a labelled capture: CSV or Parquet with a label column (mapped with "
             "data.columns.label=NAME), HCRL, or ROAD with capture_metadata.json beside it.",
         )
+    near = like("label", existing)
+    meant = f"Did you mean {near!r}? " if near else ""
     raise DataError(
         f"no label column; looked for {looked_for(columns)}",
         where=path,
-        hint=f"It has {', '.join(existing)}. Map one with data.columns.label=NAME.",
+        hint=f"{have(existing)} {meant}Map one with data.columns.label=NAME.",
     )
 
 
