@@ -262,6 +262,27 @@ def test_a_label_column_of_another_case_is_offered(tmp_path: Path) -> None:
         require_labels(frames, path)
 
 
+def test_a_file_of_which_most_is_bad_makes_the_columns_suspect(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("stamp,id,speed,payload\n" + 30 * "1.0,123,7.5,0011\n")
+    mapping = {"timestamp": "stamp", "data_field": "speed"}
+    hint = refusal(path, mapping).hint or ""
+    assert "Of 30 lines, 30 are bad: suspect the columns" in hint
+    assert "timestamp='stamp', arbitration_id='id', data_field='speed'" in hint
+    assert "of stamp, id, speed, payload." in hint and "data.columns.timestamp=NAME" in hint
+    table = pa.table({**PARQUET, "x": pa.array(["a", "b", "c"])})
+    pq.write_table(table, tmp_path / "a.parquet")
+    hint = refusal(tmp_path / "a.parquet", {"data_field": "x"}).hint or ""
+    assert "Of 3 rows, 3 are bad: suspect the columns" in hint and "data_field='x'" in hint
+
+
+def test_a_log_of_which_most_is_bad_may_be_of_another_format(tmp_path: Path) -> None:
+    error = refusal_of(tmp_path, CANDUMP + "\n" + 9 * "(1.5) can0 044\n")
+    assert "the file may be of another format than candump" in (error.hint or "")
+    error = refusal_of(tmp_path, 9 * (CANDUMP + "\n") + 2 * "(1.5) can0 044\n")
+    assert (error.hint or "").startswith("Repair or remove the lines")
+
+
 def test_a_mapping_of_an_unknown_quantity_offers_the_known_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER + GOOD)

@@ -44,20 +44,23 @@ class Assembler:
         path: The file, for messages.
         format: Name of the format.
         unit: ``"line"`` for text, ``"row"`` or ``"message"`` for other files.
+        suspect: What to look at where most of the file is bad.
     """
 
-    def __init__(self, path: Path, format: str, unit: str = "line") -> None:
+    def __init__(self, path: Path, format: str, unit: str = "line", suspect: str = "") -> None:
         self._path, self._format, self._unit = path, format, unit
+        self._suspect = suspect or f"the file may be of another format than {format}."
         self._parts: list[Frames] = []
         self._skipped: dict[str, int] = {}
         self._last_time = -np.inf
         self._backward, self._largest = 0, 0.0
-        self._n_bad, self._first_bad = 0, ""
+        self._n_rows, self._n_bad, self._first_bad = 0, 0, ""
         self._first_number = 0
 
     def add(self, piece: Piece) -> None:
         """Check one block and keep its good frames."""
         frames, numbers, bad = piece.frames, piece.numbers, piece.bad
+        self._n_rows += len(numbers)
         keep = None
         for kind, rows in piece.skipped.items():
             if n := int(rows.sum()):
@@ -85,10 +88,13 @@ class Assembler:
         """
         if self._n_bad:
             units = f"{self._unit}s" if self._n_bad > 1 else self._unit
+            hint = f"Repair or remove the {units}; nothing was guessed or dropped."
+            if self._n_bad > max(1, self._n_rows // 2):
+                hint = f"Of {self._n_rows} {units}, {self._n_bad} are bad: {self._suspect}"
             raise DataError(
                 f"{self._first_bad} ({self._n_bad} bad {units} in all)",
                 where=f"{self._path}:{self._first_number}",
-                hint=f"Repair or remove the {units}; nothing was guessed or dropped.",
+                hint=hint,
             )
         frames = Frames.concatenate(self._parts) if self._parts else None
         if frames is None or not len(frames):

@@ -42,6 +42,16 @@ class ColumnNames:
     dlc: str
     existing: tuple[str, ...]
 
+    @property
+    def suspect(self) -> str:
+        """Which columns were taken for what, for a file that makes no sense that way."""
+        taken = ((ours, getattr(self, ours)) for ours in USUAL)
+        pairs = ", ".join(f"{ours}={name!r}" for ours, name in taken if name)
+        return (
+            f"suspect the columns, {pairs}, of {', '.join(self.existing)}. "
+            "Map others with data.columns.timestamp=NAME, and so on."
+        )
+
 
 def resolve(existing: Sequence[str], columns: Mapping[str, str] | None, path: Path) -> ColumnNames:
     """Find each of our quantities among the columns of a file.

@@ -47,7 +47,7 @@ def read_parquet(path: Path, columns: Mapping[str, str] | None) -> tuple[Frames,
         names = resolve(file.schema_arrow.names, columns, path)
         wanted = [n for n in (names.timestamp, names.arbitration_id, names.data_field) if n]
         wanted += [n for n in (names.label, names.dlc) if n]
-        assembler = Assembler(path, "parquet", unit="row")
+        assembler = Assembler(path, "parquet", unit="row", suspect=names.suspect)
         row = 1
         for batch in file.iter_batches(_BATCH, columns=wanted, use_threads=False):
             assembler.add(_piece(batch, names, row, path))

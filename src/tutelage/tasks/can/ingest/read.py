@@ -90,7 +90,8 @@ def _csv(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestR
     from tutelage.tasks.can.ingest.text import read_text
 
     grammar = HeaderCSV.from_header(found.line, columns, path)
-    return read_text(path, "csv", grammar, skip=found.number, drop=_drop(grammar.delimiter))
+    drop, suspect = _drop(grammar.delimiter), grammar.names.suspect
+    return read_text(path, "csv", grammar, skip=found.number, drop=drop, suspect=suspect)
 
 
 def _hcrl(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:

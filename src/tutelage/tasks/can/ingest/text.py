@@ -23,7 +23,13 @@ class Grammar(Protocol):
 
 
 def read_text(
-    path: Path, format: str, grammar: Grammar, *, skip: int = 0, drop: bytes = b""
+    path: Path,
+    format: str,
+    grammar: Grammar,
+    *,
+    skip: int = 0,
+    drop: bytes = b"",
+    suspect: str = "",
 ) -> tuple[Frames, IngestReport]:
     """Read a text capture block by block.
 
@@ -33,11 +39,12 @@ def read_text(
         grammar: Decodes its lines.
         skip: Header lines.
         drop: Characters to ignore wherever they stand, such as quotes.
+        suspect: What to look at where most lines are bad.
 
     Raises:
         DataError: A line is malformed, or there are no frames.
     """
-    assembler = Assembler(path, format)
+    assembler = Assembler(path, format, suspect=suspect)
     for lines in line_blocks(path, skip=skip, drop=drop):
         if len(lines):
             assembler.add(_without_nul(grammar.parse(lines), lines))
