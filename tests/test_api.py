@@ -140,7 +140,7 @@ def test_a_run_whose_card_was_edited_or_weights_were_exchanged_is_refused(tmp_pa
     card = run.path / "model.json"
     whole = card.read_text()
     edited = json.loads(whole)
-    edited["preprocessing"]["mean"][0] += 1
+    del edited["preprocessing"]["mean"]
     card.write_text(json.dumps(edited))
     uses = (lambda: api.evaluate(run, home=tmp_path), lambda: api.predict(run, "x", home=tmp_path))
     for use in uses:

@@ -25,8 +25,9 @@ def restore_module(task: Task[RunConfig], run: Run) -> TaskModule:
     """
     path = run.path / CONFIG
     config = build_config(task.config_type, [migrate_config(run.settings, path)], where=path)
-    module = task.build(config, read_card(run.path).preprocessing)
+    card = read_card(run.path)  # first: of a damaged card it says more than a digest does
     run.verify_artifacts()
+    module = task.build(config, card.preprocessing)
     ModelManager.load_state_dict(run.path, module)
     module.eval()
     return module
