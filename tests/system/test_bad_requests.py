@@ -181,7 +181,8 @@ def far_back(lines: list[str]) -> list[str]:
     (lambda lines: lines[:50], ("captures", "holds a window of 100 frames", "longest has 49")),
     (lambda lines: [lines[0], *(line[:-1] + "0" for line in lines[1:])],
      ("captures", "are benign", "model=vgae")),
-    (lambda lines: [lines[0], *(line[:-1] + "1" for line in lines[1:])], ("benign",)),
+    (lambda lines: [lines[0], *(line[:-1] + "1" for line in lines[1:])],
+     ("DoS.csv", "benign", "are labelled attacks")),
 ], ids=["bad-hex", "no-label", "nul", "backwards", "no-frames", "nothing", "truncated",
         "other-columns", "other-case", "short", "all-benign", "all-attack"])  # fmt: skip
 def test_a_damaged_capture_is_refused_with_its_line(

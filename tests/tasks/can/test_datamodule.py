@@ -475,6 +475,25 @@ def test_training_data_of_one_class_are_refused(
         data.fit_module(gat(data))
 
 
+@pytest.mark.parametrize("names", [["drive"], ["drive", "tour"]])
+def test_training_data_of_attacks_alone_are_refused_with_their_files(
+    root: Path, tmp_path: Path, names: list[str]
+) -> None:
+    folder = tmp_path / "captures"
+    for name, source in zip(names, ("DoS", "fuzzing"), strict=False):
+        lines = (root / TRAIN / f"{source}.csv").read_text().splitlines()
+        rows = [line.rpartition(",")[0] + ",1" for line in lines[1:]]
+        (folder / f"{name}.csv").parent.mkdir(exist_ok=True)
+        (folder / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    data = CANGraphDataModule(can_config(f"data.root={folder}"), tmp_path / "cache")
+    with pytest.raises(
+        DataError, match="benign frames: of (\\d+) frames that train, \\1 are"
+    ) as said:
+        data.setup("fit")
+    assert said.value.problem.endswith(f"labelled attacks, in {', '.join(names)}")
+    assert said.value.where == str(folder / "drive.csv" if len(names) == 1 else folder)
+
+
 def test_loaders_for_a_loop_of_one_s_own(root: Path, cache: Path) -> None:
     train, held, tests = create_dataloaders(can_config(f"data.root={root}"), cache)
     batch = next(iter(train))

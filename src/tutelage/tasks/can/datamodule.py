@@ -19,6 +19,7 @@ from tutelage.core.records import AuditStamp
 from tutelage.losses import BaseSupervisedLoss
 from tutelage.tasks.can.captures import Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig, GATConfig
+from tutelage.tasks.can.frames import ATTACK
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
@@ -102,23 +103,40 @@ class CANGraphDataModule(TaskData):
             splits, left_out = without_shared(split_captures(captures, data), data)
             for finding in left_out:
                 self._note(finding)
-            stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
-            seen = [s for s in splits if s.train.any() or s.validation.any()]
-            trained, held = (
-                {
-                    s.capture.digest: s.capture.label
-                    for s in seen
-                    if s.capture.validates == validates
-                }
-                for validates in (False, True)
-            )
-            kept_share = kept_for_testing(captures, data)
-            self._learned = Preprocessing.fit(stretches, data.window, trained, kept_share, held)
+            self._learned = self._learn(splits, kept_for_testing(captures, data))
         self.learned = self._learned
         stores = [self._graphs(split.capture) for split in splits]
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
         self._ready = True
+
+    def _learn(self, splits: Sequence[CaptureSplit], kept_share: float) -> Preprocessing:
+        """Learn from the training windows.
+
+        Raises:
+            DataError: Too few frames of them are benign.
+        """
+        data = self.config.data
+        stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
+        seen = [s for s in splits if s.train.any() or s.validation.any()]
+        trained, held = (
+            {s.capture.digest: s.capture.label for s in seen if s.capture.validates == validates}
+            for validates in (False, True)
+        )
+        try:
+            return Preprocessing.fit(stretches, data.window, trained, kept_share, held)
+        except DataError as error:
+            files = [s.capture.path for s in seen if not s.capture.validates]
+            only = files[0] if len(files) == 1 else None
+            attacks = sum(int((frames.label == ATTACK).sum()) for frames in stretches)
+            total, labels = sum(map(len, stretches)), [*trained.values()]
+            more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+            raise DataError(
+                f"{error.problem}: of {total} frames that train, {attacks} are labelled attacks, "
+                f"in {', '.join(labels[:5])}{more}",
+                where=only or data.root,
+                hint=f"{error.hint} If 0 and 1 are swapped in the labels, swap them back.",
+            ) from error
 
     def _long_enough(self, captures: Sequence[Capture]) -> list[Capture]:
         """Leave out, and say so, captures with fewer frames than a window.
