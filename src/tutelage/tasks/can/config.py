@@ -127,6 +127,8 @@ class CANEvaluation(Section):
     """Windows that an alarm looks back on, this one included."""
     event_gap_seconds: float = Field(default=2.0, gt=0)
     """Attack frames this far apart, or further, belong to two events."""
+    operating_points: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 10.0, 60.0)
+    """False alarms an hour for which thresholds are chosen on held-out benign windows."""
 
     @model_validator(mode="after")
     def _enough_windows(self) -> Self:

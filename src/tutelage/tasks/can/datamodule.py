@@ -86,6 +86,7 @@ class CANGraphDataModule(TaskData):
         self._learned = preprocessing
         self._findings: list[str] = []
         self._ready = False
+        self.held_out: Sequence[TestCapture] = ()
         self.batch_size = EVALUATION_BATCH
 
     def setup(self, stage: str) -> None:
@@ -227,8 +228,15 @@ class CANGraphDataModule(TaskData):
         train, validation = train & ~repeats, validation & ~repeats
         again = validation & np.isin(content, content[train])
         self._note_repeats(int(again.sum()), "training")
+        validation &= ~again
         self.train_windows = torch.from_numpy(np.flatnonzero(train))
-        self.validation_windows = torch.from_numpy(np.flatnonzero(validation & ~again))
+        self.validation_windows = torch.from_numpy(np.flatnonzero(validation))
+        parts = np.split(validation, np.cumsum([len(store) for _, store in used])[:-1])
+        self.held_out = [
+            TestCapture(split.capture, store, torch.from_numpy(np.flatnonzero(part)))
+            for (split, store), part in zip(used, parts, strict=True)
+            if part.any()
+        ]
         self._require_windows()
 
     def _note_repeats(self, count: int, where: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,13 +23,18 @@ from tutelage.tasks.can.events import (
     labelled_events,
     score_events,
 )
-from tutelage.tasks.can.frames import UNLABELLED
+from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.ingest import vehicle_of
 from tutelage.tasks.can.modules import BaseCANGraphModule
+from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.rule_windows import RuleVerdict
 from tutelage.tasks.can.verdicts import Verdicts
 
+_log = logging.getLogger(__name__)
+
 MODEL, ALWAYS = "model", "always_alarm"
+AT_POINTS = ("event_recall", "recall", "false_alarms_per_hour")
+"""Metrics that stand for each operating point."""
 
 
 def model_scores(
@@ -61,15 +68,55 @@ def evaluate(
         DataError: No window of a split is labelled.
     """
     module.eval()
-    detectors = [MODEL, *data.learned.rules, ALWAYS]
-    scores: dict[str, dict[str, float]] = {name: {} for name in detectors}
+    operating = _operating(module, data)
+    scores: dict[str, dict[str, float]] = defaultdict(dict)
     for split, captures in data.tests.items():
-        judged = [_verdicts(module, data, test, derived or {}) for test in captures]
+        judged = [_judge(module, data, test, derived or {}, operating) for test in captures]
         groups = _groups(split, captures)
-        for name in detectors:
-            scores[name] |= _keyed(groups, [verdicts[name] for verdicts in judged])
+        for name in judged[0]:
+            verdicts = [judgement[name] for judgement in judged]
+            scores[name] |= _keyed(groups, [v.own for v in verdicts])
+            scores[name] |= _at_points(split, [v.at_points for v in verdicts])
     _require_labels(scores[MODEL], data)
-    return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=())
+    tables = (operating_table(scores, list(data.tests), operating),) if operating else ()
+    return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tables)
+
+
+def _operating(module: BaseCANGraphModule, data: CANGraphDataModule) -> OperatingPoints | None:
+    """Choose thresholds on the held-out windows, or else take those of the model's card.
+
+    Chosen ones are kept in ``data.learned``, which becomes the card: on other data, where nothing
+    of training is held out, they are all that there is.
+    """
+    settings = data.config.evaluation
+    if data.held_out:
+        points = _chosen(module, data)
+        data.learned = replace(data.learned, operating=points)
+    points = data.learned.operating
+    if points and not points.fits(settings):
+        chosen, asked = (f"{s.k} of {s.n}" for s in (points, settings))
+        _log.warning("no operating points: chosen for alarms of %s, not %s", chosen, asked)
+        return None
+    return points
+
+
+def _chosen(module: BaseCANGraphModule, data: CANGraphDataModule) -> OperatingPoints | None:
+    """Thresholds by the benign windows that are held out from training; null without any."""
+    settings = data.config.evaluation
+    parts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    seconds = 0.0
+    for held in data.held_out:
+        benign = replace(held, windows=held.windows[held.store.y[held.windows] == BENIGN])
+        if not len(benign.windows):
+            continue
+        windows = benign.windows.numpy()
+        seconds += float(window_times(benign, windows).seconds.clip(min=0).sum())
+        for name, said in _said(module, data, benign).items():
+            parts[name].append(kth_largest(said.score, windows, settings.k, settings.n))
+    if not seconds:
+        return None
+    scores = {name: np.concatenate(part) for name, part in parts.items()}
+    return OperatingPoints.choose(scores, seconds / 3600, settings)
 
 
 def _groups(split: str, tests: Sequence[TestCapture]) -> dict[str, list[int]]:
@@ -96,35 +143,65 @@ def _keyed(groups: Mapping[str, list[int]], verdicts: Sequence[Verdicts]) -> dic
     return found
 
 
-def _verdicts(
+def _at_points(split: str, parts: Sequence[Mapping[float, Verdicts]]) -> dict[str, float]:
+    """What came out on a split at each operating point: ``split/recall@10`` and the like."""
+    found: dict[str, float] = {}
+    for per_hour in parts[0]:
+        metrics = Verdicts.join([part[per_hour] for part in parts]).alarm_metrics()
+        shown = (name for name in AT_POINTS if name in metrics)
+        found |= {f"{split}/{name}@{per_hour:g}": metrics[name] for name in shown}
+    return found
+
+
+def _said(
+    module: BaseCANGraphModule, data: CANGraphDataModule, test: TestCapture
+) -> dict[str, RuleVerdict]:
+    """What the model and each rule say of a capture's chosen windows, each on its own."""
+    windows, settings = test.windows.numpy(), data.config.data
+    found = {MODEL: RuleVerdict(*model_scores(module, test))}
+    for name, rule in data.learned.rules.items():
+        verdict = rule.windows(test.capture.frames, settings.window, test.store.stride)
+        found[name] = RuleVerdict(verdict.score[windows], verdict.alarm[windows])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A detector's verdicts by its own threshold, and by those of the operating points."""
+
+    own: Verdicts
+    at_points: Mapping[float, Verdicts]
+
+
+def _judge(
     module: BaseCANGraphModule,
     data: CANGraphDataModule,
     test: TestCapture,
     derived: Mapping[str, Floats],
-) -> dict[str, Verdicts]:
-    """What each detector says of the labelled windows of a capture."""
-    settings, rules = data.config.evaluation, data.learned.rules
-    windows = test.windows.numpy()
+    operating: OperatingPoints | None,
+) -> dict[str, _Judged]:
+    """What each detector makes of the labelled windows of a capture."""
+    settings, windows = data.config.evaluation, test.windows.numpy()
     labelled = (test.store.y[test.windows] != UNLABELLED).numpy()
-    truth = (test.store.y[test.windows] == 1).numpy()[labelled]
+    truth = (test.store.y[test.windows] == ATTACK).numpy()[labelled]
     times = window_times(test, windows[labelled])
     events = _events(test, windows[labelled], settings.event_gap_seconds, derived)
-    found = {MODEL: RuleVerdict(*model_scores(module, test))}
-    for name, rule in rules.items():
-        verdict = rule.windows(test.capture.frames, data.config.data.window, test.store.stride)
-        found[name] = RuleVerdict(verdict.score[windows], verdict.alarm[windows])
-    every = np.ones(len(windows))
-    found[ALWAYS] = RuleVerdict(every.astype(np.float32), every.astype(bool))
     known = truth | ~times.under(events) if events.derived else np.ones(len(truth), np.bool_)
-    verdicts = {}
-    for name, verdict in found.items():
-        score = kth_largest(verdict.score, windows, settings.k, settings.n)[labelled]
-        alarm = k_of_n(verdict.alarm, windows, settings.k, settings.n)[labelled]
-        judged = score_events(alarm, times, events)
-        verdicts[name] = Verdicts(
-            score[known], alarm[known], truth[known], times.seconds[known], judged
-        )
-    return verdicts
+
+    def verdicts(score: NDArray[np.float32], alarm: NDArray[np.bool_]) -> Verdicts:
+        scored, alarmed = score[labelled], alarm[labelled]
+        judged = score_events(alarmed, times, events)
+        return Verdicts(scored[known], alarmed[known], truth[known], times.seconds[known], judged)
+
+    every = np.ones(len(windows), np.float32)
+    found = {}
+    for name, said in (_said(module, data, test) | {ALWAYS: RuleVerdict(every, every > 0)}).items():
+        score = kth_largest(said.score, windows, settings.k, settings.n)
+        alarm = k_of_n(said.alarm, windows, settings.k, settings.n)
+        at = operating.of(name) if operating else {}
+        points = {rate: verdicts(score, score > threshold) for rate, threshold in at.items()}
+        found[name] = _Judged(verdicts(score, alarm), points)
+    return found
 
 
 def window_times(test: TestCapture, windows: NDArray[np.int64]) -> WindowTimes:

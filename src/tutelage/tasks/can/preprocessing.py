@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError, DataError
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.operating import OperatingPoints
 from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
 
@@ -26,6 +27,8 @@ class Preprocessing:
             testing; 0 where captures of their own test.
         validated_on: Digest and label of each capture that validated whole: it chose the best
             checkpoint and the threshold, so that the model has seen it too.
+        operating: Thresholds of the model and the rules for some rates of false alarms; null
+            before the model was scored, or where no benign window was held out.
     """
 
     profile: TrafficProfile
@@ -33,6 +36,7 @@ class Preprocessing:
     trained_on: Mapping[str, str]
     test_fraction: float
     validated_on: Mapping[str, str] = field(default_factory=dict)
+    operating: OperatingPoints | None = None
 
     @classmethod
     def fit(
@@ -63,6 +67,7 @@ class Preprocessing:
             "trained_on": dict(self.trained_on),
             "test_fraction": self.test_fraction,
             "validated_on": dict(self.validated_on),
+            "operating": self.operating and self.operating.to_json(),
         }
 
     @classmethod
@@ -80,7 +85,9 @@ class Preprocessing:
             profile = TrafficProfile.from_json(value["profile"])
             trained_on = dict(value["trained_on"])
             validated_on = dict(value.get("validated_on", {}))  # older cards don't say
-            return cls(profile, rules, trained_on, float(value["test_fraction"]), validated_on)
+            share, points = float(value["test_fraction"]), value.get("operating")
+            operating = None if points is None else OperatingPoints.from_json(points)
+            return cls(profile, rules, trained_on, share, validated_on, operating)
         except (KeyError, TypeError, ValueError, DataError) as error:
             hint = "Use the card that was written with these weights."
             raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error

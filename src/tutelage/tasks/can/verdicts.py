@@ -46,6 +46,18 @@ class Verdicts:
     def metrics(self) -> dict[str, float]:
         """Scores of these windows and events; one whose denominator is empty is left out.
 
+        `alarm_metrics`, and by the scores, whatever the threshold, ``auroc`` and ``auprc``.
+        """
+        found = self.alarm_metrics()
+        if self.truth.any() and not self.truth.all():
+            score, truth = _ranks(self.score), torch.from_numpy(self.truth).long()
+            found["auroc"] = min(1.0, float(binary_auroc(score, truth)))
+            found["auprc"] = min(1.0, float(binary_average_precision(score, truth)))
+        return found
+
+    def alarm_metrics(self) -> dict[str, float]:
+        """Scores of the alarms; one whose denominator is empty is left out.
+
         ``false_alarms_per_hour`` counts windows, not episodes: alarms on benign windows in an hour
         of benign windows. For the scores of events see `EventScores.metrics`.
         """
@@ -62,10 +74,6 @@ class Verdicts:
             "false_alarms_per_hour": (fp, benign_hours),
         }
         found = {name: above / below for name, (above, below) in ratios.items() if below}
-        if tp + fn and tn + fp:
-            score, truth = _ranks(self.score), torch.from_numpy(self.truth).long()
-            found["auroc"] = min(1.0, float(binary_auroc(score, truth)))
-            found["auprc"] = min(1.0, float(binary_average_precision(score, truth)))
         counts = {"windows": len(self.truth), "tp": tp, "fp": fp, "fn": fn, "tn": tn}
         return found | self.events.metrics() | counts
 
