@@ -109,14 +109,28 @@ def test_compare_shows_differences_of_metrics_and_settings(
     store: RunStore, tutelage: Command
 ) -> None:
     one = finish_run(store)
-    two = finish_run(store, "training.seed=9", scores={**SCORES, f"{KNOWN}/f1": 0.875})
+    two = finish_run(store, "training.max_epochs=9", scores={**SCORES, f"{KNOWN}/f1": 0.875})
     told = json.loads(tutelage("runs", "compare", one.id, two.id, "--json").stdout)
     assert [run["run"] for run in told["runs"]] == [one.id, two.id]
     assert told["differences"][0][f"{KNOWN}/f1"] == pytest.approx(-0.1)
-    assert told["settings"] == {"training.seed": [0, 9]}
+    assert told["settings"] == {"training.max_epochs": [8, 9]} and told["over_seeds"] == {}
     shown = tutelage("runs", "compare", one.id, two.id).stdout
-    assert "-0.1000" in shown and "training.seed" in shown
+    assert "-0.1000" in shown and "training.max_epochs" in shown
     assert "The settings are the same." in tutelage("runs", "compare", one.id, one.id).stdout
+
+
+def test_runs_that_differ_by_their_seed_alone_are_shown_as_mean_and_interval(
+    store: RunStore, tutelage: Command
+) -> None:
+    scores = [{**SCORES, f"{KNOWN}/f1": f1} for f1 in (0.97, 0.98, 0.99)]
+    runs = [finish_run(store, f"training.seed={i}", scores=s) for i, s in enumerate(scores)]
+    names = [run.id for run in runs]
+    told = json.loads(tutelage("runs", "compare", *names, "--json").stdout)
+    f1 = told["over_seeds"][f"{KNOWN}/f1"]
+    assert f1["mean"] == pytest.approx(0.98) and f1["n"] == 3
+    assert f1["half_width"] == pytest.approx(4.302653 * 0.01 / 3**0.5)
+    shown = tutelage("runs", "compare", *names).stdout
+    assert "Mean of 3 seeds" in shown and "0.0248" in shown and "training.seed" in shown
 
 
 def test_one_run_is_not_compared(store: RunStore, tutelage: Command) -> None:

@@ -71,8 +71,12 @@ def show(run: RunName, json: Json = False) -> None:
 
 
 def compare(runs: RunNames, json: Json = False) -> None:
-    """Compare runs: metrics side by side with differences, and the settings that differ."""
+    """Compare runs: metrics side by side with differences, and the settings that differ.
+
+    Finished runs that differ by their seed alone are shown as one: mean and confidence interval.
+    """
     from tutelage.core.store import RunStore
+    from tutelage.report.seeds import seed_intervals, seed_table, seeds_of
     from tutelage.report.settings import differences, differences_table
     from tutelage.report.tables import comparison_table
 
@@ -81,6 +85,7 @@ def compare(runs: RunNames, json: Json = False) -> None:
     if len(found) < 2:
         raise RequestError("there is nothing to compare with", hint="Name two runs or more.")
     records = [run.record for run in found]
+    seeds = seeds_of(found)
     if json:
         shown = [record.summary(run.path) for record, run in zip(records, found, strict=True)]
         settings = {key: list(values) for key, values in differences(found).items()}
@@ -89,9 +94,10 @@ def compare(runs: RunNames, json: Json = False) -> None:
             {key: value - first[key] for key, value in record.metrics.items() if key in first}
             for record in records[1:]
         ]
-        print_json({"runs": shown, "differences": apart, "settings": settings})
+        means = {key: of.as_json() for key, of in seed_intervals(records).items()} if seeds else {}
+        print_json({"runs": shown, "differences": apart, "settings": settings, "over_seeds": means})
         return
-    out.print(render(comparison_table(records)))
+    out.print(render(seed_table(records) if seeds else comparison_table(records)))
     out.print()
     apart_by = differences_table(found)
     out.print(render(apart_by) if apart_by.rows else "The settings are the same.")

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import curves, tables
+from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
 
 
@@ -59,7 +60,9 @@ def render_page(runs: Sequence[Run]) -> str:
     views = [_view(run) for run in runs]
     compared = []
     if len(runs) > 1:
-        compared = [tables.comparison_table([v.record for v in views]), differences_table(runs)]
+        records = [view.record for view in views]
+        compared = [seed_table(records)] if seeds_of(runs) else []
+        compared += [tables.comparison_table(records), differences_table(runs)]
     template = environment.get_template("page.html.j2")
     return template.render(runs=views, compared=compared, drawing=curves)
 

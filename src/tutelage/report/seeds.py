@@ -1,0 +1,140 @@
+"""Several runs of one configuration that differ by their seed: means with confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tutelage.core.records import RunRecord, Table
+from tutelage.core.store import Run
+from tutelage.report.settings import differences
+
+SEED, ROOT = "training.seed", "data.root"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over n independent values and the half width of its confidence interval.
+
+    Args:
+        mean: The mean.
+        half_width: Student's t with n - 1 degrees of freedom times the standard error; null for a
+            single value, which says nothing of how far others would be.
+        lowest: The smallest value.
+        highest: The largest value.
+        n: How many there are.
+    """
+
+    mean: float
+    half_width: float | None
+    lowest: float
+    highest: float
+    n: int
+
+    def as_json(self) -> dict[str, object]:
+        """The values that ``--json`` prints."""
+        return {
+            "mean": self.mean,
+            "half_width": self.half_width,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "n": self.n,
+        }
+
+
+def interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the mean of independent values and its two-sided confidence interval.
+
+    The interval is the mean plus and minus ``t * s / sqrt(n)``, with s the sample's standard
+    deviation; it is right where values are about normally distributed, and is not cut at 0 or 1.
+
+    Args:
+        values: At least one.
+        level: Share of such intervals that hold the true mean.
+    """
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Interval(mean, None, mean, mean, 1)
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    half = student_t(n - 1, level) * deviation / math.sqrt(n)
+    return Interval(mean, half, min(values), max(values), n)
+
+
+def student_t(degrees: int, level: float = LEVEL) -> float:
+    """Return the t that a share ``level`` of Student's distribution lies between -t and t of.
+
+    Args:
+        degrees: Degrees of freedom, at least 1.
+        level: The share, between 0 and 1.
+    """
+    below, above = 0.0, math.pi / 2
+    for _ in range(60):  # halves the angle atan(t / sqrt(degrees)) down to the last bit
+        middle = (below + above) / 2
+        if _within(middle, degrees) < level:
+            below = middle
+        else:
+            above = middle
+    return math.sqrt(degrees) * math.tan((below + above) / 2)
+
+
+def _within(angle: float, degrees: int) -> float:
+    """The share between -t and t, for t = sqrt(degrees) tan(angle).
+
+    Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    cosine, odd = math.cos(angle), degrees % 2
+    term = total = (cosine if odd else 1.0) if degrees > 1 else 0.0
+    for k in range(2 + odd, degrees, 2):
+        term *= (k - 1) / k * cosine * cosine
+        total += term
+    series = math.sin(angle) * total
+    return 2 / math.pi * (angle + series) if odd else series
+
+
+def seeds_of(runs: Sequence[Run]) -> tuple[int, ...]:
+    """The seed of each run, where the runs are finished and differ by that alone; else nothing.
+
+    What they were computed from must be the same: the data's content, the parents, the source.
+    Where they ran and under which policy does not count, nor does where the data lie.
+    """
+    records = [run.record for run in runs]
+    prints = {(r.fingerprints.data, r.fingerprints.parents, r.fingerprints.source) for r in records}
+    if len(prints) != 1 or any(run.status != "finished" for run in runs):
+        return ()
+    apart = differences(runs)
+    seeds = apart.pop(SEED, ())
+    other = [k for k in apart if k.partition(".")[0] not in ("run", "execution") and k != ROOT]
+    return () if other or len(set(seeds)) < len(runs) else tuple(int(str(s)) for s in seeds)
+
+
+def seed_intervals(records: Sequence[RunRecord]) -> dict[str, Interval]:
+    """Mean and interval of every metric, over the runs that have it."""
+    return _intervals([record.metrics for record in records])
+
+
+def _intervals(columns: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: interval([c[key] for c in columns if key in c]) for key in keys}
+
+
+def seed_table(records: Sequence[RunRecord]) -> Table:
+    """Every metric of whole splits: mean, interval and range over seeds, each baseline's mean."""
+    found = seed_intervals(records)
+    names = dict.fromkeys(name for record in records for name in record.baselines)
+    beside = {n: _intervals([r.baselines.get(n, {}) for r in records]) for n in names}
+    rows = tuple(
+        (
+            *(key, one.mean, one.half_width, one.lowest, one.highest, one.n),
+            *(column[key].mean if key in column else None for column in beside.values()),
+        )
+        for key, one in found.items()
+        if key.count("/") == 1
+    )
+    columns = ("metric", "mean", "±", "lowest", "highest", "n", *names)
+    note = (
+        "± is half the width of the mean's 95 % confidence interval over n seeds, by Student's t. "
+        "Columns of baselines hold their means."
+    )
+    return Table(title=f"Mean of {len(records)} seeds", columns=columns, rows=rows, note=note)
