@@ -15,6 +15,7 @@ from tutelage.tasks.can.captures import load_dataset
     ("name", "content", "problem"),
     [
         ("speeds.csv", "speed,note\n1,a\n", "no column for the timestamp"),
+        ("numbers.csv", 9 * "1,2,3\n", "9 bad lines"),
         ("notes.txt", "Monday: all fine\n", "not a CAN capture in a known format"),
     ],
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import UNLABELLED, Frames
+from tutelage.tasks.can.ingest.detect import ForeignFileError
 from tutelage.tasks.can.ingest.report import IngestReport
 
 MAX_ID = 0x1FFFFFFF
@@ -88,10 +89,11 @@ class Assembler:
         """
         if self._n_bad:
             units = f"{self._unit}s" if self._n_bad > 1 else self._unit
-            hint = f"Repair or remove the {units}; nothing was guessed or dropped."
+            kind, hint = DataError, f"Repair or remove the {units}; nothing was guessed or dropped."
             if self._n_bad > max(1, self._n_rows // 2):
+                kind = ForeignFileError
                 hint = f"Of {self._n_rows} {units}, {self._n_bad} are bad: {self._suspect}"
-            raise DataError(
+            raise kind(
                 f"{self._first_bad} ({self._n_bad} bad {units} in all)",
                 where=f"{self._path}:{self._first_number}",
                 hint=hint,

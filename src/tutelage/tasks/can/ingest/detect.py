@@ -14,7 +14,7 @@ _HEAD = 1 << 16
 
 
 class ForeignFileError(DataError):
-    """A file that may be no capture at all: of no known format, or with none of the columns."""
+    """A file that may be no capture at all: of no known format, without our columns, mostly bad."""
 
 
 class Format(StrEnum):
