@@ -143,6 +143,19 @@ class SupportsAutoencoder(ABC):
         """Return ``data`` with training and validation reduced to samples known to be normal."""
 
 
+class SupportsDistillation(ABC):
+    """A task with models that can teach each other (`training.modes.distillation.Distillable`)."""
+
+    @abstractmethod
+    def inputs_differ(self, teacher: Json, student: Json) -> str | None:
+        """Say how the inputs of two models differ, if they do.
+
+        Args:
+            teacher: The preprocessing that the teacher was trained under.
+            student: The preprocessing learned from the student's data.
+        """
+
+
 def load_task(name: str) -> Task[RunConfig]:
     """Return the installed task called ``name``.
 

@@ -93,8 +93,25 @@ class AutoencoderMode(Mode):
     """Quantile of held-out normal samples' scores above which a sample is called anomalous."""
 
 
+class DistillationMode(Mode):
+    """Fit a small model to the task and to what a finished run's model says of the same samples."""
+
+    parents: ClassVar[Mapping[str, str]] = {"teacher": "teacher"}
+    name: Literal["distillation"] = "distillation"
+    teacher: str = Field(min_length=1)
+    """The finished run to learn from: id, unique prefix, path or `@last`."""
+    temperature: float = Field(default=4.0, gt=0)
+    """Softens both models' outputs: the higher, the more unlikely classes count."""
+    alpha: float = Field(default=0.7, ge=0, le=1)
+    """Share of the teacher in the loss; the rest is the task's own loss."""
+    feature_weight: float = Field(default=0.0, ge=0)
+    """Weight of the squared difference between the two models' features; 0 leaves it out."""
+
+
 ModeConfig = Annotated[
-    Annotated[NormalMode, Tag("normal")] | Annotated[AutoencoderMode, Tag("autoencoder")],
+    Annotated[NormalMode, Tag("normal")]
+    | Annotated[AutoencoderMode, Tag("autoencoder")]
+    | Annotated[DistillationMode, Tag("distillation")],
     Discriminator(tag_or("normal")),
 ]
 

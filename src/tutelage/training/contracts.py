@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.core.config import Training
 from tutelage.core.records import AuditStamp
@@ -74,6 +74,18 @@ class TaskData(LightningDataModule, ABC):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
+class Objective(nn.Module, ABC):
+    """What a mode trains a module by, in place of the module's own `step`.
+
+    While it is the module's `objective`, its weights are trained and kept in checkpoints; the mode
+    takes it off before the model is evaluated and saved.
+    """
+
+    @abstractmethod
+    def forward(self, module: TaskModule, batch: Any) -> dict[str, Tensor]:
+        """Return ``loss`` (scalar, with gradient) and other scalars worth following."""
+
+
 class TaskModule(LightningModule, ABC):
     """A network with its objective, its validation metrics and its optimiser.
 
@@ -91,6 +103,7 @@ class TaskModule(LightningModule, ABC):
     def __init__(self, training: Training) -> None:
         super().__init__()
         self.training_config = training
+        self.objective: Objective | None = None
 
     @abstractmethod
     def step(self, batch: Any) -> dict[str, Tensor]:
@@ -102,7 +115,10 @@ class TaskModule(LightningModule, ABC):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """One step of training; the metrics collector averages what it returns."""
-        return self.step(batch)
+        if self.objective is None:
+            return self.step(batch)
+        scalars: dict[str, Tensor] = self.objective(self, batch)
+        return scalars
 
     # Lightning reads the signature anew in each step; kept here, that costs nothing.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]

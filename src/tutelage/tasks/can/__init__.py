@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.core.records import Evaluation, Table
-from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, Task
+from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, SupportsDistillation, Task
 from tutelage.tasks.can.config import CANConfig, GATConfig
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
 
 
-class CANTask(Task[CANConfig], SupportsAutoencoder):
+class CANTask(Task[CANConfig], SupportsAutoencoder, SupportsDistillation):
     """Find intrusions on a CAN bus from windows of frames."""
 
     name: ClassVar = "can"
     summary: ClassVar = "CAN-bus intrusion detection on graphs of frame windows"
     data_summary: ClassVar = "simulated traffic of three vehicles with eight kinds of attack"
     models: ClassVar = {
-        "gat": ModelEntry("graph attention classifier with jumping knowledge", ("normal",)),
+        "gat": ModelEntry(
+            "graph attention classifier with jumping knowledge", ("normal", "distillation")
+        ),
         "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
     }
     headline: ClassVar = "f1"
@@ -96,3 +98,12 @@ class CANTask(Task[CANConfig], SupportsAutoencoder):
         assert isinstance(data, CANGraphDataModule)
         data.keep_normal()
         return data
+
+    def inputs_differ(self, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str | None:
+        """Compare the traffic profiles, from which windows become graphs."""
+        from tutelage.tasks.can.preprocessing import Preprocessing
+
+        profiles = (Preprocessing.from_json(p).profile.to_json() for p in (teacher, student))
+        theirs, ours = profiles
+        apart = [name for name in ours if theirs[name] != ours[name]]
+        return f"{', '.join(apart)} of the traffic profile differ" if apart else None

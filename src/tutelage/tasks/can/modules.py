@@ -15,7 +15,7 @@ from tutelage.core.config import Training
 from tutelage.losses import BaseSupervisedLoss, get_loss
 from tutelage.tasks.can.config import GATConfig, VGAEConfig
 from tutelage.tasks.can.graph_batch import GraphBatch
-from tutelage.tasks.can.models import VGAE, GATWithJK, NodeInput
+from tutelage.tasks.can.models import VGAE, GATOutput, GATWithJK, NodeInput
 from tutelage.training.contracts import TaskModule
 
 
@@ -75,6 +75,7 @@ class GATModule(BaseCANGraphModule):
         loss = get_loss(config.loss)
         assert isinstance(loss, BaseSupervisedLoss)
         self.loss = loss
+        self.feature_width = self.network.feature_width
         self.metrics = MetricCollection(
             {
                 "val/f1": BinaryF1Score(),
@@ -83,9 +84,9 @@ class GATModule(BaseCANGraphModule):
             }
         )
 
-    def logits(self, batch: GraphBatch) -> Tensor:
-        """Return (B, 2) logits."""
-        logits: Tensor = self.network(
+    def outputs(self, batch: GraphBatch) -> GATOutput:
+        """Return (B, 2) logits and (B, F) pooled features, from one forward pass."""
+        outputs: GATOutput = self.network(
             batch.x,
             batch.id_index,
             batch.edge_index,
@@ -93,11 +94,20 @@ class GATModule(BaseCANGraphModule):
             batch.batch,
             batch.num_graphs,
         )
-        return logits
+        return outputs
+
+    def logits(self, batch: GraphBatch) -> Tensor:
+        """Return (B, 2) logits."""
+        return self.outputs(batch).logits
+
+    def task_loss(self, logits: Tensor, batch: GraphBatch) -> Tensor:
+        """Return the loss of (B, 2) logits against the labels."""
+        loss: Tensor = self.loss(logits, batch.y)
+        return loss
 
     def step(self, batch: GraphBatch) -> dict[str, Tensor]:
         """Return the loss of the batch."""
-        return {"loss": self.loss(self.logits(batch), batch.y)}
+        return {"loss": self.task_loss(self.logits(batch), batch)}
 
     def scores(self, batch: GraphBatch) -> Tensor:
         """Return (B,) probabilities of an attack."""
@@ -106,7 +116,7 @@ class GATModule(BaseCANGraphModule):
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
         """Take up the batch's loss and scores."""
         logits = self.logits(batch)
-        self.mean_loss.update(self.loss(logits, batch.y), batch.num_graphs)
+        self.mean_loss.update(self.task_loss(logits, batch), batch.num_graphs)
         self.metrics.update(logits.softmax(dim=1)[:, 1], batch.y)
 
     def on_validation_epoch_end(self) -> None:

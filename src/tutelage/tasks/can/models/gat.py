@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,18 @@ from torch_geometric.nn import JumpingKnowledge, global_max_pool, global_mean_po
 from tutelage.tasks.can.config import GATConfig
 from tutelage.tasks.can.models.attention import attention_layers
 from tutelage.tasks.can.models.nodes import NodeInput
+
+
+class GATOutput(NamedTuple):
+    """What the network says of B graphs.
+
+    Args:
+        logits: (B, num_classes).
+        features: (B, F), the pooled features that the logits are made from.
+    """
+
+    logits: Tensor
+    features: Tensor
 
 
 class GATWithJK(nn.Module):
@@ -21,6 +35,8 @@ class GATWithJK(nn.Module):
         config: Sizes.
         num_ids: Ids of the vocabulary.
         num_classes: Width of the output.
+
+    ``feature_width`` is F, the number of pooled features of a graph.
     """
 
     def __init__(self, config: GATConfig, num_ids: int, num_classes: int = 2) -> None:
@@ -32,8 +48,9 @@ class GATWithJK(nn.Module):
         self.layers = attention_layers(config, self.input.channels, config.edge_features)
         self.join = JumpingKnowledge(config.jumping_knowledge, width, config.layers)
         joined = width * config.layers if config.jumping_knowledge == "cat" else width
+        self.feature_width = 2 * joined
         self.head = nn.Sequential(
-            nn.Linear(2 * joined, width), nn.ELU(), nn.Linear(width, num_classes)
+            nn.Linear(self.feature_width, width), nn.ELU(), nn.Linear(width, num_classes)
         )
 
     def forward(
@@ -44,8 +61,8 @@ class GATWithJK(nn.Module):
         edge_attr: Tensor,
         batch: Tensor,
         num_graphs: int,
-    ) -> Tensor:
-        """Return logits (B, num_classes) of B graphs; see `GraphBatch` for the arguments."""
+    ) -> GATOutput:
+        """Return logits and features of B graphs; see `GraphBatch` for the arguments."""
         h = self.input(x, id_index)
         edges = self.input.scale_edges(edge_attr) if self.edge_features else None
         outputs = []
@@ -55,5 +72,5 @@ class GATWithJK(nn.Module):
             outputs.append(h)
         h = self.join(outputs)
         pooled = [global_mean_pool(h, batch, num_graphs), global_max_pool(h, batch, num_graphs)]
-        logits: Tensor = self.head(torch.cat(pooled, dim=1))
-        return logits
+        features = torch.cat(pooled, dim=1)
+        return GATOutput(self.head(features), features)
