@@ -24,7 +24,7 @@ class SoftTargetLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean loss, a scalar, of logits ``student`` (B, C) against ``teacher`` (B, C)."""
+        """Return the mean loss, a scalar, of logits ``student`` and ``teacher``, both (B, C)."""
         ours, theirs = (F.log_softmax(z / self.temperature, dim=-1) for z in (student, teacher))
         divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
         return self.temperature**2 * divergence

@@ -1,4 +1,4 @@
-"""Mode *distillation*: a student learns from the task and from a finished run's model, its teacher."""
+"""Mode *distillation*: a student learns from the task and from a finished run, its teacher."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ class Distillation(Objective):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Take the teacher along to a device or to another arithmetic."""
-        self._teacher[0]._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        self._teacher[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, module: TaskModule, batch: Any) -> dict[str, Tensor]:
         """Return the weighted sum as ``loss``, and its parts."""
@@ -114,7 +115,7 @@ class DistillationTrainer(BaseTrainer):
         assert isinstance(mode, DistillationMode)
         teacher = restore_module(self.task, self.parents["teacher"][0])  # before the seed is set
         module = super().build(data)
-        assert isinstance(module, Distillable) 
+        assert isinstance(module, Distillable)
         module.objective = Distillation(mode, teacher, module.feature_width)
         return module
 
