@@ -12,7 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 from tiny_task import TinyTask, tiny  # noqa: E402
 
+from tutelage.core.config import RunConfig  # noqa: E402
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError  # noqa: E402
+from tutelage.core.explain import sections, tags_of  # noqa: E402
 from tutelage.core.overrides import build_config  # noqa: E402
 from tutelage.task import load_task, task_names  # noqa: E402
 
@@ -60,13 +62,18 @@ def test_a_mode_and_model_that_do_not_go_together_are_refused_with_those_that_do
         task.check(tiny("model=reconstructor"))
 
 
+PARENTS = {tags_of(mode)[0]: mode.parents for mode in sections(RunConfig.model_fields["mode"])}  # type: ignore[attr-defined]
+
+
 def test_every_task_names_models_that_its_configuration_takes() -> None:
     for name in task_names():
         task = load_task(name)
         assert task.name == name
         for model, entry in task.models.items():
             for mode in entry.modes:
-                config = build_config(task.config_type, [], [f"model={model}", f"mode={mode}"])
+                runs = [f"mode.{field}=@last" for field in PARENTS[mode]]
+                names = [f"model={model}", f"mode={mode}", *runs]
+                config = build_config(task.config_type, [], names)
                 task.check(config)
                 assert (config.model.name, config.mode.name) == (model, mode)
 

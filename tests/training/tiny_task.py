@@ -19,7 +19,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.records import AuditStamp, Evaluation, Table
 from tutelage.core.store import WEIGHTS, Run, RunStore
-from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, Task
+from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, SupportsDistillation, Task
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.launch import Launched, launch
 from tutelage.training.loaders import EvalLoader, ResumableLoader
@@ -142,6 +142,7 @@ class TinyModule(TaskModule):
         self.register_buffer("threshold", torch.tensor(0.5))
         self.reconstructs = isinstance(model, ReconstructorConfig)
         if isinstance(model, ClassifierConfig):
+            self.feature_width = model.hidden
             self.network: nn.Module = nn.Sequential(
                 *(nn.Linear(FEATURES, model.hidden), nn.BatchNorm1d(model.hidden), nn.ReLU()),
                 *(nn.Dropout(model.dropout), nn.Linear(model.hidden, 2)),
@@ -159,8 +160,18 @@ class TinyModule(TaskModule):
             return F.mse_loss(self.network(x), x)
         return F.cross_entropy(self.network(x), batch[1])
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        features = self.network[:-1](self.standardised(batch[0]))
+        return self.network[-1](features), features
+
+    def task_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch[1])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         self.on_step(self, batch)
+        return super().training_step(batch, batch_idx)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
         return {"loss": self.loss(batch), "positives": batch[1].float().mean()}
 
     def anomaly_scores(self, batch: Tensor | Batch) -> Tensor:
@@ -186,14 +197,14 @@ class TinyModule(TaskModule):
         self.accuracy.reset()
 
 
-class TinyTask(Task[TinyConfig], SupportsAutoencoder):
+class TinyTask(Task[TinyConfig], SupportsAutoencoder, SupportsDistillation):
     """Args: ``on_step`` is called in each training step with the module and the batch."""
 
     name: ClassVar = "tiny"
     summary: ClassVar = "two classes in eight dimensions"
     data_summary: ClassVar = "drawn from two normal distributions"
     models: ClassVar = {
-        "classifier": ModelEntry("one hidden layer", ("normal",)),
+        "classifier": ModelEntry("one hidden layer", ("normal", "distillation")),
         "reconstructor": ModelEntry("a linear autoencoder", ("autoencoder",)),
     }
     headline: ClassVar = "accuracy"
@@ -240,6 +251,9 @@ class TinyTask(Task[TinyConfig], SupportsAutoencoder):
             x, y = getattr(data, name)
             setattr(data, name, (x[y == 0], y[y == 0]))
         return data
+
+    def inputs_differ(self, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str | None:
+        return None if teacher == student else "the mean differs"
 
 
 def crash_at(step: int, error: BaseException) -> OnStep:

@@ -75,7 +75,8 @@ def _say(item: ErrorDetails, place: _Place) -> tuple[str, str]:
         asked = str(item["ctx"]["tag"] or given)
         return f"unknown {place.path[-1]} {asked!r}", suggest(asked, names)
     if kind == "missing":
-        return f"{dotted} is missing", ""
+        field = place.section.model_fields.get(place.path[-1])
+        return f"{dotted} is missing", (field and field.description) or ""
     if kind in _NO_SECTION and place.inside is not None:
         fields = place.inside.model_fields
         example = "name" if "name" in fields else next(iter(fields))
