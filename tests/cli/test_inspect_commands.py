@@ -74,9 +74,10 @@ def test_every_option_that_is_listed_can_be_typed() -> None:
     assert len({(o.path, o.when) for o in listed}) == len(listed)
     assert not {"mode.name", "model.name", "task"} & {o.path for o in listed}
     for option in listed:
-        overrides = [option.when] if option.when else []
-        value = json.dumps(option.default)
-        build_config(CANConfig, [], [*overrides, f"{option.path}={value}"])
+        choice = [option.when] if option.when else []
+        needed = [f"{o.path}=given" for o in listed if o.required and o.when == option.when]
+        typed = [] if option.required else [f"{option.path}={json.dumps(option.default)}"]
+        build_config(CANConfig, [], [*choice, *needed, *typed])
 
 
 def test_every_field_of_the_configuration_is_listed() -> None:
@@ -105,7 +106,8 @@ def test_every_field_of_the_configuration_is_listed() -> None:
         ("training.averaging.decay", 0.999, "number > 0, < 1"),
         ("data.root", None, "path | null"),
         ("model", "gat", "gat | vgae"),
-        ("mode", "normal", "normal | autoencoder"),
+        ("mode", "normal", "normal | autoencoder | distillation"),
+        ("mode.teacher", None, "text"),
     ],
 )
 def test_an_option_tells_default_and_allowed_values(

@@ -188,6 +188,8 @@ def test_evaluation_draws_nothing_at_random(data: CANGraphDataModule) -> None:
 @pytest.mark.parametrize(("preset", "least", "most"), [
     ("teacher", 900_000, 1_300_000),
     ("student", 40_000, 65_000),
+    ("student-small", 12_000, 20_000),
+    ("student-tiny", 2_000, 5_000),
     ("vgae-teacher", 700_000, 1_300_000),
     ("vgae-student", 30_000, 160_000),
 ])  # fmt: skip
