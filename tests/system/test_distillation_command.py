@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
-
-from command import SMALL, Tutelage, assert_refused, record
+from command import SMALL, Shared, Tutelage, record
 
 from tutelage import api
 
-TEACHER = (*SMALL, "training.max_epochs=1", "run.name=teacher")
-STUDENT = (*SMALL, "model.hidden=2", "training.max_epochs=1", "mode=distillation")
+STUDENT = (*SMALL, "model.hidden=2", "training.max_epochs=1")
 
 
-def test_the_command_and_python_distil_to_the_same_run_and_bits(tutelage: Tutelage) -> None:
-    assert_refused(tutelage("train", "can", *STUDENT), "mode.teacher is missing", "finished run")
-    teacher = tutelage.done("train", "can", *TEACHER, "--json").json
-    typed = tutelage.done("train", "can", *STUDENT, "mode.teacher=@last", "--json").json
-    assert [(p["run"], p["role"]) for p in typed["parents"]] == [(teacher["run"], "teacher")]  # type: ignore[attr-defined]
-    settings = (*SMALL, "model.hidden=2", "training.max_epochs=1")
-    mode = {"name": "distillation", "teacher": teacher["run"]}
-    found = api.train("can", *settings, home=tutelage.home, mode=mode)
+def test_the_command_and_python_distil_to_the_same_run_and_bits(
+    tutelage: Tutelage, shared: Shared
+) -> None:
+    teacher = f"mode.teacher={shared.run}"
+    typed = tutelage.done("train", "can", *STUDENT, "mode=distillation", teacher, "--json").json
+    parents = [{"run": shared.run.name, "role": "teacher", "same_data": True}]
+    assert typed["parents"] == parents
+    mode = {"name": "distillation", "teacher": str(shared.run)}
+    found = api.train("can", *STUDENT, home=tutelage.home, mode=mode)
     assert found.id == typed["run"]  # the very same settings: reused
-    again = api.train("can", *settings, "run.policy=force_new", home=tutelage.home, mode=mode)
+    again = api.train("can", *STUDENT, "run.policy=force_new", home=tutelage.home, mode=mode)
     first, second = (record(run.path) for run in (found, again))
     assert again.id != found.id and first["metrics"] == second["metrics"] == typed["metrics"]
-    digests = [r["artifacts"]["model.safetensors"]["digest"] for r in (first, second)]  # type: ignore[index]
-    assert digests[0] == digests[1]
-    shown = json.loads(tutelage.done("modes", "can", "--json").out)["modes"]["distillation"]
-    assert shown["models"] == {"can": ["gat"]} and "finished run" in shown["summary"]
+    weights = [r["artifacts"]["model.safetensors"]["digest"] for r in (first, second)]  # type: ignore[index]
+    assert weights[0] == weights[1]
