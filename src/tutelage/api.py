@@ -184,7 +184,7 @@ def _restore(
     run: Run, overrides: Iterable[str], store: RunStore
 ) -> tuple[Task[RunConfig], RunConfig, TaskModule, TaskData]:
     """Rebuild a finished run's model from its card, and the data to apply it to."""
-    from tutelage.training.model_card import read_card
+    from tutelage.training.model_card import read_preprocessing
     from tutelage.training.restore import restore_module
 
     if run.status != "finished":
@@ -192,7 +192,7 @@ def _restore(
         raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
     task, config = run_config(run, overrides)
     module = restore_module(task, run)
-    learned = read_card(run.path).preprocessing
+    learned = read_preprocessing(run.path, task)
     data = task.datamodule(config, store.cache(task.name), learned)
     data.setup("test")
     return task, config, module, data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.resources import files
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=RunConfig)
 Json = Mapping[str, object]
+PreprocessingStep = Callable[[Json], Json] | str
 GROUP = "tutelage.tasks"
 
 
@@ -54,6 +55,14 @@ class Task(ABC, Generic[C]):
     headline: ClassVar[str]
     """The metric of a split that a table shows first."""
     config_type: type[C]
+    preprocessing_migrations: ClassVar[tuple[PreprocessingStep, ...]] = ()
+    """An entry for each time that what `TaskData.preprocessing` holds, or what it means, changed:
+    the function that brings an older card's over that change, or the reason why none can."""
+
+    @property
+    def preprocessing_version(self) -> int:
+        """The version of what `TaskData.preprocessing` holds, which each model card carries."""
+        return 1 + len(self.preprocessing_migrations)
 
     @abstractmethod
     def data_fingerprint(self, config: C) -> str:

@@ -19,7 +19,7 @@ from tutelage.core.errors import CheckpointError
 from tutelage.training.model_card import ModelCard, TensorInfo, read_card
 from tutelage.training.model_manager import CardInfo, ModelManager
 
-INFO = CardInfo("can", "gat", {"hidden": 4}, {"vocabulary": {0x1A0: 1}, "scale": float("inf")})
+INFO = CardInfo("can", "gat", {"hidden": 4}, {"vocabulary": {0x1A0: 1}, "scale": float("inf")}, 1)
 
 
 class Tied(nn.Module):
@@ -131,8 +131,8 @@ BROKEN = {
     ),
     "card with a key too many": (lambda folder: alter(folder, colour=1), "its colour is wrong"),
     "card of a newer version": (
-        lambda folder: alter(folder, schema_version=3),
-        "version 3; this Tutelage reads up to 2",
+        lambda folder: alter(folder, schema_version=4),
+        "version 4; this Tutelage reads up to 3",
     ),
     "card that ties to nothing": (
         lambda folder: alter(folder, tied={"out.weight": "gone"}),
@@ -155,12 +155,12 @@ def test_a_card_of_version_1_is_migrated_on_reading(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     card = json.loads(path.read_text())
     card["schema_version"], card["sha"] = 1, card.pop("digest")
-    del card["preprocessing"]
+    del card["preprocessing"], card["preprocessing_version"]
     path.write_text(json.dumps(card))
     other = Tied()
     read = ModelManager.load_state_dict(tmp_path, other)
     assert isinstance(read, ModelCard)
-    assert (read.schema_version, read.preprocessing) == (2, {})
+    assert (read.schema_version, read.preprocessing, read.preprocessing_version) == (3, {}, 1)
     assert torch.equal(other.embed.weight, net.embed.weight)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
+from tutelage.core.config import RunConfig
 from tutelage.core.errors import CheckpointError
+from tutelage.task import Task
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _CARD = "model.json"
 
 
@@ -41,6 +43,7 @@ class ModelCard(BaseModel):
         model: Name of the model in the task's registry; never a dotted path.
         config: Arguments that build it.
         preprocessing: State that turns raw data into its inputs.
+        preprocessing_version: The task's version of that state when the card was written.
         digest: The weights file's xxh3-128 digest.
         bytes: The weights file's size.
         tensors: Shape and dtype of each entry of the state dict.
@@ -49,11 +52,12 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     task: str
     model: str
     config: dict[str, JsonValue]
     preprocessing: dict[str, JsonValue]
+    preprocessing_version: int = Field(ge=1)
     digest: str
     bytes: int
     tensors: dict[str, TensorInfo]
@@ -66,7 +70,12 @@ def _from_1(card: dict[str, object]) -> dict[str, object]:
     return rest | {"schema_version": 2, "digest": card.get("sha"), "preprocessing": {}}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {1: _from_1}
+def _from_2(card: dict[str, object]) -> dict[str, object]:
+    """Version 2 did not count the versions of its preprocessing."""
+    return card | {"schema_version": 3, "preprocessing_version": 1}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {1: _from_1, 2: _from_2}
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -100,3 +109,26 @@ def read_card(folder: Path) -> ModelCard:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise CheckpointError(f"its {place} is wrong: {first['msg']}", where=path) from error
+
+
+def read_preprocessing(folder: Path, task: Task[RunConfig]) -> Mapping[str, object]:
+    """Return the preprocessing of a folder's card, in the version that ``task`` has now.
+
+    Raises:
+        CheckpointError: The card can't be read, its preprocessing is of a newer version, or of an
+            older one that means something else now.
+    """
+    card, path = read_card(folder), folder / _CARD
+    version, current = card.preprocessing_version, task.preprocessing_version
+    if version > current:
+        problem = f"holds preprocessing of version {version}; this {card.task!r} reads up to"
+        hint = "Use the newer Tutelage, or the newer plug-in, that trained it."
+        raise CheckpointError(f"{problem} {current}", where=path, hint=hint)
+    migrated: Mapping[str, object] = card.preprocessing
+    for step in task.preprocessing_migrations[version - 1 :]:
+        if isinstance(step, str):
+            problem = f"holds preprocessing of version {version}, which can't be used: {step}"
+            hint = "Use the release that trained it, or train again."
+            raise CheckpointError(problem, where=path, hint=hint)
+        migrated = step(migrated)
+    return migrated

@@ -32,12 +32,14 @@ class CardInfo:
         model: Name of the model in the task's registry, such as ``"gat"``.
         config: Arguments that build it again.
         preprocessing: State that turns raw data into its inputs: vocabulary, scaler, threshold.
+        preprocessing_version: The task's version of that state.
     """
 
     task: str
     model: str
     config: dict[str, object]
     preprocessing: dict[str, object]
+    preprocessing_version: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class ModelManager:
             model=info.model,
             config=config,
             preprocessing=preprocessing,
+            preprocessing_version=info.preprocessing_version,
             digest=written.digest,
             bytes=written.bytes,
             tensors={name: TensorInfo.of(value) for name, value in state.items()},

@@ -8,7 +8,7 @@ from tutelage.core.overrides import build_config
 from tutelage.core.store import CONFIG, Run
 from tutelage.task import Task
 from tutelage.training.contracts import TaskModule
-from tutelage.training.model_card import read_card
+from tutelage.training.model_card import read_preprocessing
 from tutelage.training.model_manager import ModelManager
 
 
@@ -25,9 +25,9 @@ def restore_module(task: Task[RunConfig], run: Run) -> TaskModule:
     """
     path = run.path / CONFIG
     config = build_config(task.config_type, [migrate_config(run.settings, path)], where=path)
-    card = read_card(run.path)  # first: of a damaged card it says more than a digest does
+    learned = read_preprocessing(run.path, task)  # of a damaged card this says more than a digest
     run.verify_artifacts()
-    module = task.build(config, card.preprocessing)
+    module = task.build(config, learned)
     ModelManager.load_state_dict(run.path, module)
     module.eval()
     return module

@@ -31,7 +31,7 @@ from tutelage.training.checkpoints import CheckpointManager, RandomState, Tutela
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector
-from tutelage.training.model_card import read_card
+from tutelage.training.model_card import read_preprocessing
 from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
 from tutelage.training.profiler import NoProfiler
@@ -185,6 +185,7 @@ class BaseTrainer:
             model=self.config.model.name,
             config=self.config.model.model_dump(mode="json"),
             preprocessing=dict(data.preprocessing),
+            preprocessing_version=self.task.preprocessing_version,
         )
         self.models.save_state_dict(module, self.run.path, info)
 
@@ -213,7 +214,8 @@ class BaseTrainer:
         Raises:
             ConfigError: The weights mean something else under these data.
         """
-        reason = self.task.continues(read_card(earlier.path).preprocessing, data.preprocessing)
+        learned = read_preprocessing(earlier.path, self.task)
+        reason = self.task.continues(learned, data.preprocessing)
         if reason is not None:
             raise ConfigError(
                 f"can't continue from run {earlier.id}: {reason}",
