@@ -54,6 +54,8 @@ class Task(ABC, Generic[C]):
     models: ClassVar[Mapping[str, ModelEntry]]
     headline: ClassVar[str]
     """The metric of a split that a table shows first."""
+    beside_headline: ClassVar[Mapping[str, str]] = {}
+    """Metrics of the model that its results show too, with the heading of each column."""
     config_type: type[C]
     preprocessing_migrations: ClassVar[tuple[PreprocessingStep, ...]] = ()
     """An entry for each time that what `TaskData.preprocessing` holds, or what it means, changed:

@@ -10,6 +10,7 @@ from made_runs import KNOWN, SCORES, UNKNOWN, finish_run, make_run
 from tutelage.core.records import RunRecord
 from tutelage.core.store import RunStore
 from tutelage.report import tables
+from tutelage.task import load_task
 
 
 @pytest.fixture
@@ -21,6 +22,20 @@ def test_results_have_a_row_a_split_and_a_column_a_detector(record: RunRecord) -
     table = tables.results_table(record, "f1")
     assert table.columns == ("test split", "model", "unseen-id", "two-gap")
     assert table.rows == ((KNOWN, 0.975, 0.6, None), (UNKNOWN, None, None, None))
+
+
+def test_the_model_has_a_table_of_the_metrics_that_its_task_names(record: RunRecord) -> None:
+    table = tables.model_table(record, {"auroc": "AUROC", "false_alarms_per_hour": "per h"})
+    assert table.columns == ("test split", "AUROC", "per h")
+    assert table.rows == ((KNOWN, 0.999, 1234.5), (UNKNOWN, None, None))
+    assert tables.model_table(record, {"recall": "recall"}).rows == ()
+    assert tables.model_table(record, {}).rows == ()
+
+
+def test_a_person_sees_the_headline_and_then_the_models_own_table(record: RunRecord) -> None:
+    shown = tables.summary_tables(record, load_task("can"))
+    assert [table.title for table in shown] == ["f1 by test split", "model by test split"]
+    assert "false\nalarms/h" in shown[1].columns
 
 
 def test_attacks_have_rows_of_their_own(record: RunRecord) -> None:

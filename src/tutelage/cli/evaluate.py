@@ -28,13 +28,14 @@ def evaluate(run: RunName, overrides: Overrides = None, json: Json = False) -> N
         print_json(result.summary())
         return
     from tutelage.cli.console import render
-    from tutelage.report.tables import results_table
+    from tutelage.report.tables import summary_tables
     from tutelage.task import load_task
 
     scored = result.run.record.model_copy(
         update={"metrics": result.evaluation.metrics, "baselines": result.evaluation.baselines}
     )
-    out.print(render(results_table(scored, load_task(scored.task).headline)))
+    for table in summary_tables(scored, load_task(scored.task)):
+        out.print(render(table))
     for finding in result.audit.findings:
         err.print(f"[yellow]note:[/] {escape(finding)}", soft_wrap=True)
     out.print(f"data    {result.audit.verdict}")

@@ -54,9 +54,10 @@ def train(
         print_json(record.summary(launched.run.path))
         return
     from tutelage.cli.console import render
-    from tutelage.report.tables import results_table
+    from tutelage.report.tables import summary_tables
 
-    out.print(render(results_table(record, found.headline)))
+    for table in summary_tables(record, found):
+        out.print(render(table))
     for warning in record.warnings:
         err.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
     out.print(f"{ORIGIN[launched.origin]}  ({record.seconds.get('total', 0):.0f} s of training)")

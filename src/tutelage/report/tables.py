@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from tutelage.core.config import RunConfig
 from tutelage.core.errors import RequestError
 from tutelage.core.records import Cell, RunRecord, Table
-from tutelage.task import load_task
+from tutelage.task import Task, load_task
 
 MODEL = "model"
 ABSENT = "–"
@@ -51,9 +52,35 @@ def headline_value(record: RunRecord, headline: str) -> float | None:
     return record.metrics.get(f"{first}/{headline}")
 
 
+def summary_tables(record: RunRecord, task: Task[RunConfig]) -> list[Table]:
+    """What a person sees first: `results_table`, and where the task has more, `model_table`."""
+    more = model_table(record, task.beside_headline)
+    return [results_table(record, task.headline), *([more] if more.rows else [])]
+
+
 def results_table(record: RunRecord, headline: str) -> Table:
     """The headline metric of every test split: the model's beside each baseline's."""
     return _table(record, f"{headline} by test split", "test split", splits_of(record), headline)
+
+
+def model_table(record: RunRecord, beside: Mapping[str, str]) -> Table:
+    """More metrics of the model on every test split; no rows where there is none of them.
+
+    Args:
+        record: The run.
+        beside: The metrics, with the heading of each column.
+    """
+    numbers = {name: _number(record, name) for name in beside}
+    rows = tuple(
+        (
+            split,
+            *(number(record.metrics.get(f"{split}/{name}")) for name, number in numbers.items()),
+        )
+        for split in splits_of(record)
+    )
+    some = any(value is not None for row in rows for value in row[1:])
+    columns = ("test split", *beside.values())
+    return Table(title=f"{MODEL} by test split", columns=columns, rows=rows if some else ())
 
 
 def attack_table(record: RunRecord, headline: str) -> Table:

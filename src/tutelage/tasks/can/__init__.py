@@ -27,6 +27,13 @@ class CANTask(Task[CANConfig], SupportsAutoencoder, SupportsDistillation):
         "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
     }
     headline: ClassVar = "f1"
+    beside_headline: ClassVar = {
+        "precision": "precision",
+        "recall": "recall",
+        "false_alarms_per_hour": "false\nalarms/h",
+        "event_recall": "attacks\nfound",
+        "time_to_detection": "seconds\nto find",
+    }
     config_type = CANConfig
 
     def data_fingerprint(self, config: CANConfig) -> str:
