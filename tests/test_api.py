@@ -111,6 +111,8 @@ def test_an_evaluation_may_name_other_data_and_nothing_else(tmp_path: Path) -> N
     assert run.metrics == api.load_run(run.id, tmp_path).metrics  # the record stays
     with pytest.raises(ConfigError, match="can't change a finished run"):
         api.evaluate(run, "training.seed=1", home=tmp_path)
+    with pytest.raises(ConfigError, match="Only data.… settings may change"):
+        api.evaluate(run, "evaluation.k=2", home=tmp_path)  # a task without that section
 
 
 @pytest.mark.parametrize("wrong", [{"max_epochs": 0}, {"max_epoch": 1}], ids=["value", "name"])

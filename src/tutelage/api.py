@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
 
 Settings = Mapping[str, object]
+FREE = ("data", "evaluation")
+"""Sections that may change after training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def load_run(name: str, home: Path | str | None = None) -> Run:
 def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) -> Evaluated:
     """Score a finished run, on its own test data or on what ``data.…`` overrides name.
 
+    Overrides ``evaluation.…``, where the task has them, say how it is scored.
+
     The result is kept in the run's folder, under ``evaluations``.
 
     Raises:
@@ -125,7 +129,8 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
     path = folder / f"{now():%Y%m%d-%H%M%S-%f}.json"
     stamp = data.audit.beside(found.record.parents)
     result = Evaluated(found, evaluation, stamp, path)
-    source = {"data": config.data.model_dump(mode="json")}
+    dumped = config.model_dump(mode="json")
+    source = {name: dumped[name] for name in FREE if name in dumped}
     write_json(path, result.summary() | source | {"audit": stamp.model_dump(mode="json")})
     return result
 
@@ -162,18 +167,22 @@ def _store(home: Path | str | None) -> RunStore:
 
 
 def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig], RunConfig]:
-    """Return a run's task and its configuration, with some settings of `data` changed.
+    """Return a run's task and its configuration, with what training does not read changed.
+
+    That is its data, and the section `evaluation` where the task has one.
 
     Raises:
-        ConfigError: An override is not about data or is wrong, or the run's ``config.json`` is.
+        ConfigError: An override is of another section or is wrong, or the run's ``config.json`` is.
     """
     given = tuple(overrides)
-    for text in given:
-        if parse_override(text)[0][0] != "data":
-            raise ConfigError(
-                f"{text!r} can't change a finished run", hint="Only data.… settings may change."
-            )
     task = load_task(run.record.task)
+    free = [name for name in FREE if name in task.config_type.model_fields]
+    for text in given:
+        if parse_override(text)[0][0] not in free:
+            may = " and ".join(f"{name}.…" for name in free)
+            raise ConfigError(
+                f"{text!r} can't change a finished run", hint=f"Only {may} settings may change."
+            )
     path = run.path / CONFIG
     settings = migrate_config(run.settings, path)
     build_config(task.config_type, [settings], where=path)  # so that a wrong file is named

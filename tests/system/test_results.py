@@ -98,6 +98,19 @@ def test_evaluation_repeats_the_recorded_scores_to_the_last_digit(home: Tutelage
     assert record(home.runs()[0]) == kept
 
 
+def test_a_finished_run_is_judged_by_other_alarms_without_training_anew(home: Tutelage) -> None:
+    usual = home.done("evaluate", "@last", "--json").json
+    asked = ("evaluation.k=2", "evaluation.n=2")
+    result = home.done("evaluate", "@last", *asked, "--json")
+    always = [told["baselines"]["always_alarm"] for told in (usual, result.json)]
+    key = "test_01_known_vehicle_known_attack/tp"
+    assert 0 < always[1][key] < always[0][key]
+    assert "no operating points are scored" in result.err
+    rows = [home.done("predict", "@last", folder_of_captures(home.folder / name), *more).out
+            for name, more in (("one", ()), ("two", asked))]  # fmt: skip
+    assert rows[0].splitlines()[0] == rows[1].splitlines()[0]
+
+
 def test_the_saved_configuration_repeats_the_run_bit_by_bit(home: Tutelage) -> None:
     first = home.runs()[0]
     config = first / "config.json"

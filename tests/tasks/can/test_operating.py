@@ -132,7 +132,7 @@ def test_thresholds_of_other_k_of_n_alarms_are_not_used(
     later.setup("test")
     found = evaluate(module, later)
     assert not [key for key in found.metrics if "@" in key] and found.tables == ()
-    assert "chosen for alarms of 1 of 1, not 1 of 2" in caplog.text
+    assert "1, 3600, 1e+06 false alarms an hour and alarms of 1 of 1 windows" in caplog.text
 
 
 def test_a_card_from_before_there_were_points_has_none(

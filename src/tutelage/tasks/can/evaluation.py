@@ -94,8 +94,9 @@ def _operating(module: BaseCANGraphModule, data: CANGraphDataModule) -> Operatin
         data.learned = replace(data.learned, operating=points)
     points = data.learned.operating
     if points and not points.fits(settings):
-        chosen, asked = (f"{s.k} of {s.n}" for s in (points, settings))
-        _log.warning("no operating points: chosen for alarms of %s, not %s", chosen, asked)
+        rates = ", ".join(f"{rate:g}" for rate in points.per_hour)
+        kept = f"{rates} false alarms an hour and alarms of {points.k} of {points.n} windows"
+        _log.warning("no operating points are scored: the model's card has those for %s", kept)
         return None
     return points
 

@@ -49,8 +49,9 @@ class OperatingPoints:
         return cls(settings.k, settings.n, hours, settings.operating_points, chosen)
 
     def fits(self, settings: CANEvaluation) -> bool:
-        """Whether alarms still take the k of n windows that the thresholds were chosen for."""
-        return (self.k, self.n) == (settings.k, settings.n)
+        """Whether the same rates are asked for, and alarms take the same k of n windows."""
+        asked = (settings.k, settings.n, settings.operating_points)
+        return (self.k, self.n, self.per_hour) == asked
 
     def of(self, detector: str) -> dict[float, float]:
         """The threshold of a detector at each rate; empty for one that has none."""
