@@ -1,0 +1,23 @@
+"""Label-free evidence that needs no extra frame: broken counters and checksums, silent ids."""
+
+from tutelage.tasks.can.evidence.absence import AbsenceMonitor
+from tutelage.tasks.can.evidence.absence_state import AbsenceJSON, AbsenceState
+from tutelage.tasks.can.evidence.payload import PayloadJSON, PayloadModel
+from tutelage.tasks.can.evidence.payload_state import PayloadState
+from tutelage.tasks.can.evidence.silences import Silence, derive_silences, silent_windows
+from tutelage.tasks.can.evidence.surprise import Evidence, Feature, alarm_level
+
+__all__ = [
+    "AbsenceJSON",
+    "AbsenceMonitor",
+    "AbsenceState",
+    "Evidence",
+    "Feature",
+    "PayloadJSON",
+    "PayloadModel",
+    "PayloadState",
+    "Silence",
+    "alarm_level",
+    "derive_silences",
+    "silent_windows",
+]
