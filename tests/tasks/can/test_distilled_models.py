@@ -88,14 +88,20 @@ def test_an_autoencoder_can_not_teach(home: Path, drive: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("setting", "what"), [("data.window=50", "window"), ("data.test_fraction=0.4", "median_gap")]
+    ("setting", "what", "had"),
+    [
+        ("data.window=50", "window", "data.window=100"),
+        ("data.test_fraction=0.4", "median_gap", "data.test_fraction=0.2"),
+    ],
 )
 def test_a_teacher_of_other_graphs_is_refused_with_what_differs(
-    home: Path, drive: Path, setting: str, what: str
+    home: Path, drive: Path, setting: str, what: str, had: str
 ) -> None:
     before = len(RunStore(home).runs())
-    with pytest.raises(ConfigError, match=f"same inputs: .*{what}.* of the traffic profile"):
+    said = f"same inputs: .*{what}.* of the traffic profile"
+    with pytest.raises(ConfigError, match=said) as caught:
         distil(home, drive, setting)
+    assert f"The teacher had {had}." in str(caught.value.hint)
     assert len(RunStore(home).runs()) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
+from tutelage.core.store import Run
 from tutelage.losses import FeatureMatchingLoss, SoftTargetLoss
 from tutelage.task import SupportsDistillation
 from tutelage.training.contracts import Objective, TaskData, TaskModule
-from tutelage.training.model_card import read_card
+from tutelage.training.model_card import read_preprocessing
 from tutelage.training.modes.base import BaseTrainer
 from tutelage.training.restore import restore_module
 
@@ -97,17 +99,21 @@ class DistillationTrainer(BaseTrainer):
         if teacher.record.model not in able:
             said = f"a {teacher.record.model!r} can't teach: it has no logits of classes"
             raise ConfigError(said, where=where, hint=f"Teachers are runs of {', '.join(able)}.")
+        known = read_preprocessing(teacher.path, self.task)
         data = super().prepare()
         assert isinstance(self.task, SupportsDistillation)
-        known = read_card(teacher.path).preprocessing
         if (apart := self.task.inputs_differ(known, data.preprocessing)) is not None:
-            raise ConfigError(
-                f"teacher and student would not see the same inputs: {apart}",
-                where=where,
-                hint="Train a teacher on these data with these settings of data, or use the "
-                f"teacher's ({teacher.path / 'config.json'}).",
-            )
+            said = f"teacher and student would not see the same inputs: {apart}"
+            raise ConfigError(said, where=where, hint=self._hint(teacher))
         return data
+
+    def _hint(self, teacher: Run) -> str:
+        """Say which settings of data the teacher had that are others here."""
+        here, there = self.config.data.model_dump(mode="json"), teacher.settings.get("data")
+        assert isinstance(there, dict)
+        differ = [f"data.{k}={json.dumps(v)}" for k, v in there.items() if here.get(k) != v]
+        theirs = f" The teacher had {', '.join(differ)}." if differ else ""
+        return f"Train a teacher on these data, under these settings of them.{theirs}"
 
     def build(self, data: TaskData) -> TaskModule:
         """Make the student as in mode normal, and put the teacher beside it."""
