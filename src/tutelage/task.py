@@ -17,6 +17,7 @@ from tutelage.core.records import AuditStamp, Evaluation, Table
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.curriculum import CurriculumData
 
 C = TypeVar("C", bound=RunConfig)
 Json = Mapping[str, object]
@@ -152,6 +153,19 @@ class SupportsAutoencoder(ABC):
     @abstractmethod
     def normal_data(self, data: TaskData) -> TaskData:
         """Return ``data`` with training and validation reduced to samples known to be normal."""
+
+
+class SupportsCurriculum(ABC, Generic[C]):
+    """A task whose training samples are positive or normal, and can be mixed at will."""
+
+    @abstractmethod
+    def curriculum_data(self, config: C, cache: Path) -> CurriculumData:
+        """Return the data that ``config`` names, with batches as a curriculum draws them.
+
+        Args:
+            config: The whole run.
+            cache: Folder for things that can be made again.
+        """
 
 
 class SupportsDistillation(ABC):

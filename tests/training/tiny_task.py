@@ -19,8 +19,16 @@ from tutelage.core.errors import DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.records import AuditStamp, Evaluation, Table
 from tutelage.core.store import WEIGHTS, Run, RunStore
-from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, SupportsDistillation, Task
+from tutelage.task import (
+    Audit,
+    ModelEntry,
+    SupportsAutoencoder,
+    SupportsCurriculum,
+    SupportsDistillation,
+    Task,
+)
 from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.curriculum import CurriculumData
 from tutelage.training.launch import Launched, launch
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
@@ -129,6 +137,24 @@ class TinyDataModule(TaskData):
         return self.train[0][index], self.train[1][index]
 
 
+class TinyCurriculumData(TinyDataModule, CurriculumData):
+    @property
+    def positives(self) -> Tensor:
+        return self.train[1] == 1
+
+    def batch_at(self, places: Tensor) -> Batch:
+        return self.train[0][places], self.train[1][places]
+
+    def encoded_for(self, preprocessing: Mapping[str, Any], places: Tensor) -> EvalLoader[Batch]:
+        return self._evaluation(*self.batch_at(places))
+
+    def train_dataloader(self) -> ResumableLoader[Batch]:
+        return ResumableLoader(self.batch_at, self.order)
+
+    def batch_of_size(self, size: int) -> Batch:
+        return self.batch_at(self.mix[torch.arange(size) % len(self.mix)])
+
+
 class TinyModule(TaskModule):
     validation_metrics: ClassVar = ("val/loss", "val/accuracy")
     threshold: Tensor
@@ -197,14 +223,16 @@ class TinyModule(TaskModule):
         self.accuracy.reset()
 
 
-class TinyTask(Task[TinyConfig], SupportsAutoencoder, SupportsDistillation):
+class TinyTask(
+    Task[TinyConfig], SupportsAutoencoder, SupportsCurriculum[TinyConfig], SupportsDistillation
+):
     """Args: ``on_step`` is called in each training step with the module and the batch."""
 
     name: ClassVar = "tiny"
     summary: ClassVar = "two classes in eight dimensions"
     data_summary: ClassVar = "drawn from two normal distributions"
     models: ClassVar = {
-        "classifier": ModelEntry("one hidden layer", ("normal", "distillation")),
+        "classifier": ModelEntry("one hidden layer", ("normal", "curriculum", "distillation")),
         "reconstructor": ModelEntry("a linear autoencoder", ("autoencoder",)),
     }
     headline: ClassVar = "accuracy"
@@ -251,6 +279,9 @@ class TinyTask(Task[TinyConfig], SupportsAutoencoder, SupportsDistillation):
             x, y = getattr(data, name)
             setattr(data, name, (x[y == 0], y[y == 0]))
         return data
+
+    def curriculum_data(self, config: TinyConfig, cache: Path) -> TinyCurriculumData:
+        return TinyCurriculumData(config, None)
 
     def inputs_differ(self, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str | None:
         return None if teacher == student else "the mean differs"

@@ -93,6 +93,50 @@ class AutoencoderMode(Mode):
     """Quantile of held-out normal samples' scores above which a sample is called anomalous."""
 
 
+class Memory(Section):
+    """What keeps a model from forgetting the earlier stages of a curriculum."""
+
+    name: Literal["none", "replay", "ewc"] = "none"
+    """`replay`: a part of the normal samples comes from a buffer filled in earlier stages;
+    `ewc`: weights that earlier stages depend on are held near what they were."""
+    buffer: int = Field(default=512, ge=1)
+    """Normal samples kept of all earlier stages together (replay)."""
+    share: float = Field(default=0.25, gt=0, lt=1)
+    """Share of a later epoch's normal samples that comes from the buffer (replay)."""
+    weight: float = Field(default=100.0, gt=0)
+    """Weight of the penalty that is added to the loss (ewc)."""
+    samples: int = Field(default=256, ge=1)
+    """Samples of a stage on which the weights' importance is measured at its end (ewc)."""
+
+
+class CurriculumMode(Mode):
+    """Begin with few and easy normal samples for each attack; end with many and hard ones."""
+
+    parents: ClassVar[Mapping[str, str]] = {"guide": "guide"}
+    name: Literal["curriculum"] = "curriculum"
+    start_ratio: float = Field(default=1.0, gt=0)
+    """Normal samples for each attack sample in the first stage."""
+    end_ratio: float = Field(default=10.0, gt=0)
+    """Normal samples for each attack sample in the last stage."""
+    shape: Literal["linear", "geometric"] = "linear"
+    """Whether the ratio moves by equal differences or by equal factors."""
+    stages: int = Field(default=4, ge=2)
+    """Steps from the first ratio to the last; no more than there are epochs come to pass."""
+    ramp_fraction: float = Field(default=0.75, gt=0, le=1)
+    """Share of the epochs after which the last stage begins; the last epoch always is of it."""
+    guide: Annotated[str | None, BeforeValidator(as_word)] = None
+    """Finished autoencoder run whose anomaly scores say how hard a normal sample is; null takes
+    all alike."""
+    easiest_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the normal samples, the easiest, that the first stage draws from (with a guide)."""
+    hardest_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the normal samples, the hardest, that the last stage draws from (with a guide)."""
+    resize_batch: bool = False
+    """Measure a batch size for each stage; needs training.batch_size=auto."""
+    memory: Memory = Memory()
+    """What keeps the model from forgetting earlier stages."""
+
+
 class DistillationMode(Mode):
     """Fit a small model to the task and to what a finished run's model says of the same samples."""
 
@@ -111,6 +155,7 @@ class DistillationMode(Mode):
 ModeConfig = Annotated[
     Annotated[NormalMode, Tag("normal")]
     | Annotated[AutoencoderMode, Tag("autoencoder")]
+    | Annotated[CurriculumMode, Tag("curriculum")]
     | Annotated[DistillationMode, Tag("distillation")],
     Discriminator(tag_or("normal")),
 ]

@@ -6,13 +6,17 @@ import logging
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from tutelage.training.contracts import TaskModule
+from tutelage.training.curriculum import CurriculumData, CurriculumOrder
 from tutelage.training.metrics import MetricsCollector
 from tutelage.training.optimization import planned_steps
+from tutelage.training.regularizers import ElasticWeightConsolidation
 
 log = logging.getLogger(__name__)
 _STEP_HOOKS = (
@@ -147,3 +151,48 @@ class ProgressBar(Callback):
     ) -> None:
         """Clear the bar."""
         self.progress.stop()
+
+
+class CurriculumCallback(Callback):
+    """Say which stage begins; at a stage's end, let the module hold on to what it has learned.
+
+    Args:
+        order: The stages and their batches.
+        samples: Samples of a stage on which the weights' importance is measured.
+    """
+
+    def __init__(self, order: CurriculumOrder, samples: int) -> None:
+        self.order, self.samples = order, samples
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the stage, where one begins."""
+        curriculum = self.order.curriculum
+        number = curriculum.stage_of(trainer.current_epoch)
+        stage = curriculum.stages[number]
+        if stage.first_epoch == trainer.current_epoch:
+            log.info(
+                "stage %d/%d: %.3g normal samples for each positive one, "
+                "of difficulty %.0f to %.0f %%, in batches of %d",
+                *(number + 1, len(curriculum.stages), stage.ratio),
+                *(100 * stage.easiest, 100 * stage.hardest, self.order.sizes[number]),
+            )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Consolidate a stage's weights before the checkpoint that ends it, once."""
+        assert isinstance(pl_module, TaskModule)
+        curriculum, epoch, held = self.order.curriculum, trainer.current_epoch, pl_module.objective
+        stage = curriculum.stage_of(epoch)
+        ends = stage + 1 < len(curriculum.stages) and curriculum.last_epoch(stage) == epoch
+        if not (ends and isinstance(held, ElasticWeightConsolidation)) or held.stages > stage:
+            return
+        places = curriculum.draw(epoch, curriculum.size)[: self.samples]
+        held.consolidate(
+            pl_module, (self._batch(trainer, place) for place in torch.split(places, 1))
+        )
+
+    def _batch(self, trainer: Trainer, place: Tensor) -> object:
+        """A training sample as a batch, where and as the trainer has its batches."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, CurriculumData)
+        batch = trainer.precision_plugin.convert_input(data.batch_at(place))
+        return data.transfer_batch_to_device(batch, trainer.strategy.root_device, 0)

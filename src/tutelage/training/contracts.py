@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -137,3 +137,14 @@ class TaskModule(LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """Build the optimiser and the schedule that `training.*` names."""
         return configure_optimization(self, self.training_config)
+
+
+@runtime_checkable
+class AnomalyScorer(Protocol):
+    """A module that gives each sample an anomaly score and calls those above `threshold`."""
+
+    threshold: Tensor
+
+    def anomaly_scores(self, batch: Any) -> Tensor:
+        """Return one score a sample, (n,); larger is stranger."""
+        ...

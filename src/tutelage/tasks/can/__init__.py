@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.core.records import Evaluation, Table
-from tutelage.task import Audit, ModelEntry, SupportsAutoencoder, SupportsDistillation, Task
+from tutelage.task import (
+    Audit,
+    ModelEntry,
+    SupportsAutoencoder,
+    SupportsCurriculum,
+    SupportsDistillation,
+    Task,
+)
 from tutelage.tasks.can.config import CANConfig, GATConfig
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.curriculum import CurriculumData
 
 
-class CANTask(Task[CANConfig], SupportsAutoencoder, SupportsDistillation):
+class CANTask(
+    Task[CANConfig], SupportsAutoencoder, SupportsCurriculum[CANConfig], SupportsDistillation
+):
     """Find intrusions on a CAN bus from windows of frames."""
 
     name: ClassVar = "can"
@@ -22,7 +32,8 @@ class CANTask(Task[CANConfig], SupportsAutoencoder, SupportsDistillation):
     data_summary: ClassVar = "simulated traffic of three vehicles with eight kinds of attack"
     models: ClassVar = {
         "gat": ModelEntry(
-            "graph attention classifier with jumping knowledge", ("normal", "distillation")
+            "graph attention classifier with jumping knowledge",
+            ("normal", "curriculum", "distillation"),
         ),
         "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
     }
@@ -105,6 +116,12 @@ class CANTask(Task[CANConfig], SupportsAutoencoder, SupportsDistillation):
         assert isinstance(data, CANGraphDataModule)
         data.keep_normal()
         return data
+
+    def curriculum_data(self, config: CANConfig, cache: Path) -> CurriculumData:
+        """Return the captures as windows that can be mixed at will."""
+        from tutelage.tasks.can.curriculum import EnhancedCANGraphDataModule
+
+        return EnhancedCANGraphDataModule(config, cache)
 
     def inputs_differ(self, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str | None:
         """Compare the traffic profiles, from which windows become graphs."""

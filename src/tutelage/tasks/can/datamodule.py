@@ -106,7 +106,7 @@ class CANGraphDataModule(TaskData):
                 self._note(finding)
             self._learned = self._learn(splits, kept_for_testing(captures, data))
         self.learned = self._learned
-        stores = [self._graphs(split.capture) for split in splits]
+        stores = [self._graphs(split.capture, self.learned) for split in splits]
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
         self._ready = True
@@ -182,9 +182,9 @@ class CANGraphDataModule(TaskData):
         self._findings.append(finding)
         _log.info(finding)
 
-    def _graphs(self, capture: Capture) -> GraphStore:
+    def _graphs(self, capture: Capture, learned: Preprocessing) -> GraphStore:
         data = self.config.data
-        parts = [capture.digest, self.learned.profile.to_json(), data.window, data.stride]
+        parts = [capture.digest, learned.profile.to_json(), data.window, data.stride]
         folder = self.cache / "graphs"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{digest_json([parts, source_digest()])}.safetensors"
@@ -193,7 +193,7 @@ class CANGraphDataModule(TaskData):
                 return GraphStore.open(path)
             except DataError as error:
                 self._note(f"rebuilt a damaged cache file: {error.problem}")
-        graphs = build_graphs(capture.frames, self.learned.profile, data.window, data.stride)
+        graphs = build_graphs(capture.frames, learned.profile, data.window, data.stride)
         store = GraphStore.from_graphs([graphs])
         store.save(path)
         return store
@@ -217,6 +217,7 @@ class CANGraphDataModule(TaskData):
         ]
         if not used:
             return
+        self.captures = [split.capture for split, _ in used]
         self.store = GraphStore.concatenate([store for _, store in used])
         train = np.concatenate([split.train for split, _ in used])
         validation = np.concatenate([split.validation for split, _ in used])
@@ -301,7 +302,7 @@ class CANGraphDataModule(TaskData):
         model, loss = self.config.model, getattr(module, "loss", None)
         if not (isinstance(model, GATConfig) and isinstance(loss, BaseSupervisedLoss)):
             return
-        counts = torch.bincount(batch.y, minlength=2).float()
+        counts = torch.bincount(self.store.y[self._drawn].long(), minlength=2).float()
         if not counts.all():
             present = "attacked" if counts[1] else "benign"
             raise DataError(
@@ -334,9 +335,14 @@ class CANGraphDataModule(TaskData):
             loaders[split] = evaluation_loader(store, torch.cat(windows))
         return loaders
 
+    @property
+    def _drawn(self) -> Tensor:
+        """Training windows in the mix that training draws, which is as they are."""
+        return self.train_windows
+
     def _largest_first(self) -> Tensor:
-        cost = (self.store.node_counts + self.store.edge_counts)[self.train_windows]
-        return self.train_windows[cost.argsort(descending=True, stable=True)]
+        cost = (self.store.node_counts + self.store.edge_counts)[self._drawn]
+        return self._drawn[cost.argsort(descending=True, stable=True)]
 
     def batch_of_size(self, size: int) -> GraphBatch:
         """The batch of the ``size`` largest training graphs, repeated when there are fewer."""

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import torch
 
 from tutelage.core.config import AutoencoderMode
 from tutelage.core.errors import ConfigError
 from tutelage.task import SupportsAutoencoder
-from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.contracts import AnomalyScorer, TaskData, TaskModule
 from tutelage.training.modes.base import BaseTrainer
-
-
-@runtime_checkable
-class AnomalyScorer(Protocol):
-    """A module that gives each sample an anomaly score and calls those above `threshold`."""
-
-    threshold: torch.Tensor
-
-    def anomaly_scores(self, batch: object) -> torch.Tensor:
-        """Return one score a sample, (n,); larger is stranger."""
-        ...
 
 
 class AutoencoderTrainer(BaseTrainer):

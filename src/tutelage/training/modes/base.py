@@ -24,7 +24,7 @@ from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
 from tutelage.core.store import METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
-from tutelage.training.batch_optimizer import BatchSizeOptimizer, BatchSizeOptions
+from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
 from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, StepLimit, without_empty_hooks
 from tutelage.training.checkpoint_files import find_resumable
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
@@ -37,6 +37,7 @@ from tutelage.training.optimization import direction
 from tutelage.training.profiler import NoProfiler
 
 log = logging.getLogger(__name__)
+BATCH_SIZE = "batch_size.json"
 PRECISION = {"64": "64-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -111,14 +112,9 @@ class BaseTrainer:
         if size != "auto":
             data.batch_size = size
             return
-        chosen = self.run.path / "batch_size.json"
+        chosen = self.run.path / BATCH_SIZE
         if not chosen.exists():
-            options = self.config.training.batch_sizing.model_dump(exclude_none=True)
-            choice = self._optimizer(BatchSizeOptions(**options)).optimize_with_datamodule(
-                module, data
-            )
-            log.info("batch size %d: %s", choice.size, choice.reason)
-            write_json(chosen, asdict(choice))
+            write_json(chosen, asdict(self._measured(module, data)))
         data.batch_size = int(json.loads(chosen.read_text(encoding="utf-8"))["size"])
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
@@ -229,6 +225,14 @@ class BaseTrainer:
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 3)
+
+    def _measured(self, module: TaskModule, data: TaskData) -> BatchSizeChoice:
+        """Measure the best batch size."""
+        options = self.config.training.batch_sizing.model_dump(exclude_none=True)
+        optimizer = self._optimizer(BatchSizeOptions(**options))
+        choice = optimizer.optimize_with_datamodule(module, data)
+        log.info("batch size %d: %s", choice.size, choice.reason)
+        return choice
 
     def _optimizer(self, options: BatchSizeOptions) -> BatchSizeOptimizer:
         """Return the batch-size optimiser for the device and arithmetic that training will use."""
