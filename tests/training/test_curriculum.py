@@ -1,0 +1,408 @@
+"""A curriculum draws by plan: ratio, difficulty, memory and batch size, exactly and resumably."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_task import (
+    Batch,
+    OnStep,
+    TinyModule,
+    TinyTask,
+    crash_at,
+    same_bits,
+    sample,
+    tiny,
+    train,
+    weights,
+)
+
+from tutelage.core.config import CurriculumMode, Memory, RunConfig
+from tutelage.core.errors import ConfigError, DataError, RunFailedError, StoreError
+from tutelage.core.store import METRICS, Run, RunStore
+from tutelage.task import ModelEntry, SupportsCurriculum, Task
+from tutelage.training.curriculum import Curriculum, CurriculumOrder, Stage, plan
+from tutelage.training.launch import launch
+from tutelage.training.metrics import read_metrics
+
+EPOCHS = 8
+FAST = ("training.accelerator=cpu", f"training.max_epochs={EPOCHS}", "mode=curriculum")
+GUIDE = ("training.accelerator=cpu", "mode=autoencoder", "model=reconstructor")
+SHORT = ("training.max_epochs=4",)
+AUTO = ("training.batch_size=auto", "mode.resize_batch=true", "mode.stages=2")
+SIZES = ("training.batch_sizing.min_size=8", "training.batch_sizing.max_size=16")
+RESUME = "run.policy=resume_if_incomplete"
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A store with a finished autoencoder run, and the setting that names it."""
+    home = tmp_path_factory.mktemp("guided")
+    return home, f"mode.guide={train(home, *GUIDE).run.id}"
+
+
+def curriculum(
+    stages: tuple[Stage, ...], positives: int = 6, normals: int = 40, replay: float = 0.0
+) -> Curriculum:
+    """Normal samples stand at 100 and beyond, the easiest first."""
+    where = torch.arange(positives), torch.arange(100, 100 + normals)
+    return Curriculum(stages, EPOCHS, *where, seed=3, buffer=8, replay=replay)
+
+
+# ---- the plan
+
+
+def ratios(**options: object) -> list[float]:
+    """The ratio of each of eight epochs."""
+    stages = plan(CurriculumMode(**options), EPOCHS)  # type: ignore[arg-type]
+    where = curriculum(stages)
+    return [round(stages[where.stage_of(epoch)].ratio, 3) for epoch in range(EPOCHS)]
+
+
+def test_the_ratio_climbs_in_stages_and_stays_at_its_end() -> None:
+    assert ratios() == [1, 1, 4, 4, 7, 7, 10, 10]
+    assert ratios(shape="geometric") == [1, 1, 2.154, 2.154, 4.642, 4.642, 10, 10]
+    assert ratios(start_ratio=2, end_ratio=5, stages=2) == [2, 2, 2, 2, 2, 2, 5, 5]
+    assert ratios(ramp_fraction=0.25, stages=3) == [1, 5.5, 10, 10, 10, 10, 10, 10]
+    assert ratios(ramp_fraction=1, stages=2) == [1, 1, 1, 1, 1, 1, 1, 10]
+
+
+@given(
+    epochs=st.integers(2, 40),
+    stages=st.integers(2, 12),
+    ramp=st.floats(0.01, 1),
+    guide=st.sampled_from([None, "run"]),
+)
+@settings(deadline=None)
+def test_every_plan_begins_at_the_start_and_reaches_the_end(
+    epochs: int, stages: int, ramp: float, guide: str | None
+) -> None:
+    mode = CurriculumMode(stages=stages, ramp_fraction=ramp, guide=guide)
+    found = plan(mode, epochs)
+    first, last = found[0], found[-1]
+    assert (first.first_epoch, first.ratio, last.ratio) == (0, 1, 10)
+    assert len(found) <= min(stages, epochs)
+    starts = [stage.first_epoch for stage in found]
+    assert starts == sorted(set(starts)) and starts[-1] < epochs
+    if guide:
+        assert (first.easiest, first.hardest) == (0, 0.5)
+        assert (last.easiest, last.hardest) == (0.5, 1)
+
+
+# ---- what is drawn
+
+
+@given(
+    epoch=st.integers(0, EPOCHS - 1),
+    count=st.integers(2, 300),
+    positives=st.integers(1, 60),
+    normals=st.integers(1, 60),
+    replay=st.sampled_from([0.0, 0.3]),
+)
+@settings(max_examples=150, deadline=None)
+def test_an_epoch_has_its_stages_ratio_and_repeats_nothing_before_all_have_come(
+    epoch: int, count: int, positives: int, normals: int, replay: float
+) -> None:
+    stages = (Stage(0, 1.0, 0.0, 0.5), Stage(3, 4.0, 0.25, 0.75), Stage(5, 9.0, 0.5, 1.0))
+    drawing = curriculum(stages, positives, normals, replay)
+    places = drawing.draw(epoch, count)
+    torch.rand(3)
+    assert torch.equal(places, drawing.draw(epoch, count))  # a pure function
+    stage = drawing.stage_of(epoch)
+    rare, common = places[places < 100], places[places >= 100]
+    assert len(rare) == min(max(1, round(count / (1 + stages[stage].ratio))), count - 1)
+    assert len(rare) + len(common) == count
+    assert (
+        rare.bincount(minlength=positives).aminmax().max - rare.bincount(minlength=positives).min()
+        <= 1
+    )
+    if not (replay and stage):
+        counts = common.bincount(minlength=100 + normals)[drawing.pool(stage)]
+        assert int(counts.sum()) == len(common)
+        assert int(counts.max() - counts.min()) <= 1
+
+
+def test_epochs_and_seeds_draw_differently() -> None:
+    drawing = curriculum((Stage(0, 1.0),))
+    other = Curriculum(drawing.stages, EPOCHS, drawing.positives, drawing.normals, seed=4)
+    drawn = {tuple(one.draw(epoch, 12).tolist()) for one in (drawing, other) for epoch in (0, 1)}
+    assert len(drawn) == 4
+
+
+def test_the_pool_moves_from_the_easiest_to_the_hardest() -> None:
+    stages = plan(CurriculumMode(guide="run", stages=3), EPOCHS)
+    pools = [curriculum(stages).pool(stage) for stage in range(3)]
+    assert [(int(pool[0]), int(pool[-1])) for pool in pools] == [(100, 119), (110, 129), (120, 139)]
+    narrow = plan(CurriculumMode(guide="run", easiest_share=0.1, hardest_share=0.2), EPOCHS)
+    pools = [curriculum(narrow).pool(stage) for stage in (0, -1)]
+    assert [(int(pool[0]), int(pool[-1])) for pool in pools] == [(100, 103), (132, 139)]
+
+
+def test_the_buffer_holds_as_many_samples_that_each_earlier_stage_drew() -> None:
+    stages = (Stage(0, 1.0, 0.0, 0.25), Stage(3, 4.0, 0.25, 0.5), Stage(5, 9.0, 0.75, 1.0))
+    drawing = curriculum(stages, replay=0.5)
+    held = drawing.remembered(2)
+    assert len(held) == 8
+    easy, middle = held[held < 110], held[held >= 110]
+    assert len(easy) == len(middle) == 4
+    assert set(easy.tolist()) <= set(drawing.draw(2, 40).tolist())
+    assert set(middle.tolist()) <= set(drawing.draw(4, 40).tolist())
+    again = drawing.draw(6, 100)
+    replayed = again[torch.isin(again, held)]
+    assert len(replayed) == 45  # half of the 90 normal ones
+    assert not torch.isin(curriculum(stages).draw(6, 100), held).any()
+
+
+def test_the_whole_run_draws_as_many_samples_as_passes_over_the_data_would() -> None:
+    drawing = curriculum((Stage(0, 1.0), Stage(4, 4.0)))
+    for sizes in ((8, 8), (4, 16)):
+        order = CurriculumOrder(drawing, sizes)
+        batches = [order.batches(epoch) for epoch in range(EPOCHS)]
+        assert {len(epoch) for epoch in batches} == {len(order)}
+        assert [len(epoch[0]) for epoch in batches] == [sizes[0]] * 4 + [sizes[1]] * 4
+        drawn = sum(len(batch) for epoch in batches for batch in epoch)
+        assert 0 <= drawn - EPOCHS * drawing.size < sum(sizes) * 4
+
+
+# ---- a run
+
+
+def seen_by_epoch(seen: dict[int, list[Batch]]) -> OnStep:
+    """Note each batch by its epoch; batches of one belong to the memory."""
+
+    def note(module: TinyModule, batch: Batch) -> None:
+        if module._trainer is not None and len(batch[1]) > 1:
+            seen[module.trainer.current_epoch].append(batch)
+
+    return note
+
+
+def test_training_sees_the_ratio_of_each_epoch(tmp_path: Path) -> None:
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    run = train(tmp_path, *FAST, on_step=seen_by_epoch(seen)).run
+    labels = [torch.cat([y for _, y in seen[epoch]]) for epoch in range(EPOCHS)]
+    assert [len(y) for y in labels] == [80] * EPOCHS  # 70 samples, in full batches of 16
+    assert [int(y.sum()) for y in labels] == [40, 40, 16, 16, 10, 10, 7, 7]
+    (table,) = run.record.tables
+    assert [row[:3] for row in table.rows] == [(1, 1, 1), (2, 3, 4), (3, 5, 7), (4, 7, 10)]
+
+
+def hardness(run: Run, x: torch.Tensor) -> torch.Tensor:
+    """The anomaly scores that a guide gives to samples (n, 8)."""
+    module = TinyModule(tiny(*GUIDE), [0.0] * 8, lambda module, batch: None)
+    module.load_state_dict(weights(run))
+    with torch.inference_mode():
+        return module.eval().anomaly_scores((x, x))
+
+
+def test_a_guide_gives_easy_normal_samples_first_and_hard_ones_last(
+    guided: tuple[Path, str],
+) -> None:
+    home, guide = guided
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    run = train(home, *FAST, guide, on_step=seen_by_epoch(seen)).run
+    (parent,) = run.record.parents
+    assert (parent.role, parent.same_data) == ("guide", True)
+    teacher = RunStore(home).find(parent.run)
+    x, y = sample(70, 1)
+    middle = float(hardness(teacher, x[y == 0]).median())
+    drawn = [hardness(teacher, torch.cat([x[y == 0] for x, y in seen[epoch]])) for epoch in (0, 7)]
+    assert float(drawn[0].max()) <= middle <= float(drawn[1].min())
+
+
+def test_the_guide_scores_once_and_damaged_scores_are_made_again(
+    guided: tuple[Path, str], tmp_path: Path
+) -> None:
+    home, guide = guided
+    first = train(home, *FAST, guide).run
+    (file,) = home.rglob("difficulty/*.safetensors")
+    written = file.stat().st_mtime_ns
+    again = train(home, *FAST, guide, "run.policy=force_new").run
+    assert file.stat().st_mtime_ns == written and same_bits(first, again)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert same_bits(first, train(home, *FAST, guide, "run.policy=force_new").run)
+    assert file.read_bytes() != bytes(content)
+    train(home, *FAST, guide, "data.samples=60")
+    assert len(list(home.rglob("difficulty/*.safetensors"))) == 2  # other samples, other scores
+
+
+OPTIONS = {
+    "start_ratio": "mode.start_ratio=2",
+    "end_ratio": "mode.end_ratio=5",
+    "shape": "mode.shape=geometric",
+    "stages": "mode.stages=3",
+    "ramp_fraction": "mode.ramp_fraction=0.25",
+    "guide": "mode.guide=null",
+    "easiest_share": "mode.easiest_share=0.3",
+    "hardest_share": "mode.hardest_share=0.3",
+}
+MEMORY = {
+    "name": ("replay", "mode.memory.name=ewc"),
+    "buffer": ("replay", "mode.memory.buffer=4"),
+    "share": ("replay", "mode.memory.share=0.5"),
+    "weight": ("ewc", "mode.memory.weight=1000"),
+    "samples": ("ewc", "mode.memory.samples=8"),
+}
+
+
+def test_every_option_is_tried_below() -> None:
+    apart = {"name", "resize_batch", "memory"}  # each has a test of its own
+    assert OPTIONS.keys() == CurriculumMode.model_fields.keys() - apart
+    assert MEMORY.keys() == Memory.model_fields.keys()
+
+
+@cache
+def last_weights(home: Path, *overrides: str) -> dict[str, torch.Tensor]:
+    """The weights after the last step, whichever checkpoint was the best."""
+    last: dict[str, torch.Tensor] = {}
+
+    def keep(module: TinyModule, batch: Batch) -> None:
+        last.update({name: value.clone() for name, value in module.network.state_dict().items()})
+
+    train(home, *FAST, *SHORT, *overrides, "run.policy=force_new", on_step=keep)
+    return last
+
+
+def alike(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_option_changes_what_is_learned(guided: tuple[Path, str], option: str) -> None:
+    home, guide = guided
+    assert not alike(last_weights(home, guide, OPTIONS[option]), last_weights(home, guide))
+
+
+@pytest.mark.parametrize("option", MEMORY)
+def test_each_option_of_memory_changes_what_is_learned(
+    guided: tuple[Path, str], option: str
+) -> None:
+    home, guide = guided
+    memory, change = MEMORY[option]
+    plain = last_weights(home, guide, f"mode.memory.name={memory}")
+    assert not alike(last_weights(home, guide, f"mode.memory.name={memory}", change), plain)
+    assert not alike(last_weights(home, guide), plain)  # and memory=none is another again
+
+
+# ---- memory
+
+
+def test_the_penalty_is_a_part_of_the_loss_once_a_stage_has_ended(tmp_path: Path) -> None:
+    run = train(tmp_path, *FAST, "mode.memory.name=ewc").run
+    penalty = [value for _, value in read_metrics(run.path / METRICS)["epoch/penalty"]]
+    assert penalty[:2] == [0, 0] and min(penalty[2:]) > 0
+    assert not any(name.startswith("objective") for name in weights(run))
+
+
+def test_a_heavy_penalty_holds_the_weights_that_earlier_stages_depend_on(tmp_path: Path) -> None:
+    steady = ("training.optimizer=sgd", "training.gradient_clip=null", "training.weight_decay=0")
+    moved = {}
+    for weight in (0.001, 300.0):
+        ewc = ("mode.memory.name=ewc", f"mode.memory.weight={weight}", "mode.stages=2")
+        run = train(tmp_path, *FAST, *steady, *ewc).run
+        history = read_metrics(run.path / METRICS)["epoch/penalty"]
+        moved[weight] = history[-1][1] / weight
+    assert 0 < moved[300.0] < 0.5 * moved[0.001]
+
+
+# ---- batch sizes
+
+
+def test_each_stages_batch_size_is_measured_on_its_own_mix_written_down_and_used(
+    tmp_path: Path,
+) -> None:
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    run = train(tmp_path, *FAST, *AUTO, *SIZES, on_step=seen_by_epoch(seen)).run
+    stages = json.loads((run.path / "batch_size.json").read_text())["stages"]
+    assert [(stage["first_epoch"], stage["ratio"]) for stage in stages] == [(0, 1), (6, 10)]
+    assert all([row["size"] for row in stage["table"]] == [8, 16] for stage in stages)
+    sizes = [{len(y) for _, y in seen[epoch]} for epoch in range(EPOCHS)]
+    assert sizes == [{stages[0]["size"]}] * 6 + [{stages[1]["size"]}] * 2
+
+
+def test_a_resumed_run_goes_on_with_the_sizes_that_were_written_down(tmp_path: Path) -> None:
+    settings = (*FAST, *AUTO, *SIZES, RESUME)
+
+    def crash(module: TinyModule, batch: Batch) -> None:
+        if module._trainer is not None:
+            raise RuntimeError("lightning struck")
+
+    with pytest.raises(RunFailedError, match="lightning struck"):
+        train(tmp_path, *settings, on_step=crash)
+    (run,) = RunStore(tmp_path).runs()
+    found = json.loads((run.path / "batch_size.json").read_text())
+    for stage, size in zip(found["stages"], (5, 11), strict=True):
+        stage["size"] = size
+    (run.path / "batch_size.json").write_text(json.dumps(found))
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    train(tmp_path, *settings, on_step=seen_by_epoch(seen))
+    sizes = [{len(y) for _, y in seen[epoch]} for epoch in range(EPOCHS)]
+    assert sizes == [{5}] * 6 + [{11}] * 2
+
+
+def test_an_automatic_size_without_resizing_is_one_for_all_stages(tmp_path: Path) -> None:
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    one = ("training.batch_size=auto", "training.max_epochs=2")
+    run = train(tmp_path, *FAST, *SIZES, *one, on_step=seen_by_epoch(seen)).run
+    chosen = json.loads((run.path / "batch_size.json").read_text())["size"]
+    assert {len(y) for batches in seen.values() for _, y in batches} == {chosen}
+
+
+# ---- resuming
+
+
+@pytest.mark.parametrize("memory", ["none", "replay", "ewc"])
+@pytest.mark.parametrize("crash", [4, 10, 23])  # 5 steps an epoch: 10 is where a stage begins
+def test_a_broken_run_ends_with_the_bits_of_the_whole_one(
+    guided: tuple[Path, str], tmp_path: Path, memory: str, crash: int
+) -> None:
+    home, guide = guided
+    settings = (*FAST, guide, f"mode.memory.name={memory}", "training.checkpoints.every_n_steps=2")
+    whole = train(home, *settings).run
+    guide_run = RunStore(home).find(whole.record.parents[0].run)
+    settings = (*settings, f"mode.guide={guide_run.path}", RESUME)
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *settings, on_step=crash_at(crash, RuntimeError("lightning struck")))
+    resumed = train(tmp_path, *settings)
+    assert resumed.origin == "resumed"
+    assert same_bits(resumed.run, whole)
+    assert resumed.run.metrics == whole.metrics
+
+
+# ---- refusals
+
+
+def test_measured_sizes_for_stages_need_a_size_that_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.batch_size=auto"):
+        train(tmp_path, *FAST, "mode.resize_batch=true")
+    assert not RunStore(tmp_path).runs()
+
+
+def test_samples_of_one_kind_alone_are_no_curriculum(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="all 1 training samples are"):
+        train(tmp_path, *FAST, "data.samples=1")
+
+
+def test_a_task_without_a_curriculum_is_refused(tmp_path: Path) -> None:
+    members = {name: value for name, value in vars(TinyTask).items() if name != "curriculum_data"}
+    promises = {"classifier": ModelEntry("one hidden layer", ("curriculum",))}
+    bare = type("Bare", (Task,), members | {"models": promises})
+    task: Task[RunConfig] = bare()
+    assert not isinstance(task, SupportsCurriculum)
+    with pytest.raises(ConfigError, match="has no curriculum"):
+        launch(task, tiny(*FAST), RunStore(tmp_path))
+
+
+def test_a_guide_that_is_not_there_is_refused_before_any_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no run 'missing'"):
+        train(tmp_path, *FAST, "mode.guide=missing")
+    assert not RunStore(tmp_path).runs()
