@@ -106,7 +106,7 @@ def test_every_field_of_the_configuration_is_listed() -> None:
         ("training.averaging.decay", 0.999, "number > 0, < 1"),
         ("data.root", None, "path | null"),
         ("model", "gat", "gat | vgae"),
-        ("mode", "normal", "normal | autoencoder | distillation"),
+        ("mode", "normal", "normal | autoencoder | curriculum | distillation"),
         ("mode.teacher", None, "text"),
     ],
 )

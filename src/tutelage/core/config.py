@@ -124,7 +124,7 @@ class CurriculumMode(Mode):
     """Steps from the first ratio to the last; no more than there are epochs come to pass."""
     ramp_fraction: float = Field(default=0.75, gt=0, le=1)
     """Share of the epochs after which the last stage begins; the last epoch always is of it."""
-    guide: Annotated[str | None, BeforeValidator(as_word)] = None
+    guide: str | None = Field(default=None, min_length=1)
     """Finished autoencoder run whose anomaly scores say how hard a normal sample is; null takes
     all alike."""
     easiest_share: float = Field(default=0.5, gt=0, le=1)
