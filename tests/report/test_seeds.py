@@ -34,6 +34,11 @@ def test_an_interval_computed_by_hand() -> None:
     assert (found.lowest, found.highest) == (0.9, 0.95)
 
 
+def test_equal_values_are_their_mean_to_the_last_digit() -> None:
+    found = interval([0.1, 0.1, 0.1])
+    assert (found.mean, found.half_width) == (0.1, 0.0)
+
+
 def test_a_single_value_has_no_interval() -> None:
     assert interval([0.5]).half_width is None
 
@@ -91,6 +96,7 @@ def test_the_table_has_mean_interval_and_range_beside_each_baseline(tmp_path: Pa
     assert f1[2:5] == (0.97, 0.99, 3)
     assert f1[5:] == (pytest.approx(RULE[f"{KNOWN}/f1"]), None)
     assert rows[f"{KNOWN}/auroc"][4] == 2
+    assert rows[f"{KNOWN}/windows"][0] == 120 and isinstance(rows[f"{KNOWN}/windows"][0], int)
     assert f"{KNOWN}/DoS/f1" not in rows
     assert "Mean of 3 seeds" in render_page(runs)
     assert "Mean of" not in render_page([runs[0], finish_run(store, "model=vgae")])

@@ -54,12 +54,13 @@ def interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         values: At least one.
         level: Share of such intervals that hold the true mean.
     """
-    n, mean = len(values), math.fsum(values) / len(values)
-    if n == 1:
-        return Interval(mean, None, mean, mean, 1)
+    n, lowest, highest = len(values), min(values), max(values)
+    if lowest == highest:
+        return Interval(lowest, 0.0 if n > 1 else None, lowest, highest, n)
+    mean = math.fsum(values) / n
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     half = student_t(n - 1, level) * deviation / math.sqrt(n)
-    return Interval(mean, half, min(values), max(values), n)
+    return Interval(mean, half, lowest, highest, n)
 
 
 def student_t(degrees: int, level: float = LEVEL) -> float:
@@ -126,8 +127,15 @@ def seed_table(records: Sequence[RunRecord]) -> Table:
     beside = {n: _intervals([r.baselines.get(n, {}) for r in records]) for n in names}
     rows = tuple(
         (
-            *(key, one.mean, one.half_width, one.lowest, one.highest, one.n),
-            *(column[key].mean if key in column else None for column in beside.values()),
+            *(
+                key,
+                _brief(one.mean),
+                one.half_width,
+                _brief(one.lowest),
+                _brief(one.highest),
+                one.n,
+            ),
+            *(_brief(column[key].mean) if key in column else None for column in beside.values()),
         )
         for key, one in found.items()
         if key.count("/") == 1
@@ -138,3 +146,8 @@ def seed_table(records: Sequence[RunRecord]) -> Table:
         "Columns of baselines hold their means."
     )
     return Table(title=f"Mean of {len(records)} seeds", columns=columns, rows=rows, note=note)
+
+
+def _brief(value: float) -> float | int:
+    """A whole number above 1 as such: most likely it counts something."""
+    return int(value) if abs(value) > 1 and value.is_integer() else value

@@ -194,9 +194,8 @@ class CANGraphDataModule(TaskData):
             except DataError as error:
                 self._note(f"rebuilt a damaged cache file: {error.problem}")
         graphs = build_graphs(capture.frames, learned.profile, data.window, data.stride)
-        store = GraphStore.from_graphs([graphs])
-        store.save(path)
-        return store
+        GraphStore.from_graphs([graphs]).save(path)
+        return GraphStore.open(path)  # mapped: what validates and tests keeps it for the whole run
 
     def _collect_tests(self, splits: Sequence[CaptureSplit], stores: Sequence[GraphStore]) -> None:
         tests: dict[str, list[TestCapture]] = defaultdict(list)
