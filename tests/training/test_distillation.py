@@ -188,6 +188,14 @@ def test_metrics_show_the_parts_of_the_loss_that_count(tmp_path: Path) -> None:
     assert parts & seen == {"epoch/task_loss", "epoch/soft_loss"}
 
 
+def test_a_curriculum_run_and_a_student_can_teach(tmp_path: Path) -> None:
+    curriculum = train(tmp_path, *FAST, "mode=curriculum", "run.name=teacher").run
+    first = student(tmp_path)
+    second = train(tmp_path, *FAST, "mode=distillation", f"mode.teacher={first.id}").run
+    lineage = [[parent.run for parent in run.record.parents] for run in (first, second)]
+    assert lineage == [[curriculum.id], [first.id]]
+
+
 def test_a_run_that_can_not_teach_is_refused_before_any_work(tmp_path: Path) -> None:
     wrong = train(tmp_path, *FAST, "mode=autoencoder", "model=reconstructor").run
     settings = ("mode=distillation", f"mode.teacher={wrong.id}", "data.samples=0")
