@@ -28,6 +28,7 @@ from tutelage.core.config import CurriculumMode, Memory, RunConfig
 from tutelage.core.errors import ConfigError, DataError, RunFailedError, StoreError
 from tutelage.core.store import METRICS, Run, RunStore
 from tutelage.task import ModelEntry, SupportsCurriculum, Task
+from tutelage.training.checkpoints import TutelageCheckpointIO, find_valid
 from tutelage.training.curriculum import Curriculum, CurriculumOrder, Stage, plan
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
@@ -162,6 +163,7 @@ def test_the_buffer_holds_as_many_samples_that_each_earlier_stage_drew() -> None
 
 def test_the_whole_run_draws_as_many_samples_as_passes_over_the_data_would() -> None:
     drawing = curriculum((Stage(0, 1.0), Stage(4, 4.0)))
+    assert CurriculumOrder(drawing, (500, 8)).sizes == (drawing.size, 8)
     for sizes in ((8, 8), (4, 16)):
         order = CurriculumOrder(drawing, sizes)
         batches = [order.batches(epoch) for epoch in range(EPOCHS)]
@@ -321,7 +323,17 @@ def test_each_stages_batch_size_is_measured_on_its_own_mix_written_down_and_used
     tmp_path: Path,
 ) -> None:
     seen: dict[int, list[Batch]] = defaultdict(list)
-    run = train(tmp_path, *FAST, *AUTO, *SIZES, on_step=seen_by_epoch(seen)).run
+    note, probed = seen_by_epoch(seen), tmp_path / "probed"
+
+    def look(module: TinyModule, batch: Batch) -> None:
+        note(module, batch)
+        if module._trainer is None:  # in the child that measures
+            with probed.open("a") as file:
+                file.write(f"{float(batch[1].float().mean())}\n")
+
+    run = train(tmp_path, *FAST, *AUTO, *SIZES, on_step=look).run
+    shares = [float(line) for line in probed.read_text().splitlines()]
+    assert shares[0] > 0.4 and shares[-1] < 0.2 and shares == sorted(shares, key=lambda s: s < 0.2)
     stages = json.loads((run.path / "batch_size.json").read_text())["stages"]
     assert [(stage["first_epoch"], stage["ratio"]) for stage in stages] == [(0, 1), (6, 10)]
     assert all([row["size"] for row in stage["table"]] == [8, 16] for stage in stages)
@@ -374,8 +386,20 @@ def test_a_broken_run_ends_with_the_bits_of_the_whole_one(
         train(tmp_path, *settings, on_step=crash_at(crash, RuntimeError("lightning struck")))
     resumed = train(tmp_path, *settings)
     assert resumed.origin == "resumed"
-    assert same_bits(resumed.run, whole)
-    assert resumed.run.metrics == whole.metrics
+    assert same_bits(resumed.run, whole)  # the best, which may be older than the crash
+    last, unbroken = newest(resumed.run), newest(whole)
+    assert last.keys() == unbroken.keys()
+    assert all(torch.equal(last[name], unbroken[name]) for name in last)
+    assert ("objective.fisher" in last) == (memory == "ewc")
+
+
+def newest(run: Run) -> dict[str, torch.Tensor]:
+    """The tensors of a run's newest checkpoint."""
+    path = find_valid(run.checkpoints)
+    assert path is not None
+    state = TutelageCheckpointIO().load_checkpoint(path)["state_dict"]
+    assert isinstance(state, dict)
+    return state
 
 
 # ---- refusals

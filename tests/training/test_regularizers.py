@@ -77,7 +77,6 @@ def test_importance_adds_up_over_stages_and_the_anchor_is_the_newest() -> None:
     second = torch.cat([f.flatten() for f in naive_fisher(net, singles(2))])
     torch.testing.assert_close(ewc.fisher, first + second)
     assert ewc.anchor.equal(torch.cat([p.detach().flatten() for p in net.parameters()]))
-    assert int(ewc.stages) == 2
 
 
 def test_consolidating_leaves_gradients_modes_statistics_and_random_states_alone() -> None:

@@ -110,14 +110,14 @@ class Memory(Section):
 
 
 class CurriculumMode(Mode):
-    """Begin with few and easy normal samples for each attack; end with many and hard ones."""
+    """Begin with few and easy normal samples for each positive one; end with many and hard ones."""
 
     parents: ClassVar[Mapping[str, str]] = {"guide": "guide"}
     name: Literal["curriculum"] = "curriculum"
     start_ratio: float = Field(default=1.0, gt=0)
-    """Normal samples for each attack sample in the first stage."""
+    """Normal samples for each positive one (an attack, a fault) in the first stage."""
     end_ratio: float = Field(default=10.0, gt=0)
-    """Normal samples for each attack sample in the last stage."""
+    """Normal samples for each positive one in the last stage."""
     shape: Literal["linear", "geometric"] = "linear"
     """Whether the ratio moves by equal differences or by equal factors."""
     stages: int = Field(default=4, ge=2)

@@ -178,12 +178,12 @@ class CurriculumCallback(Callback):
             )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Consolidate a stage's weights before the checkpoint that ends it, once."""
+        """Consolidate a stage's weights before the checkpoint that ends it."""
         assert isinstance(pl_module, TaskModule)
         curriculum, epoch, held = self.order.curriculum, trainer.current_epoch, pl_module.objective
         stage = curriculum.stage_of(epoch)
         ends = stage + 1 < len(curriculum.stages) and curriculum.last_epoch(stage) == epoch
-        if not (ends and isinstance(held, ElasticWeightConsolidation)) or held.stages > stage:
+        if not (ends and isinstance(held, ElasticWeightConsolidation)):
             return
         places = curriculum.draw(epoch, curriculum.size)[: self.samples]
         held.consolidate(

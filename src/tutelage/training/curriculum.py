@@ -151,13 +151,14 @@ class CurriculumOrder:
 
     Args:
         curriculum: What is drawn.
-        sizes: Samples in a batch, for each stage.
+        sizes: Samples in a batch, for each stage; no batch holds more than there are.
     """
 
     def __init__(self, curriculum: Curriculum, sizes: Sequence[int]) -> None:
-        self.curriculum, self.sizes = curriculum, tuple(sizes)
+        self.curriculum = curriculum
+        self.sizes = tuple(min(size, curriculum.size) for size in sizes)
         epochs = range(curriculum.max_epochs)
-        a_step_of_each = sum(sizes[curriculum.stage_of(epoch)] for epoch in epochs)
+        a_step_of_each = sum(self.sizes[curriculum.stage_of(epoch)] for epoch in epochs)
         self._steps = math.ceil(curriculum.size * curriculum.max_epochs / a_step_of_each)
 
     def __len__(self) -> int:

@@ -29,14 +29,12 @@ class ElasticWeightConsolidation(Objective):
 
     fisher: Tensor
     anchor: Tensor
-    stages: Tensor
 
     def __init__(self, parameters: int, weight: float) -> None:
         super().__init__()
         self.weight = weight
         self.register_buffer("fisher", torch.zeros(parameters))
         self.register_buffer("anchor", torch.zeros(parameters))
-        self.register_buffer("stages", torch.tensor(0))
 
     def forward(self, module: TaskModule, batch: Any) -> dict[str, Tensor]:
         """Return the module's scalars, its loss with the penalty, and the penalty alone."""
@@ -67,7 +65,6 @@ class ElasticWeightConsolidation(Objective):
                 count += 1
         self.fisher += total / count
         self.anchor.copy_(parameters_to_vector(parameters).detach())
-        self.stages += 1
 
 
 def trained(module: nn.Module) -> list[nn.Parameter]:

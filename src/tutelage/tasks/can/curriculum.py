@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -10,12 +10,20 @@ from tutelage.tasks.can.datamodule import CANGraphDataModule, evaluation_loader
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.preprocessing import Preprocessing
+from tutelage.tasks.can.splits import CaptureSplit
 from tutelage.training.curriculum import CurriculumData
 from tutelage.training.loaders import ResumableLoader
 
 
 class EnhancedCANGraphDataModule(CANGraphDataModule, CurriculumData):
     """The data of one CAN run with a curriculum; attacked windows are the positive samples."""
+
+    def _collect_training(
+        self, splits: Sequence[CaptureSplit], stores: Sequence[GraphStore]
+    ) -> None:
+        """Keep the captures that the joined store holds, in its order, for `encoded_for`."""
+        self._captures = [s.capture for s in splits if s.train.any() or s.validation.any()]
+        super()._collect_training(splits, stores)
 
     @property
     def positives(self) -> Tensor:
@@ -40,7 +48,7 @@ class EnhancedCANGraphDataModule(CANGraphDataModule, CurriculumData):
         """
         learned = Preprocessing.from_json(preprocessing)
         self._check_window(learned)
-        store = GraphStore.concatenate([self._graphs(c, learned) for c in self.captures])
+        store = GraphStore.concatenate([self._graphs(c, learned) for c in self._captures])
         return evaluation_loader(store, self.train_windows[places])
 
     @property

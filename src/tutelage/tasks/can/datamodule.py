@@ -216,7 +216,6 @@ class CANGraphDataModule(TaskData):
         ]
         if not used:
             return
-        self.captures = [split.capture for split, _ in used]
         self.store = GraphStore.concatenate([store for _, store in used])
         train = np.concatenate([split.train for split, _ in used])
         validation = np.concatenate([split.validation for split, _ in used])

@@ -1,4 +1,4 @@
-"""Mode *curriculum*: from few and easy normal samples for each attack to many and hard ones."""
+"""Mode *curriculum*: from few and easy normal samples for each positive to many and hard."""
 
 from __future__ import annotations
 
