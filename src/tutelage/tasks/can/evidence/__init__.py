@@ -1,9 +1,14 @@
-"""Label-free evidence that needs no extra frame: broken counters and checksums, silent ids."""
+"""Label-free evidence that needs no extra frame: broken payloads, silences, lying signals."""
 
 from tutelage.tasks.can.evidence.absence import AbsenceMonitor
 from tutelage.tasks.can.evidence.absence_state import AbsenceJSON, AbsenceState
 from tutelage.tasks.can.evidence.payload import PayloadJSON, PayloadModel
 from tutelage.tasks.can.evidence.payload_state import PayloadState
+from tutelage.tasks.can.evidence.redundancy import (
+    RedundancyJSON,
+    RedundancyModel,
+    RedundancyState,
+)
 from tutelage.tasks.can.evidence.silences import Silence, derive_silences, silent_windows
 from tutelage.tasks.can.evidence.surprise import Evidence, Feature, alarm_level
 
@@ -16,6 +21,9 @@ __all__ = [
     "PayloadJSON",
     "PayloadModel",
     "PayloadState",
+    "RedundancyJSON",
+    "RedundancyModel",
+    "RedundancyState",
     "Silence",
     "alarm_level",
     "derive_silences",

@@ -25,6 +25,7 @@ class Feature(IntEnum):
     COUNTER = 1
     CHECKSUM = 2
     SILENCE = 3
+    REDUNDANCY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class Evidence:
         feature: (n,) uint8, the `Feature` behind it.
         arbitration_id: (n,) uint32, the identifier it speaks of: the frame's or a silent one.
         measured: (n,) float32: the counter's value, the broken checksums among an identifier's last
-            frames, or the seconds of silence.
-        expected: (n,) float32: the counter's next value, 0, or the longest silence that is benign.
+            frames, the seconds of silence, or the signal's value.
+        expected: (n,) float32: the counter's next value, 0, the longest silence that is benign, or
+            the value that other identifiers give.
     """
 
     score: NDArray[np.float32]
@@ -85,6 +87,8 @@ class Evidence:
             case Feature.SILENCE:
                 longest = f"at most {expected:.3f} s is usual"
                 return f"{identifier}: silent for {measured:.3f} s, {longest}"
+            case Feature.REDUNDANCY:
+                return f"{identifier}: signal at {measured:.0f}, others say {expected:.0f}"
             case _:
                 return ""
 
