@@ -112,6 +112,20 @@ def test_windows_left_out_between_two_alarms_make_two_episodes() -> None:
     assert score_events(alarm, apart, events()).episodes == 2
 
 
+def test_an_event_that_touches_a_windows_edge_reaches_into_it() -> None:
+    _, times = tiles([0, 0, 0])  # [0, 0.9], [1, 1.9], [2, 2.9]
+    assert times.under(events((0.9, 1.0))).tolist() == [True, True, False]
+
+
+def test_windows_of_a_clock_that_steps_back_are_reached_and_take_no_time() -> None:
+    start, end = np.array([0.0, 1.0, 3.0, 3.2, 5.0]), np.array([0.9, 5.0, 2.9, 4.5, 6.0])
+    times = WindowTimes(np.arange(5), start, end, end - start)
+    found = score_events(np.ones(5, bool), times, events((4.7, 4.8)))
+    assert found.delays == pytest.approx([5.0 - 4.7])
+    assert found.free_seconds == pytest.approx(0.9 + 1.3 + 1.0)
+    assert times.under(events((3.0, 3.0))).tolist() == [False, True, True, False, False]
+
+
 def test_events_that_were_derived_are_marked() -> None:
     alarm, times = tiles([1, 0])
     derived = AttackEvents(np.array([[0.5, 0.6]]), derived=True)

@@ -54,6 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[GATModule, CANGra
     root = tmp_path_factory.mktemp("captures")
     write_drive(root / "train_01" / "attack-free.csv", 1, None, seconds=12)
     write_drive(root / "train_02" / "DoS.csv", 2, "dos", seconds=8)
+    write_drive(root / "val_01" / "DoS.csv", 5, "dos", seconds=8)
     write_drive(root / "test_01" / "DoS.csv", 3, "dos", seconds=4)
     write_drive(root / "test_02" / "fuzzing.csv", 4, "fuzzing", seconds=4)
     config = can_config(f"data.root={root}", POINTS)
@@ -73,6 +74,19 @@ def test_what_is_held_out_is_what_validates(
     assert held == len(data.validation_windows) > 0
     content = np.concatenate([p.store.content_digests()[p.windows] for p in data.held_out])
     assert np.array_equal(content, data.store.content_digests()[data.validation_windows])
+
+
+def test_thresholds_rest_on_the_benign_windows_that_are_held_out_and_on_no_others(
+    trained: tuple[GATModule, CANGraphDataModule],
+) -> None:
+    module, data = trained
+    evaluate(module, data)
+    truth = torch.cat([part.store.y[part.windows] for part in data.held_out])
+    times = [(part.store.end_time - part.store.start_time)[part.windows] for part in data.held_out]
+    assert (truth == 1).any()
+    assert data.learned.operating is not None
+    benign = torch.cat(times)[truth == 0].sum().item()
+    assert data.learned.operating.hours == pytest.approx(benign / 3600)
 
 
 def test_each_point_is_scored_on_every_split_beside_what_came_out(
@@ -96,7 +110,7 @@ def test_no_test_window_moves_a_threshold(
     module, data = trained
     evaluate(module, data)
     root = Path(str(data.config.data.root))
-    for split in ("train_01", "train_02"):
+    for split in ("train_01", "train_02", "val_01"):
         (tmp_path / split).mkdir()
         for file in (root / split).iterdir():
             (tmp_path / split / file.name).write_bytes(file.read_bytes())
