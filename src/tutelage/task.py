@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.resources import files
@@ -16,8 +16,12 @@ from tutelage.core.overrides import parse_yaml
 from tutelage.core.records import AuditStamp, Evaluation, Table
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.fusion.expert import Expert
+    from tutelage.training.fusion.states import States
 
 C = TypeVar("C", bound=RunConfig)
 Json = Mapping[str, object]
@@ -178,6 +182,35 @@ class SupportsDistillation(ABC):
         Args:
             teacher: The preprocessing that the teacher was trained under.
             student: The preprocessing learned from the student's data.
+        """
+
+
+class SupportsFusion(ABC):
+    """A task whose models can be combined by what they say of held-out samples."""
+
+    @abstractmethod
+    def fusion_states(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> States:
+        """Return the held-out training samples of ``data`` as a combiner sees them.
+
+        The task's `build` makes a `tutelage.training.fusion.module.CombinerModule` of a model of
+        mode *fusion*; the experts to rebuild are in the preprocessing, under ``experts``.
+
+        Args:
+            data: The task's data.
+            experts: The models to combine, in order.
+            cache: Folder for things that can be made again.
+
+        Raises:
+            ConfigError: An expert was made for other inputs.
+        """
+
+    @abstractmethod
+    def keep_held_out(self, data: TaskData, rows: Tensor) -> None:
+        """Leave to ``data``, as held out, only those of its samples that no combiner is fitted on.
+
+        Args:
+            data: The task's data.
+            rows: (m,) ascending, numbers of samples in what `fusion_states` returned.
         """
 
 

@@ -152,11 +152,25 @@ class DistillationMode(Mode):
     """Weight of the squared difference between the two models' features; 0 leaves it out."""
 
 
+class FusionMode(Mode):
+    """Combine the models of finished runs into one verdict."""
+
+    parents: ClassVar[Mapping[str, str]] = {"experts": "expert"}
+    name: Literal["fusion"] = "fusion"
+    experts: tuple[str, ...] = Field(min_length=2)
+    """The finished runs to combine, in this order: ids, unique prefixes or paths."""
+    folds: int = Field(default=5, ge=2)
+    """Parts that the held-out time is dealt out to: combiners are compared out of fold."""
+    passes: int = Field(default=4, ge=1)
+    """Passes over the held-out samples that make an epoch."""
+
+
 ModeConfig = Annotated[
     Annotated[NormalMode, Tag("normal")]
     | Annotated[AutoencoderMode, Tag("autoencoder")]
     | Annotated[CurriculumMode, Tag("curriculum")]
-    | Annotated[DistillationMode, Tag("distillation")],
+    | Annotated[DistillationMode, Tag("distillation")]
+    | Annotated[FusionMode, Tag("fusion")],
     Discriminator(tag_or("normal")),
 ]
 

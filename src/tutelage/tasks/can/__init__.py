@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tutelage.core.errors import ConfigError
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,
@@ -13,17 +14,30 @@ from tutelage.task import (
     SupportsAutoencoder,
     SupportsCurriculum,
     SupportsDistillation,
+    SupportsFusion,
     Task,
 )
-from tutelage.tasks.can.config import CANConfig, GATConfig
+from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig
+from tutelage.tasks.can.fusion.config import FusionConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tutelage.tasks.can.datamodule import CANGraphDataModule
+    from tutelage.tasks.can.evaluation import Detector
+    from tutelage.tasks.can.modules import BaseCANGraphModule
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.fusion.expert import Expert
+    from tutelage.training.fusion.states import States
 
 
 class CANTask(
-    Task[CANConfig], SupportsAutoencoder, SupportsCurriculum[CANConfig], SupportsDistillation
+    Task[CANConfig],
+    SupportsAutoencoder,
+    SupportsCurriculum[CANConfig],
+    SupportsDistillation,
+    SupportsFusion,
 ):
     """Find intrusions on a CAN bus from windows of frames."""
 
@@ -36,6 +50,12 @@ class CANTask(
             ("normal", "curriculum", "distillation"),
         ),
         "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
+        "mean": ModelEntry("mean of experts' calibrated probabilities", ("fusion",)),
+        "logistic": ModelEntry("calibrated logistic regression on experts and rules", ("fusion",)),
+        "mlp": ModelEntry("perceptron on experts and rules", ("fusion",)),
+        "gated": ModelEntry("mixture of experts, weighed window by window by a gate", ("fusion",)),
+        "bandit": ModelEntry("contextual bandit that chooses the experts' weights", ("fusion",)),
+        "dqn": ModelEntry("double DQN that chooses the experts' weights", ("fusion",)),
     }
     headline: ClassVar = "f1"
     beside_headline: ClassVar = {
@@ -74,34 +94,40 @@ class CANTask(
         return f"the vocabulary of CAN ids differs ({apart})"
 
     def build(self, config: CANConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
-        """Return a GAT or VGAE over the vocabulary of ``preprocessing``."""
+        """Return a GAT or VGAE over the vocabulary of ``preprocessing``, or a fusion of such."""
+        if isinstance(config.model, FusionConfig):
+            from tutelage.tasks.can.fusion.module import build_fusion
+
+            return build_fusion(config, preprocessing, self._detector)
+        return self._detector(config, preprocessing)
+
+    def _detector(self, config: CANConfig, preprocessing: Mapping[str, Any]) -> BaseCANGraphModule:
         from tutelage.tasks.can.modules import GATModule, VGAEModule
         from tutelage.tasks.can.preprocessing import Preprocessing
 
         num_ids = len(Preprocessing.from_json(preprocessing).profile)
         if isinstance(config.model, GATConfig):
             return GATModule(config.model, config.training, num_ids)
+        assert isinstance(config.model, VGAEConfig)
         return VGAEModule(config.model, config.training, num_ids)
 
     def evaluate(self, config: CANConfig, module: TaskModule, data: TaskData) -> Evaluation:
         """Score the windows of every test split beside the training-free rules."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule
         from tutelage.tasks.can.evaluation import evaluate
-        from tutelage.tasks.can.modules import BaseCANGraphModule
 
-        assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
-        return evaluate(module, data)
+        assert isinstance(data, CANGraphDataModule)
+        return evaluate(_judging(module, data), data)
 
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
         """Return a row for each window: its time, score and alarm; a table for each capture."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule
         from tutelage.tasks.can.evaluation import window_table
-        from tutelage.tasks.can.modules import BaseCANGraphModule
 
-        assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
-        settings = data.config.evaluation
+        assert isinstance(data, CANGraphDataModule)
+        detector, settings = _judging(module, data), data.config.evaluation
         every = (test for tests in data.tests.values() for test in tests)
-        return tuple(window_table(module, test, settings) for test in every)
+        return tuple(window_table(detector, test, settings) for test in every)
 
     def audit(self, config: CANConfig, cache: Path) -> Audit:
         """Look for repeats, leakage, missing labels and suspicious captures."""
@@ -131,3 +157,37 @@ class CANTask(
         theirs, ours = profiles
         apart = [name for name in ours if theirs[name] != ours[name]]
         return f"{', '.join(apart)} of the traffic profile differ" if apart else None
+
+    def fusion_states(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> States:
+        """Return the held-out windows: what experts and rules say of them, and statistics."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.fusion.held_out import held_out_states
+
+        assert isinstance(data, CANGraphDataModule)
+        for expert in experts:
+            if apart := self.inputs_differ(expert.preprocessing, data.preprocessing):
+                raise ConfigError(
+                    f"this run's model sees other inputs: {apart}",
+                    where=f"mode.experts={expert.run}",
+                    hint="Combine runs that were trained on the same data, with these settings.",
+                )
+        return held_out_states(data, experts, cache)
+
+    def keep_held_out(self, data: TaskData, rows: Tensor) -> None:
+        """Let operating points be chosen on held-out windows that no combiner was fitted on."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.fusion.held_out import keep_held_out
+
+        assert isinstance(data, CANGraphDataModule)
+        keep_held_out(data, rows)
+
+
+def _judging(module: TaskModule, data: CANGraphDataModule) -> Detector:
+    """Return ``module`` as one that judges windows; what a fusion's experts say is kept."""
+    from tutelage.tasks.can.fusion.module import FusionModule
+    from tutelage.tasks.can.modules import BaseCANGraphModule
+
+    assert isinstance(module, BaseCANGraphModule | FusionModule)
+    if isinstance(module, FusionModule):
+        module.keep_predictions(data.cache)
+    return module

@@ -8,6 +8,14 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Section, Training, tag_or
+from tutelage.tasks.can.fusion.config import (
+    BanditConfig,
+    DQNConfig,
+    GatedConfig,
+    LogisticConfig,
+    MeanConfig,
+    MLPConfig,
+)
 
 
 class Columns(Section):
@@ -138,7 +146,14 @@ class CANEvaluation(Section):
 
 
 CANModel = Annotated[
-    Annotated[GATConfig, Tag("gat")] | Annotated[VGAEConfig, Tag("vgae")],
+    Annotated[GATConfig, Tag("gat")]
+    | Annotated[VGAEConfig, Tag("vgae")]
+    | Annotated[MeanConfig, Tag("mean")]
+    | Annotated[LogisticConfig, Tag("logistic")]
+    | Annotated[MLPConfig, Tag("mlp")]
+    | Annotated[GatedConfig, Tag("gated")]
+    | Annotated[BanditConfig, Tag("bandit")]
+    | Annotated[DQNConfig, Tag("dqn")],
     Discriminator(tag_or("gat")),
 ]
 

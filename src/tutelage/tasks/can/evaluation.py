@@ -24,17 +24,19 @@ from tutelage.tasks.can.events import (
     score_events,
 )
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
+from tutelage.tasks.can.fusion.module import FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
 from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.rule_windows import RuleVerdict
-from tutelage.tasks.can.verdicts import Verdicts
+from tutelage.tasks.can.verdicts import MODEL, Verdicts
 
 _log = logging.getLogger(__name__)
 
-MODEL, ALWAYS = "model", "always_alarm"
+ALWAYS = "always_alarm"
 AT_POINTS = ("event_recall", "recall", "false_alarms_per_hour")
 """Metrics that stand for each operating point."""
+Detector = BaseCANGraphModule | FusionModule
 
 
 def model_scores(
@@ -47,8 +49,15 @@ def model_scores(
     return score.numpy(), (score > module.threshold.cpu()).numpy()
 
 
+def judge(module: Detector, test: TestCapture) -> dict[str, RuleVerdict]:
+    """Judge windows one by one: the model first, then what it is made of, where it is a fusion."""
+    if isinstance(module, FusionModule):
+        return module.judge(test)
+    return {MODEL: RuleVerdict(*model_scores(module, test))}
+
+
 def evaluate(
-    module: BaseCANGraphModule,
+    module: Detector,
     data: CANGraphDataModule,
     derived: Mapping[str, Floats] | None = None,
 ) -> Evaluation:
@@ -78,11 +87,13 @@ def evaluate(
             scores[name] |= _keyed(groups, [v.own for v in verdicts])
             scores[name] |= _at_points(split, [v.at_points for v in verdicts])
     _require_labels(scores[MODEL], data)
-    tables = (operating_table(scores, list(data.tests), operating),) if operating else ()
-    return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tables)
+    tables = [operating_table(scores, list(data.tests), operating)] if operating else []
+    if isinstance(module, FusionModule):
+        tables += module.weight_table(data.tests)
+    return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables))
 
 
-def _operating(module: BaseCANGraphModule, data: CANGraphDataModule) -> OperatingPoints | None:
+def _operating(module: Detector, data: CANGraphDataModule) -> OperatingPoints | None:
     """Choose thresholds on the held-out windows, or else take those of the model's card.
 
     Chosen ones are kept in ``data.learned``, which becomes the card: on other data, where nothing
@@ -101,7 +112,7 @@ def _operating(module: BaseCANGraphModule, data: CANGraphDataModule) -> Operatin
     return points
 
 
-def _chosen(module: BaseCANGraphModule, data: CANGraphDataModule) -> OperatingPoints | None:
+def _chosen(module: Detector, data: CANGraphDataModule) -> OperatingPoints | None:
     """Thresholds by the benign windows that are held out from training; null without any."""
     settings = data.config.evaluation
     parts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
@@ -154,12 +165,10 @@ def _at_points(split: str, parts: Sequence[Mapping[float, Verdicts]]) -> dict[st
     return found
 
 
-def _said(
-    module: BaseCANGraphModule, data: CANGraphDataModule, test: TestCapture
-) -> dict[str, RuleVerdict]:
+def _said(module: Detector, data: CANGraphDataModule, test: TestCapture) -> dict[str, RuleVerdict]:
     """What the model and each rule say of a capture's chosen windows, each on its own."""
     windows, settings = test.windows.numpy(), data.config.data
-    found = {MODEL: RuleVerdict(*model_scores(module, test))}
+    found = judge(module, test)
     for name, rule in data.learned.rules.items():
         verdict = rule.windows(test.capture.frames, settings.window, test.store.stride)
         found[name] = RuleVerdict(verdict.score[windows], verdict.alarm[windows])
@@ -175,7 +184,7 @@ class _Judged:
 
 
 def _judge(
-    module: BaseCANGraphModule,
+    module: Detector,
     data: CANGraphDataModule,
     test: TestCapture,
     derived: Mapping[str, Floats],
@@ -235,16 +244,16 @@ def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> N
         )
 
 
-def window_table(module: BaseCANGraphModule, test: TestCapture, evaluation: CANEvaluation) -> Table:
+def window_table(module: Detector, test: TestCapture, evaluation: CANEvaluation) -> Table:
     """A row for each window of a capture: when, how suspicious, and whether there is an alarm.
 
     The score is the window's own; the alarm looks back on `evaluation.n` windows. The table's title
     is the capture's label.
     """
     module.eval()
-    score, over = model_scores(module, test)
+    verdict = judge(module, test)[MODEL]
     store, windows = test.store, test.windows
-    alarm = k_of_n(over, windows.numpy(), evaluation.k, evaluation.n)
+    alarm = k_of_n(verdict.alarm, windows.numpy(), evaluation.k, evaluation.n)
     columns = (
         windows,
         store.first_row[windows],
@@ -252,7 +261,10 @@ def window_table(module: BaseCANGraphModule, test: TestCapture, evaluation: CANE
         store.end_time[windows],
     )
     rows = zip(
-        *(column.tolist() for column in columns), score.tolist(), map(int, alarm), strict=True
+        *(column.tolist() for column in columns),
+        verdict.score.tolist(),
+        map(int, alarm),
+        strict=True,
     )
     names = ("window", "first_frame", "start_time", "end_time", "score", "alarm")
     return Table(title=test.capture.label, columns=names, rows=tuple(rows))

@@ -13,6 +13,9 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 
 from tutelage.tasks.can.events import EventScores
 
+MODEL = "model"
+"""What the model is called among detectors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:

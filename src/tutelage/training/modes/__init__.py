@@ -7,6 +7,7 @@ from tutelage.training.modes.autoencoder import AutoencoderTrainer
 from tutelage.training.modes.base import BaseTrainer
 from tutelage.training.modes.curriculum import CurriculumTrainer
 from tutelage.training.modes.distillation import DistillationTrainer
+from tutelage.training.modes.fusion import FusionTrainer
 from tutelage.training.modes.normal import NormalTrainer
 
 MODES: Registry[type[BaseTrainer]] = Registry("mode")
@@ -14,6 +15,7 @@ MODES.register("normal")(NormalTrainer)
 MODES.register("autoencoder")(AutoencoderTrainer)
 MODES.register("curriculum")(CurriculumTrainer)
 MODES.register("distillation")(DistillationTrainer)
+MODES.register("fusion")(FusionTrainer)
 
 __all__ = [
     "MODES",
@@ -21,5 +23,6 @@ __all__ = [
     "BaseTrainer",
     "CurriculumTrainer",
     "DistillationTrainer",
+    "FusionTrainer",
     "NormalTrainer",
 ]

@@ -1,0 +1,1 @@
+"""Fusion of finished runs: states, combiners behind one interface, cross-fitting, comparison."""

@@ -1,0 +1,116 @@
+"""`FusionData`: held-out samples of a task's data as states, in folds by stretches of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tutelage.core.config import FusionMode, Training
+from tutelage.core.records import AuditStamp
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.fusion.expert import Expert
+from tutelage.training.fusion.fitting import pass_order
+from tutelage.training.fusion.folds import time_folds
+from tutelage.training.fusion.module import CombinerModule
+from tutelage.training.fusion.states import StateBatch, States
+from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.samplers import SeededBatchSampler
+
+_EVALUATION_BATCH = 1024
+
+
+class FusionData(TaskData):
+    """What a combiner is fitted on: samples that no expert was trained on.
+
+    Fold 0 validates, so that it chooses the epoch; the others train. `states` are all samples that
+    belong to a fold; `unseen` are the numbers of fold 0's among those that were given.
+
+    Args:
+        base: The task's data.
+        states: Its held-out samples.
+        experts: The models whose margins the states begin with.
+        mode: Folds and passes.
+        training: Seed.
+
+    Raises:
+        DataError: A class is missing, or too rare for so many folds.
+    """
+
+    def __init__(
+        self,
+        base: TaskData,
+        states: States,
+        experts: Sequence[Expert],
+        mode: FusionMode,
+        training: Training,
+    ) -> None:
+        super().__init__()
+        self.base, self.experts, self.mode, self.training = base, tuple(experts), mode, training
+        fold, piece = time_folds(
+            states.stretch.numpy(), states.label.numpy(), mode.folds, states.gap
+        )
+        used = torch.from_numpy(fold >= 0)
+        whole = States(
+            states.state,
+            states.label,
+            torch.from_numpy(piece),
+            states.alarm,
+            states.columns,
+            states.experts,
+            states.gap,
+        )
+        self.states, self.fold = whole.rows(used), torch.from_numpy(fold)[used]
+        self.unseen = torch.from_numpy(np.flatnonzero(fold == 0))
+        self.train, self.validation = (
+            self.states.rows(self.fold != 0),
+            self.states.rows(self.fold == 0),
+        )
+        self.batch_size = _EVALUATION_BATCH
+
+    def setup(self, stage: str) -> None:
+        """Do nothing: the states are there."""
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        """The task's own, and what rebuilds the experts."""
+        cards = [expert.card() for expert in self.experts]
+        return {**self.base.preprocessing, "experts": cards}
+
+    @property
+    def audit(self) -> AuditStamp:
+        """The verdict on the task's data."""
+        return self.base.audit
+
+    def fit_module(self, module: TaskModule) -> None:
+        """Give the experts their weights and the combiner its scale and calibration."""
+        assert isinstance(module, CombinerModule)
+        for target, expert in zip(module.experts, self.experts, strict=True):
+            target.load_state_dict(expert.module.state_dict())
+        module.network.fit_inputs(self.train.state, self.train.label)
+
+    def train_dataloader(self) -> ResumableLoader[StateBatch]:
+        """Shuffled batches; an epoch is `mode.passes` passes over the training samples."""
+        order = pass_order(self.train_size, self.batch_size, self.training.seed, self.mode.passes)
+        return ResumableLoader(self.train.batch, order)
+
+    def val_dataloader(self) -> EvalLoader[StateBatch]:
+        """The samples of fold 0, in order."""
+        count = len(self.validation)
+        order = SeededBatchSampler(count, _EVALUATION_BATCH, seed=0, shuffle=False)
+        return EvalLoader(self.validation.batch, order)
+
+    def test_loaders(self) -> Mapping[str, Iterable[Any]]:
+        """Those of the task's data."""
+        return self.base.test_loaders()
+
+    def batch_of_size(self, size: int) -> StateBatch:
+        """The first ``size`` training samples, repeated where there are fewer."""
+        return self.train.batch(torch.arange(size) % self.train_size)
+
+    @property
+    def train_size(self) -> int:
+        """Training samples of one pass."""
+        return len(self.train)

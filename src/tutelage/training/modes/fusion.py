@@ -1,0 +1,111 @@
+"""Mode *fusion*: combine finished runs on samples that none was trained on; compare ways to."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from tutelage.core.config import FusionMode
+from tutelage.core.errors import ConfigError
+from tutelage.core.records import Evaluation, Table
+from tutelage.core.store import Run
+from tutelage.task import SupportsFusion
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.fusion.comparison import comparison_table, weight_table
+from tutelage.training.fusion.data import FusionData
+from tutelage.training.fusion.expert import restore_experts
+from tutelage.training.fusion.fitting import CrossFitted, cross_fit, fit, pass_order, seeded
+from tutelage.training.fusion.module import CombinerModule
+from tutelage.training.modes.base import BaseTrainer
+
+log = logging.getLogger(__name__)
+
+
+class FusionTrainer(BaseTrainer):
+    """Trains one combiner in the loop, cross-fits all of them, and says which won."""
+
+    tables: tuple[Table, ...] = ()
+
+    def prepare(self) -> TaskData:
+        """Look at the experts before any work, then at what they say of held-out samples."""
+        mode = self.config.mode
+        assert isinstance(mode, FusionMode)
+        if not isinstance(self.task, SupportsFusion):
+            raise ConfigError(f"the task {self.task.name!r} has no fusion")
+        runs = self.parents["expert"]
+        self._check(runs)
+        experts = restore_experts(self.task, runs)
+        base = super().prepare()
+        states = self.task.fusion_states(base, experts, self.cache)
+        data = FusionData(base, states, experts, mode, self.config.training)
+        self.task.keep_held_out(base, data.unseen)
+        return data
+
+    def _check(self, runs: tuple[Run, ...]) -> None:
+        """Refuse what can't be combined, by what the records say.
+
+        Raises:
+            ConfigError: A run is named twice, is itself a fusion, or was trained on other data.
+        """
+        ids = [run.id for run in runs]
+        for run in runs:
+            where = f"mode.experts={run.id}"
+            if ids.count(run.id) > 1:
+                raise ConfigError(
+                    "this run is named twice", where=where, hint="Name each expert once."
+                )
+            if run.record.mode == self.config.mode.name:
+                hint = "Name the runs that it was made from, and others beside them."
+                raise ConfigError("this run is itself a fusion", where=where, hint=hint)
+        apart = [p.run for p in self.run.record.parents if p.role == "expert" and not p.same_data]
+        for run in runs:
+            if run.id in apart:
+                raise ConfigError(
+                    "this run was trained on other data, or with other settings of data: which "
+                    "samples it has not seen is unknown",
+                    where=f"mode.experts={run.id}",
+                    hint=f"Use its data.* settings ({run.path / 'config.json'}), or train an "
+                    "expert on these data.",
+                )
+
+    def size_batch(self, module: TaskModule, data: TaskData) -> None:
+        """Measure a batch size where something is trained."""
+        if not _learns(module) and self.config.training.batch_size == "auto":
+            return
+        super().size_batch(module, data)
+
+    def fit(self, module: TaskModule, data: TaskData) -> None:
+        """Run the loop, unless the combiner has nothing to learn by steps."""
+        if _learns(module):
+            super().fit(module, data)
+        module.eval()
+
+    def calibrate(self, module: TaskModule, data: TaskData) -> None:
+        """Cross-fit every combiner, set the thresholds, fit the rivals, and compare."""
+        assert isinstance(module, CombinerModule) and isinstance(data, FusionData)
+        training, passes = self.config.training, self.config.training.max_epochs * data.mode.passes
+        fitted: dict[str, CrossFitted] = {}
+        for name, combiner in module.combiners().items():
+            make = module.makers[name]
+            size = data.batch_size
+            fitted[name] = cross_fit(make, data.states, data.fold, training, passes, size)
+            if name != module.own:
+                order = pass_order(data.train_size, size, training.seed, passes)
+                with seeded(training.seed):
+                    alone = fit(make(), data.train, training, order)
+                combiner.load_state_dict(alone.state_dict())
+            combiner.threshold.copy_(torch.tensor(fitted[name].threshold))
+        comparison = comparison_table(data.states, fitted, module.own)
+        log.info("%s", comparison.note)
+        self.tables = (comparison, weight_table(fitted, data.states.experts))
+
+    def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score the test splits; add the comparison on held-out training data."""
+        assert isinstance(data, FusionData)
+        found = self.task.evaluate(self.config, module, data.base)
+        return found.model_copy(update={"tables": (*self.tables, *found.tables)})
+
+
+def _learns(module: TaskModule) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
