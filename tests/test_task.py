@@ -71,7 +71,8 @@ def test_every_task_names_models_that_its_configuration_takes() -> None:
         assert task.name == name
         for model, entry in task.models.items():
             for mode in entry.modes:
-                runs = [f"mode.{field}=@last" for field in PARENTS[mode]]
+                several = {"experts": "[one, other]"}
+                runs = [f"mode.{field}={several.get(field, '@last')}" for field in PARENTS[mode]]
                 names = [f"model={model}", f"mode={mode}", *runs]
                 config = build_config(task.config_type, [], names)
                 task.check(config)

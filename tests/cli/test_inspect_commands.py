@@ -39,8 +39,7 @@ def tutelage() -> Command:
 
 def test_tasks_and_models_are_listed(tutelage: Command) -> None:
     assert json.loads(tutelage("tasks", "--json").stdout)["tasks"]["can"]["models"] == [
-        "gat",
-        "vgae",
+        *("gat", "vgae", "mean", "logistic", "mlp", "gated", "bandit", "dqn"),
     ]
     assert "gat, vgae" in tutelage("tasks").stdout
     models = json.loads(tutelage("models", "--json").stdout)["models"]
@@ -75,7 +74,11 @@ def test_every_option_that_is_listed_can_be_typed() -> None:
     assert not {"mode.name", "model.name", "task"} & {o.path for o in listed}
     for option in listed:
         choice = [option.when] if option.when else []
-        needed = [f"{o.path}=given" for o in listed if o.required and o.when == option.when]
+        needed = [
+            f"{o.path}={'[one, other]' if o.values.startswith('list') else 'given'}"
+            for o in listed
+            if o.required and o.when == option.when
+        ]
         typed = [] if option.required else [f"{option.path}={json.dumps(option.default)}"]
         build_config(CANConfig, [], [*choice, *needed, *typed])
 
@@ -105,8 +108,8 @@ def test_every_field_of_the_configuration_is_listed() -> None:
         ("training.loggers", [], "list of tensorboard | wandb"),
         ("training.averaging.decay", 0.999, "number > 0, < 1"),
         ("data.root", None, "path | null"),
-        ("model", "gat", "gat | vgae"),
-        ("mode", "normal", "normal | autoencoder | curriculum | distillation"),
+        ("model", "gat", "gat | vgae | mean | logistic | mlp | gated | bandit | dqn"),
+        ("mode", "normal", "normal | autoencoder | curriculum | distillation | fusion"),
         ("mode.teacher", None, "text"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_path_is_made_absolute(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("model=gta", ["unknown model 'gta'", "Did you mean 'gat'?", "gat, vgae"]),
+        ("model=gta", ["unknown model 'gta'", "Did you mean 'gat'?", "gat, gated, logistic"]),
         ("model=5", ["unknown model '5'"]),
         ("mode=autoencoders", ["unknown mode 'autoencoders'", "'autoencoder'"]),
         ("training.max_epoch=3", ["unknown setting 'training.max_epoch'", "'max_epochs'"]),

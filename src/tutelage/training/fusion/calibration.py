@@ -1,4 +1,4 @@
-"""Platt scaling of margins, and the threshold that is best on scores of samples not trained on."""
+"""Platt scaling of margins, and the best threshold on scores of samples not trained on."""
 
 from __future__ import annotations
 
@@ -49,15 +49,17 @@ def _log_loss(logit: Tensor, target: Tensor) -> float:
 
 
 def best_threshold(score: Tensor, label: Tensor) -> float:
-    """Return the threshold of greatest F1 for scores (n,) above it; of equals the widest gap's."""
+    """Return the threshold of greatest F1 for scores (n,) above it; of equals the lowest.
+
+    Where the classes lie apart that is the highest normal score: normal samples to come are like
+    those held out, while attacks of another kind may score lower than the ones seen here.
+    """
     order = score.argsort(descending=True, stable=True)
     ranked, truth = score[order].double(), label[order].double()
     hits = truth.cumsum(0)
     count = torch.arange(1, len(ranked) + 1, dtype=torch.float64)
     f1 = 2 * hits / (count + truth.sum())
     below = torch.cat([ranked[1:], ranked[-1:] - 1e-6])
-    gap = ranked - below
-    f1 = torch.where(gap > 0, f1, -1.0)  # no threshold lies between equal scores
-    best = f1 == f1.max()
-    at = int(torch.where(best, gap, -1.0).argmax())
-    return float((ranked[at] + below[at]) / 2)
+    f1 = torch.where(ranked > below, f1, -1.0)  # no threshold lies between equal scores
+    at = int((f1 == f1.max()).nonzero()[-1])
+    return float(below[at])
