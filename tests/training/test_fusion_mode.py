@@ -67,8 +67,7 @@ def test_the_experts_stay_as_they_are(
             assert fused[f"experts.{number}.{name}"].equal(value), name
 
 
-@pytest.mark.parametrize("kind", ["mlp", "dqn"])
-@pytest.mark.parametrize("crash", [3, 9])
+@pytest.mark.parametrize(("kind", "crash"), [("mlp", 9), ("dqn", 3), ("dqn", 9)])
 def test_a_fusion_resumes_to_the_same_bits(
     trained: tuple[Path, Run, Run], tmp_path: Path, kind: str, crash: int
 ) -> None:
@@ -159,6 +158,10 @@ def test_wrong_experts_are_refused_before_any_work(
     (unfinished,) = [r for r in RunStore(home).runs() if r.status == "interrupted"]
     with pytest.raises(StoreError, match="interrupted"):
         launched(home, *FUSE, LONG, named(one, unfinished))
+    launched(home, "data.samples=50", LONG, "model.hidden=7")
+    begun = launched(home, LONG, "model.hidden=7", "run.policy=continue_from_previous").run
+    with pytest.raises(ConfigError, match="trained on other data"):
+        launched(home, *FUSE, LONG, named(one, begun))
     fused = launched(home, *FUSE, LONG, named(one, other)).run
     with pytest.raises(ConfigError, match="itself a fusion"):
         launched(home, *FUSE, LONG, named(one, fused))

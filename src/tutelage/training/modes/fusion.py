@@ -8,7 +8,7 @@ import torch
 
 from tutelage.core.config import FusionMode
 from tutelage.core.errors import ConfigError
-from tutelage.core.records import Evaluation, Table
+from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, Table
 from tutelage.core.store import Run
 from tutelage.task import SupportsFusion
 from tutelage.training.contracts import TaskData, TaskModule
@@ -46,7 +46,8 @@ class FusionTrainer(BaseTrainer):
         """Refuse what can't be combined, by what the records say.
 
         Raises:
-            ConfigError: A run is named twice, is itself a fusion, or was trained on other data.
+            ConfigError: A run is named twice, is itself a fusion, or was trained on other data, now
+                or before it went on from another run's weights.
         """
         ids = [run.id for run in runs]
         for run in runs:
@@ -58,9 +59,10 @@ class FusionTrainer(BaseTrainer):
             if run.record.mode == self.config.mode.name:
                 hint = "Name the runs that it was made from, and others beside them."
                 raise ConfigError("this run is itself a fusion", where=where, hint=hint)
-        apart = [p.run for p in self.run.record.parents if p.role == "expert" and not p.same_data]
+        apart = {p.run for p in self.run.record.parents if not p.same_data}
         for run in runs:
-            if run.id in apart:
+            began = [p for p in run.record.parents if p.role == INITIAL_WEIGHTS]
+            if run.id in apart or any(not parent.same_data for parent in began):
                 raise ConfigError(
                     "this run was trained on other data, or with other settings of data: which "
                     "samples it has not seen is unknown",
