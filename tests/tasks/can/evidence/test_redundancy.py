@@ -13,6 +13,7 @@ from tutelage.core.errors import DataError
 from tutelage.tasks.can.evidence import Feature, PayloadModel, RedundancyModel, alarm_level
 from tutelage.tasks.can.frames import ATTACK, Frames
 from tutelage.tasks.can.ingest import read_frames
+from tutelage.tasks.can.rule_windows import capture_prefix
 from tutelage.tasks.can.simulator import VEHICLES, simulate_capture
 
 LEVEL = alarm_level(2000, 2.5)
@@ -125,19 +126,44 @@ def test_no_benign_frame_is_refused() -> None:
         RedundancyModel.fit([_drive(1)[:0]])
 
 
-def test_a_real_cars_road_speed_is_checked_against_its_wheels(shared_data: Path) -> None:
-    folder = shared_data / "can" / "can_train_and_test" / "set_01"
-    drive, _ = read_frames(folder / "train_02_with_attacks__targeted_payload_fuzzing-2.parquet")
-    parked, _ = read_frames(folder / "train_01_attack_free__accessory-2.parquet")
+def _thrice(turns: float) -> Frames:
+    """Return a minute in which three identifiers carry one signal that goes up and down."""
+    time = np.arange(0.0, 60.0, 0.01)
+    value = np.round(30000 + 20000 * np.cos(2 * np.pi * turns * time / 60.0)).astype("<u2")
+    count = len(time)
+    payload = np.zeros((3 * count, 8), np.uint8)
+    payload[:, :2] = np.repeat(value, 3).view(np.uint8).reshape(-1, 2)
+    return Frames(
+        np.repeat(time, 3) + np.tile([0.0, 0.001, 0.002], count),
+        np.tile(np.array([0x10, 0x20, 0x30], np.uint32), count),
+        np.full(3 * count, 8, np.uint8),
+        payload,
+        np.zeros(3 * count, np.int8),
+    )
+
+
+def test_a_signal_is_only_known_once_it_went_up_and_down_twice() -> None:
+    assert RedundancyModel.fit([_thrice(1.5)]).checks == ()
+    known = RedundancyModel.fit([_thrice(2.2)]).checks
+    assert {c.field.arbitration_id for c in known} == {0x10, 0x20, 0x30}
+    joined = RedundancyModel.fit([_thrice(1.5), _thrice(1.5)]).checks
+    assert {c.field.arbitration_id for c in joined} == {0x10, 0x20, 0x30}
+
+
+def test_a_real_cars_pedal_is_checked_against_its_engine(shared_data: Path) -> None:
+    folder = shared_data / "can" / "can_train_and_test" / "set_02"
+    drive, _ = read_frames(folder / "train_02_with_attacks__untargeted_payload_fuzzing-1.parquet")
+    parked, _ = read_frames(folder / "train_01_attack_free__accessory-1.parquet")
+    assert RedundancyModel.calibrated(capture_prefix(drive)).checks == ()
     model = RedundancyModel.fit([drive])
-    assert 0x3E9 in {c.field.arbitration_id for c in model.checks}
+    assert 0x1A1 in {c.field.arbitration_id for c in model.checks}
     evidence, _ = model.score(parked)
     assert float(evidence.score.max()) <= LEVEL
-    rows = np.flatnonzero(parked.arbitration_id == 0x3E9)[200:400]
-    driven = drive.payload[(drive.arbitration_id == 0x3E9) & (drive.label != ATTACK)]
+    rows = np.flatnonzero(parked.arbitration_id == 0x1A1)[200:600]
+    driven = drive.payload[(drive.arbitration_id == 0x1A1) & (drive.label != ATTACK)]
     payload = parked.payload.copy()
     payload[rows] = driven[len(driven) // 3 :][: len(rows)]
     lying = Frames(parked.timestamp, parked.arbitration_id, parked.dlc, payload, parked.label)
     alarm = model.score(lying)[0].score > LEVEL
-    assert alarm[rows].mean() > 0.95
+    assert alarm[rows].mean() > 0.5
     assert not np.delete(alarm, rows).any()

@@ -82,6 +82,8 @@ class RedundancyModel:
     def calibrated(cls, prefix: Frames) -> Self:
         """Learn from a stretch whose labels are unread; signals attacked in it are left out.
 
+        Ten seconds are seldom enough to learn anything: a signal has to go up and down twice.
+
         Raises:
             DataError: The stretch has no frames.
         """

@@ -15,6 +15,10 @@ _GRID = 0.05
 """Seconds between the samples on which fields are compared first."""
 _SLOWEST = 0.25
 """Seconds between an identifier's frames from which on it is too slow to be compared."""
+_SECOND = 20
+"""Samples in a second."""
+_TRAVEL = 4.0
+"""Spans that a field travels, second by second, until its course is known: up and down twice."""
 _VALUES = 16
 """Different values that a field has to take for its course to say anything."""
 _SMOOTH = 0.1
@@ -130,12 +134,14 @@ def find_checks(captures: Sequence[Frames]) -> list[Check]:
     fields = [
         f for f in _signals(drives) if not {f.low, f.high} & barred.get(f.arbitration_id, set())
     ]
-    if len(fields) <= 2:
+    if not fields:
         return []
     samples = [np.stack([d.held(f, _times(d)) for f in fields]) for d in drives]
-    joined = np.concatenate(samples, axis=1)
+    travelled = _travel(samples) >= _TRAVEL
+    fields = [f for f, far in zip(fields, travelled.tolist(), strict=True) if far]
+    joined = np.concatenate(samples, axis=1)[travelled]
     joined = joined[:, np.isfinite(joined).all(axis=0)]
-    if joined.shape[1] < _VALUES:
+    if len(fields) <= 2 or joined.shape[1] < _VALUES:
         return []
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = np.nan_to_num(np.abs(np.corrcoef(joined)))
@@ -153,6 +159,16 @@ def find_checks(captures: Sequence[Frames]) -> list[Check]:
 
 def _times(drive: _Drive) -> Floats:
     return np.arange(drive.begin, drive.end, _GRID)
+
+
+def _travel(samples: Sequence[Floats]) -> Floats:
+    """Return (F,) how many of its spans each field travels in samples (F, n) of each drive."""
+    seconds = [s[:, ::_SECOND] for s in samples]
+    every = np.concatenate(seconds, axis=1)
+    span = np.nanmax(every, axis=1) - np.nanmin(every, axis=1)
+    way = np.sum([np.nansum(np.abs(np.diff(s, axis=1)), axis=1) for s in seconds], axis=0)
+    travelled: Floats = way / np.maximum(span, 1.0)
+    return travelled
 
 
 def _signals(drives: Sequence[_Drive]) -> list[Field]:
