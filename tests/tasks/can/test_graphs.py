@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED, Frames
-from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES, Graphs, build_graphs
+from tutelage.tasks.can.graphs import (
+    EDGE_FEATURES,
+    NODE_FEATURES,
+    PROFILE_FEATURES,
+    Graphs,
+    build_graphs,
+)
 from tutelage.tasks.can.profile import TrafficProfile
 
 
@@ -75,6 +81,7 @@ def naive_node(
     duration = max(end - frames.timestamp[start], 1e-6)
     usable = known and gap_t > 0
     silence = max(end - frames.timestamp[rows[-1]], 0.0)
+    same = frames.arbitration_id[: rows[0]] == frames.arbitration_id[rows[0]]
     node = {f"byte_mean_{k}": frames.payload[rows, k].mean() / 255 for k in range(8)}
     node |= {
         "count_minmax": (len(rows) - min(others)) / max(max(others) - min(others), 1),
@@ -95,6 +102,9 @@ def naive_node(
         else 0.0,
         "byte_change_surprise": math.log1p(max(surprise, default=0.0)) if known else 0.0,
         "max_hamming": max(bits, default=0) / 64,
+        "mean_gap": log_ratio(sum(gaps) / len(gaps) / 0.01) if gaps else 0.0,
+        "min_gap": log_ratio(min(gaps) / 0.01) if gaps else 0.0,
+        "share_so_far": log_ratio(256 * (1 + sum(same)) / (rows[0] + 100)),
     }
     return node
 
@@ -208,9 +218,18 @@ def test_two_unknown_ids_are_two_nodes_that_share_a_token() -> None:
     graphs = build_graphs(frames, profile, 20, 20)
     assert graphs.node_ptr[1] == 3
     assert graphs.id_index[:3].tolist() == [1, 0, 0]
-    relative = [NODE_FEATURES.index(n) for n in NODE_FEATURES if n.endswith("_ratio")]
-    relative += [NODE_FEATURES.index(n) for n in ("known", "gap_spread", "byte_change_excess")]
+    relative = [NODE_FEATURES.index(name) for name in PROFILE_FEATURES]
     assert not graphs.x[1:3, relative].any()
+
+
+def test_without_a_baseline_only_the_features_of_the_profile_change() -> None:
+    frames, other = capture(17, 300), capture(18, 300)
+    other.arbitration_id[:] += 1
+    known = build_graphs(frames, TrafficProfile.fit([frames], 20), 20, 20)
+    unknown = build_graphs(frames, TrafficProfile.fit([other], 20), 20, 20)
+    relative = np.isin(NODE_FEATURES, PROFILE_FEATURES)
+    assert known.x[:, relative].any(axis=0).all() and not unknown.x[:, relative].any()
+    np.testing.assert_array_equal(known.x[:, ~relative], unknown.x[:, ~relative])
 
 
 def test_an_injected_frame_halves_the_two_gap_ratio() -> None:

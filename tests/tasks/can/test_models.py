@@ -214,3 +214,38 @@ def test_validation_metrics_are_what_a_run_may_monitor(data: CANGraphDataModule)
             module.validation_step(batch, 0)
     module.on_validation_epoch_end()
     assert set(logged) == set(module.validation_metrics)
+
+
+def test_a_forgotten_vehicle_leaves_no_trace_of_its_ids_and_baselines(
+    data: CANGraphDataModule,
+) -> None:
+    module = model(data, "model.vehicle_dropout=0.999").train()
+    batch = data.batch_of_size(4)
+    stranger = replace(
+        batch,
+        x=batch.x.masked_fill(module.input.of_profile, 3.0),
+        id_index=torch.zeros_like(batch.id_index),
+    )
+
+    def seen(graphs: GraphBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(2)
+        return module.input.forget_vehicles(
+            graphs.x, graphs.id_index, graphs.batch, graphs.num_graphs
+        )
+
+    (x, ids), (x_too, ids_too) = seen(batch), seen(stranger)
+    assert torch.equal(x, x_too) and torch.equal(ids, ids_too)
+    assert not x[:, module.input.of_profile].any() and not ids.any()
+    moved = (x - batch.x)[:, ~module.input.of_profile]
+    first = batch.batch == 0
+    torch.testing.assert_close(moved[first], moved[first][:1].expand_as(moved[first]))
+    assert moved[first][0].abs().max() > 0
+    module.eval()
+    assert seen(batch)[0] is batch.x
+
+
+def test_without_vehicle_dropout_training_sees_every_baseline(data: CANGraphDataModule) -> None:
+    module = model(data, "model.vehicle_dropout=0").train()
+    batch = data.batch_of_size(4)
+    x, _ = module.input.forget_vehicles(batch.x, batch.id_index, batch.batch, batch.num_graphs)
+    assert x is batch.x

@@ -66,6 +66,9 @@ class CANTask(
         "time_to_detection": "seconds\nto find",
     }
     config_type = CANConfig
+    preprocessing_migrations: ClassVar = (
+        "its network reads fewer features of each id than there are now; train it again",
+    )
 
     def data_fingerprint(self, config: CANConfig) -> str:
         """Digest the captures' content."""

@@ -14,6 +14,9 @@ from tutelage.tasks.can.profile import UNKNOWN, TrafficProfile
 SHORTEST_GAP = 1e-6
 """Gaps (s) are taken to be at least this long; clocks that step back give shorter ones."""
 
+SETTLED = 100
+"""Frames with which a capture is taken to have begun, where shares of its frames so far count."""
+
 T = TypeVar("T", bound=np.generic)
 _DIRECT_TABLE = 1 << 20
 
@@ -26,6 +29,7 @@ class CaptureIndex:
         ids: (U,) uint32, ascending: every raw id that occurs, known or not.
         rank: (n,) place of each frame's id in ``ids``.
         previous: (n,) row of the id's previous frame in the capture, -1 for its first one.
+        share: (n,) float32, logarithm of the id's share of the capture so far; see `_share`.
         payload: (n,) uint64, the eight bytes as one integer, byte k in bits 8k to 8k+7.
         token: (U,) int32, the vocabulary's number of each id; 0 for unknown.
         known: (U,) float32, 1 for an id of the vocabulary, else 0.
@@ -41,6 +45,7 @@ class CaptureIndex:
     ids: NDArray[np.uint32]
     rank: NDArray[np.integer]
     previous: NDArray[np.intp]
+    share: NDArray[np.float32]
     payload: NDArray[np.uint64]
     token: NDArray[np.int32]
     known: NDArray[np.float32]
@@ -60,6 +65,7 @@ class CaptureIndex:
             ids=ids,
             rank=rank,
             previous=_previous(rank),
+            share=_share(rank),
             payload=np.ascontiguousarray(frames.payload).view("<u8").ravel(),
             token=token,
             known=(token != UNKNOWN).astype(np.float32),
@@ -82,6 +88,7 @@ class WindowBlock:
         payload: (m,) uint64.
         gap: (m,) float32, seconds since the id's previous frame, at least `SHORTEST_GAP`;
             infinite for the first frame of an id in the capture.
+        share: (m,) float32, logarithm of the id's share of the capture before this frame.
         is_first: (m,) bool, whether it is that first frame.
         hamming: (m,) uint8, bits that differ from the id's previous frame; 0 for its first.
         dlc_and_changes: (m,) uint32, dlc plus 65536 times the bytes that differ.
@@ -93,6 +100,7 @@ class WindowBlock:
     time: NDArray[np.float64]
     payload: NDArray[np.uint64]
     gap: NDArray[np.float32]
+    share: NDArray[np.float32]
     is_first: NDArray[np.bool_]
     hamming: NDArray[np.uint8]
     dlc_and_changes: NDArray[np.uint32]
@@ -116,7 +124,8 @@ class WindowBlock:
         sums = np.bitwise_count(changed).astype(np.uint32) << np.uint32(16)
         sums |= rows.cut(capture.frames.dlc)
         hamming = np.bitwise_count(differ)
-        return cls(rows.window, rank, time, payload, gap, is_first, hamming, sums, surprise)
+        share = rows.cut(capture.share)
+        return cls(rows.window, rank, time, payload, gap, share, is_first, hamming, sums, surprise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +169,17 @@ def _previous(rank: NDArray[np.integer]) -> NDArray[np.intp]:
     previous = np.empty_like(order)
     previous[order] = before
     return previous
+
+
+def _share(rank: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return (n,) log2(256 (earlier frames of the id + 1) / (earlier frames + `SETTLED`))."""
+    order = np.argsort(rank, kind="stable")
+    ordered, place = rank.take(order), np.arange(len(order))
+    starts = np.append(True, ordered[1:] != ordered[:-1])
+    earlier = np.empty(len(order), np.int64)
+    earlier[order] = place - np.maximum.accumulate(np.where(starts, place, 0))
+    share: NDArray[np.float32] = np.log2(256 * (earlier + 1) / (place + SETTLED)).astype(np.float32)
+    return np.clip(share, -8, 8)
 
 
 def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,6 +82,8 @@ class GATConfig(ModelConfig):
     """Size of the embedding of a CAN id."""
     id_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of nodes whose id the network can't see in a training step."""
+    vehicle_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of windows that look, in training, as those of an unknown vehicle do."""
     jumping_knowledge: Literal["cat", "max", "lstm"] = "cat"
     """How the layers' outputs are joined (Xu et al. 2018)."""
     edge_features: bool = True

@@ -27,8 +27,17 @@ NODE_FEATURES = (
     "byte_change_excess",
     "byte_change_surprise",
     "max_hamming",
+    "mean_gap",
+    "min_gap",
+    "share_so_far",
 )
 """Columns of a node's features; `build_graphs` says what each one is."""
+
+PROFILE_FEATURES = NODE_FEATURES[NODE_FEATURES.index("known") : NODE_FEATURES.index("max_hamming")]
+"""Those that say how a node stands to its id's baseline; all are 0 for an unknown id."""
+
+USUAL_GAP = 0.01
+"""Seconds: the shortest cycle that is common on CAN buses."""
 
 RATIO_LIMIT = 8.0
 """Logarithmic ratios (base 2) are clipped to this magnitude."""
@@ -170,6 +179,7 @@ def _place_columns(
     x[:, _COLUMN["span"]] = (last - head) * _F(1 / window)
     x[:, _COLUMN["known"]] = capture.known.take(rank)
     x[:, _COLUMN["gap_spread"]] = capture.gap_spread.take(rank)
+    x[:, _COLUMN["share_so_far"]] = block.share.take(segments.order.take(segments.first))
     count *= capture.per_max_count.take(rank)
     x[:, _COLUMN["count_ratio"]] = np.minimum(count, RATIO_LIMIT)
 
@@ -201,6 +211,8 @@ def _timing_columns(
     expected = np.repeat(duration, segments.per_window) * frequency
     expected /= segments.count.astype(_F)
     for name, ratio in (
+        ("mean_gap", mean * _F(1 / USUAL_GAP)),
+        ("min_gap", shortest * _F(1 / USUAL_GAP)),
         ("mean_gap_ratio", mean * frequency),
         ("min_gap_ratio", shortest * frequency),
         ("max_gap_ratio", longest * frequency),

@@ -11,10 +11,17 @@ from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows
 from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
-from tutelage.tasks.can.graph_nodes import NODE_FEATURES, block_nodes
+from tutelage.tasks.can.graph_nodes import NODE_FEATURES, PROFILE_FEATURES, block_nodes
 from tutelage.tasks.can.profile import TrafficProfile
 
-__all__ = ["EDGE_FEATURES", "MAX_WINDOW", "NODE_FEATURES", "Graphs", "build_graphs"]
+__all__ = [
+    "EDGE_FEATURES",
+    "MAX_WINDOW",
+    "NODE_FEATURES",
+    "PROFILE_FEATURES",
+    "Graphs",
+    "build_graphs",
+]
 
 MAX_WINDOW = 1024
 """Longest window: a pair of nodes and a position share one 32-bit sort key."""
@@ -98,7 +105,12 @@ def build_graphs(
     - ``byte_change_excess``: bytes that changed minus those expected, per step and byte.
     - ``byte_change_surprise``: ln(1 + the greatest -ln P(these bytes change)), bytes
       taken as independent.
-    - ``max_hamming``: most bits that differ from the id's previous frame, / 64 (unknown ids too).
+    - ``max_hamming``: most bits that differ from the id's previous frame, / 64.
+    - ``mean_gap``, ``min_gap``: log2(gap / 10 ms).
+    - ``share_so_far``: log2(256 times the id's share of the capture before its first frame
+      here), where the capture is taken to have begun with 100 frames of other ids.
+
+    The last four don't depend on the profile, nor do the first twelve.
 
     Edge features, in `EDGE_FEATURES`' order; a transition's gap is the time from its source to its
     target frame, at least 0, over the window's mean of these:

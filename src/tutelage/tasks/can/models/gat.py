@@ -41,7 +41,9 @@ class GATWithJK(nn.Module):
 
     def __init__(self, config: GATConfig, num_ids: int, num_classes: int = 2) -> None:
         super().__init__()
-        self.input = NodeInput(num_ids, config.id_embedding, config.id_dropout)
+        self.input = NodeInput(
+            num_ids, config.id_embedding, config.id_dropout, config.vehicle_dropout
+        )
         self.edge_features = config.edge_features
         self.dropout = config.dropout
         width = config.hidden * config.heads
@@ -63,6 +65,7 @@ class GATWithJK(nn.Module):
         num_graphs: int,
     ) -> GATOutput:
         """Return logits and features of B graphs; see `GraphBatch` for the arguments."""
+        x, id_index = self.input.forget_vehicles(x, id_index, batch, num_graphs)
         h = self.input(x, id_index)
         edges = self.input.scale_edges(edge_attr) if self.edge_features else None
         outputs = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES
+from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES, PROFILE_FEATURES
 
 
 class NodeInput(nn.Module):
@@ -18,21 +18,34 @@ class NodeInput(nn.Module):
         embedding: Size of the id's embedding.
         id_dropout: Share of nodes whose embedding is zeroed in training, so that the network does
             not lean on which id it is alone.
+        vehicle_dropout: Share of graphs that look, in training, as those of a vehicle do of which
+            nothing is known: no id, and nothing relative to an id's baseline.
     """
 
     LIMIT = 10.0
+    VEHICLE_SHIFT = 1.0
+    """Standard deviation, in those of training, of a feature's level from vehicle to vehicle."""
+    of_profile: Tensor
     node_mean: Tensor
     node_std: Tensor
     edge_mean: Tensor
     edge_std: Tensor
 
-    def __init__(self, num_ids: int, embedding: int, id_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        num_ids: int,
+        embedding: int,
+        id_dropout: float = 0.0,
+        vehicle_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.ids = nn.Embedding(num_ids + 1, embedding)
         for kind, names in (("node", NODE_FEATURES), ("edge", EDGE_FEATURES)):
             self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
             self.register_buffer(f"{kind}_std", torch.ones(len(names)))
-        self.id_dropout = id_dropout
+        known = torch.tensor([name in PROFILE_FEATURES for name in NODE_FEATURES])
+        self.register_buffer("of_profile", known, persistent=False)
+        self.id_dropout, self.vehicle_dropout = id_dropout, vehicle_dropout
         self.channels = len(NODE_FEATURES) + embedding
 
     def fit(self, x: Tensor, edge_attr: Tensor) -> None:
@@ -53,6 +66,25 @@ class NodeInput(nn.Module):
     def scale_edges(self, edge_attr: Tensor) -> Tensor:
         """Return edge_attr (E, K) scaled, within ±`LIMIT` deviations."""
         return ((edge_attr - self.edge_mean) / self.edge_std).clamp(-self.LIMIT, self.LIMIT)
+
+    def forget_vehicles(
+        self, x: Tensor, id_index: Tensor, batch: Tensor, num_graphs: int
+    ) -> tuple[Tensor, Tensor]:
+        """Let some graphs of a training batch look as those of an unknown vehicle do.
+
+        Besides what is relative to baselines, an unknown vehicle's features have other levels: each
+        is moved by one draw for the whole graph, so that only contrasts within it can tell.
+
+        Returns:
+            x (N, F) and id_index (N,) of these graphs; unchanged ones outside of training.
+        """
+        if not (self.training and self.vehicle_dropout):
+            return x, id_index
+        forgotten = torch.rand(num_graphs, device=x.device) < self.vehicle_dropout
+        moved = torch.randn(num_graphs, x.shape[1], device=x.device) * forgotten[:, None]
+        x = x + moved.index_select(0, batch) * self.node_std * self.VEHICLE_SHIFT
+        node = forgotten.index_select(0, batch)
+        return x.masked_fill(node[:, None] & self.of_profile, 0.0), id_index.masked_fill(node, 0)
 
     def forward(self, x: Tensor, id_index: Tensor) -> Tensor:
         """Return (N, `channels`) of x (N, F) and id_index (N,) int64."""
