@@ -20,9 +20,10 @@ from tutelage.tasks.can import CANTask
 from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.datamodule import CANGraphDataModule
 from tutelage.tasks.can.evaluation import model_scores
+from tutelage.tasks.can.fusion.config import COMBINERS, FusionConfig
 from tutelage.tasks.can.fusion.extractor import FusionDataExtractor, NamedExpert
 from tutelage.tasks.can.fusion.held_out import held_out_states, keep_held_out
-from tutelage.tasks.can.fusion.module import DQNModule, FusionModule
+from tutelage.tasks.can.fusion.module import DQNModule, FusionModule, make_combiner
 from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.training.fusion.expert import restore_experts
 from tutelage.training.launch import launch
@@ -214,6 +215,43 @@ def test_operating_points_come_from_windows_that_no_combiner_was_fitted_on(
     keep_held_out(fresh, torch.tensor([0, 2, len(whole) - 1]))
     kept = [w for held in fresh.held_out for w in held.windows.tolist()]
     assert kept == [whole[0], whole[2], whole[-1]]
+
+
+def test_each_setting_of_a_combiner_reaches_it() -> None:
+    def made(config: FusionConfig) -> tuple[object, ...]:
+        """Everything that a combiner is made with, beside its weights."""
+        found = make_combiner(config, 6, 2)
+        shapes = [tuple(value.shape) for value in found.state_dict().values()]
+        dropout = [part.p for part in found.modules() if isinstance(part, torch.nn.Dropout)]
+        names = ("exploration", "discount", "target_every")
+        replay = getattr(found, "replay", None)
+        return (
+            type(found),
+            shapes,
+            dropout,
+            [getattr(found, name, None) for name in names],
+            replay and replay.capacity,
+        )
+
+    other = {"dropout": 0.7, "discount": 0.3, "miss_cost": 7.0}
+    other |= {"epsilon_first": 0.4, "epsilon_final": 0.3}
+    plain = [made(default) for default in COMBINERS]
+    assert len({str(one[:3]) for one in plain}) == len(COMBINERS)
+    for default, one in zip(COMBINERS, plain, strict=True):
+        for field in set(type(default).model_fields) - {"name"}:
+            value = other.get(field, getattr(default, field) + 3)
+            changed = made(default.model_copy(update={field: value}))
+            assert str(changed) != str(one), (default.name, field)
+
+
+def test_only_the_runs_own_combiner_takes_its_settings(home: Path, root: Path) -> None:
+    run = fuse(home, root, "model=mlp", "model.hidden=5")
+    module = restore_module(CANTask(), run)
+    assert isinstance(module, FusionModule)
+    combiners = module.combiners()
+    assert list(combiners) == MODELS
+    assert len(combiners["mlp"].state_dict()["net.0.bias"]) == 5
+    assert len(combiners["gated"].state_dict()["gate.0.bias"]) == 16
 
 
 def test_any_detector_is_an_expert(home: Path, data: CANGraphDataModule) -> None:

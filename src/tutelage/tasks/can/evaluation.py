@@ -24,7 +24,7 @@ from tutelage.tasks.can.events import (
     score_events,
 )
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
-from tutelage.tasks.can.fusion.module import FusionModule
+from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
 from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
@@ -87,7 +87,12 @@ def evaluate(
             scores[name] |= _keyed(groups, [v.own for v in verdicts])
             scores[name] |= _at_points(split, [v.at_points for v in verdicts])
     _require_labels(scores[MODEL], data)
-    tables = [operating_table(scores, list(data.tests), operating)] if operating else []
+    tables = []
+    if operating:
+        limits = operating.thresholds.items()
+        shown = {name: limit for name, limit in limits if not name.startswith(RIVAL)}
+        few = replace(operating, thresholds=shown)
+        tables.append(operating_table(scores, list(data.tests), few))
     if isinstance(module, FusionModule):
         tables += module.weight_table(data.tests)
     return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables))

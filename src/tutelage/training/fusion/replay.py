@@ -38,6 +38,7 @@ class ReplayBuffer:
         count = len(new["action"])
         if not self._columns:
             self._columns = {n: v.new_zeros(self.capacity, *v.shape[1:]) for n, v in new.items()}
+        self._columns = {n: v.to(action.device) for n, v in self._columns.items()}  # after a resume
         place = (self._next + torch.arange(count, device=action.device)) % self.capacity
         for name, value in new.items():
             self._columns[name][place] = value
