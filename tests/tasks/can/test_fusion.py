@@ -62,7 +62,7 @@ def launch_can(home: Path, root: Path, *settings: str) -> Run:
 def detectors(home: Path) -> list[Run]:
     """The finished VGAE, then the GAT."""
     runs = [run for run in RunStore(home).runs() if run.record.model in ("gat", "vgae")]
-    return runs[1::-1]
+    return [runs[1], runs[0]]
 
 
 def experts(home: Path) -> str:
@@ -99,6 +99,18 @@ def test_a_fusion_is_scored_beside_experts_rivals_and_rules(
     assert type(restore_module(CANTask(), run)) is kind
     titles = " ".join(table.title for table in record.tables)
     assert "cross-fitted" in titles and ("What the DQN chose" in titles) == (model == "dqn")
+
+
+def test_three_experts_are_told_apart_and_weighed_in_fifths(home: Path, root: Path) -> None:
+    other = launch_can(home, root, *SMALL, *FAST, "training.seed=1", "run.name=third")
+    vgae, gat = detectors(home)
+    named = f"mode.experts=[{gat.id},{vgae.id},{other.id}]"
+    run = launch_can(home, root, *FUSE, named, "model=dqn")
+    assert {"expert_gat_1", "expert_vgae", "expert_gat_2"} <= set(run.baselines)
+    chosen = next(t for t in run.record.tables if t.title.startswith("What the DQN chose"))
+    assert chosen.columns[:3] == ("gat_1", "vgae", "gat_2") and len(chosen.rows) == 21
+    assert {round(5 * row[0], 4) for row in chosen.rows} == {0, 1, 2, 3, 4, 5}  # type: ignore[operator]
+    assert sum(row[3] for row in chosen.rows) == pytest.approx(1)  # type: ignore[misc]
 
 
 def test_an_expert_alone_scores_as_its_own_run_did(home: Path, root: Path) -> None:
