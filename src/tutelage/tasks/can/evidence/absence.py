@@ -132,11 +132,14 @@ class AbsenceMonitor:
         bound = np.maximum(longest[visits.code], visits.longest_recent())
         unit = units[visits.code]
         visit, row = _late_rows(clock, visits, bound, unit)
+        after = visits.after(state, latest, int(clock[-1]))
+        evidence = Evidence.none(frames)
+        if not len(row):
+            return evidence, after
         silence, code = clock[row] - visits.clock[visit], visits.code[visit]
         over = silence - bound[visit]
         amount = np.minimum(first[code] + over // unit[visit] * furthers[code], LARGEST)
         amount[over > _HOLD] = 0
-        evidence = Evidence.none(frames)
         chosen = _largest(row, amount, code)
         at = row[chosen]
         evidence.score[at] = amount[chosen] / MILLI
@@ -144,7 +147,7 @@ class AbsenceMonitor:
         evidence.arbitration_id[at] = ids[code[chosen]]
         evidence.measured[at] = silence[chosen] / NANO
         evidence.expected[at] = bound[visit[chosen]] / NANO
-        return evidence, visits.after(state, latest, int(clock[-1]))
+        return evidence, after
 
     @cached_property
     def _columns(self) -> tuple[NDArray[np.uint32], Ints, Ints, Ints, Ints]:

@@ -102,6 +102,9 @@ class PatternTable:
         parity: (K, 8) uint8.
         weights: (K, 16) int64, all 0 where there is no such checksum.
         sums: (K, 2) modulus and residue.
+        linear: (K,) which have a checksum linear over GF(2).
+        added: (K,) which have one by addition.
+        checked: (K,) which have any.
         stop_rate: (K,) the identifiers' own.
         wrong_rate: (K,) the identifiers' own.
     """
@@ -115,6 +118,9 @@ class PatternTable:
     parity: NDArray[np.uint8]
     weights: Ints
     sums: Ints
+    linear: Bools
+    added: Bools
+    checked: Bools
     stop_rate: NDArray[np.float64]
     wrong_rate: NDArray[np.float64]
 
@@ -134,6 +140,9 @@ class PatternTable:
             np.zeros((kinds, 8), np.uint8),
             np.zeros((kinds, 16), np.int64),
             np.tile(np.array([1, 0]), (kinds, 1)),
+            np.array([p.parity is not None for p in patterns], np.bool_),
+            np.array([p.sum is not None for p in patterns], np.bool_),
+            np.array([bool(p.parity or p.sum) for p in patterns], np.bool_),
             np.array([p.stop_rate for p in patterns], np.float64),
             np.array([p.wrong_rate for p in patterns], np.float64),
         )
@@ -149,12 +158,6 @@ class PatternTable:
                 table.weights[row] = pattern.sum.weights
                 table.sums[row] = pattern.sum.modulus, pattern.sum.residue
         return table
-
-    @property
-    def checked(self) -> Bools:
-        """(K,) which identifiers have a checksum."""
-        has: Bools = (self.masks != 0).any(axis=1) | (self.weights != 0).any(axis=1)
-        return has
 
     def stopped(self, grouped: Grouped) -> tuple[Bools, Ints, Ints]:
         """Return (m,) whether no counter goes on, and the first counter's value and next value."""
@@ -176,21 +179,23 @@ class PatternTable:
 
     def _periods(self, grouped: Grouped, back: int) -> Ints:
         """Return (m,) whole periods since the frame ``back`` places before, from 1 to `_LONG`."""
-        elapsed = grouped.time - np.roll(grouped.time, back)
+        elapsed = np.zeros(len(grouped.time))
+        elapsed[back:] = grouped.time[back:] - grouped.time[:-back]
         periods = np.rint(elapsed / np.maximum(self.period[grouped.code], 1e-9))
         return np.clip(periods, 1, _LONG).astype(np.int64)
 
     def wrong(self, grouped: Grouped) -> Bools:
         """Return (m,) whether each checksum that the identifier has is wrong."""
-        code = grouped.code
-        bits = np.bitwise_count(grouped.word[:, None] & self.masks[code]) & np.uint8(1)
+        broken = np.zeros(len(grouped.code), np.bool_)
+        row = np.flatnonzero(self.checked[grouped.code])
+        if not len(row):
+            return broken
+        code, word = grouped.code[row], grouped.word[row]
+        bits = np.bitwise_count(word[:, None] & self.masks[code]) & np.uint8(1)
         linear = (bits != self.parity[code]).any(axis=1)
-        total = (nibbles(grouped.word) * self.weights[code]).sum(axis=1)
         modulus, residue = self.sums[code].T
-        added = total % modulus != residue
-        has_linear = (self.masks != 0).any(axis=1)[code]
-        has_added = (self.weights != 0).any(axis=1)[code]
-        broken: Bools = (linear | ~has_linear) & (added | ~has_added) & (has_linear | has_added)
+        added = (nibbles(word) * self.weights[code]).sum(axis=1) % modulus != residue
+        broken[row] = (linear | ~self.linear[code]) & (added | ~self.added[code])
         return broken
 
 

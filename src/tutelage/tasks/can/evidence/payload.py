@@ -178,6 +178,8 @@ def _judge(
     """Fill in the evidence of a block from its grouped frames."""
     stopped, value, due = table.stopped(grouped)
     wrong = table.wrong(grouped)
+    if not (stopped.any() or wrong.any()):
+        return evidence
     by_counter = _recent(grouped, stopped * surprises[0][grouped.code])
     by_checksum = _recent(grouped, wrong * surprises[1][grouped.code])
     wrongs = _recent(grouped, wrong.astype(np.int64))
