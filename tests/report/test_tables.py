@@ -24,6 +24,22 @@ def test_results_have_a_row_a_split_and_a_column_a_detector(record: RunRecord) -
     assert table.rows == ((KNOWN, 0.975, 0.6, None), (UNKNOWN, None, None, None))
 
 
+def test_many_detectors_are_rows_with_a_column_a_split(record: RunRecord) -> None:
+    rivals = {f"rival-{number}": {f"{KNOWN}/f1": number / 10} for number in range(9)}
+    wide = record.model_copy(update={"baselines": rivals})
+    table = tables.results_table(wide, "f1")
+    assert table.columns == ("", KNOWN, UNKNOWN)
+    assert table.rows[0] == ("model", 0.975, None)
+    assert table.rows[-1] == ("rival-8", 0.8, None) and len(table.rows) == 10
+    assert (
+        tables.results_table(wide.model_copy(update={"metrics": {}, "baselines": {}}), "f1").rows
+        == ()
+    )
+    bare = {name: {} for name in rivals}
+    empty = wide.model_copy(update={"metrics": {}, "baselines": bare})
+    assert tables.results_table(empty, "f1").rows == ()
+
+
 def test_the_model_has_a_table_of_the_metrics_that_its_task_names(record: RunRecord) -> None:
     table = tables.model_table(record, {"auroc": "AUROC", "false_alarms_per_hour": "per h"})
     assert table.columns == ("test split", "AUROC", "per h")

@@ -10,6 +10,8 @@ from tutelage.core.records import Cell, RunRecord, Table
 from tutelage.task import Task, load_task
 
 MODEL = "model"
+WIDE = 8
+"""Most columns of numbers that a terminal shows well."""
 ABSENT = "–"
 CONFUSION = ("tp", "fp", "fn", "tn")
 NEEDS = {"attack": ("f1", "recall", "auroc", "auprc"), "benign sample": ("auroc", "auprc")}
@@ -59,8 +61,17 @@ def summary_tables(record: RunRecord, task: Task[RunConfig]) -> list[Table]:
 
 
 def results_table(record: RunRecord, headline: str) -> Table:
-    """The headline metric of every test split: the model's beside each baseline's."""
-    return _table(record, f"{headline} by test split", "test split", splits_of(record), headline)
+    """The headline metric of every test split: the model's beside each baseline's.
+
+    More than `WIDE` of them are rows, one beneath the other.
+    """
+    splits = splits_of(record)
+    table = _table(record, f"{headline} by test split", "test split", splits, headline)
+    if len(table.columns) <= WIDE + 1 or not 0 < len(splits) <= WIDE:
+        return table
+    names, *cells = zip(*table.rows, strict=True)
+    rows = tuple((who, *row) for who, row in zip(table.columns[1:], cells, strict=True))
+    return table.model_copy(update={"columns": ("", *map(str, names)), "rows": rows})
 
 
 def model_table(record: RunRecord, beside: Mapping[str, str]) -> Table:
