@@ -125,8 +125,8 @@ class CurriculumMode(Mode):
     ramp_fraction: float = Field(default=0.75, gt=0, le=1)
     """Share of the epochs after which the last stage begins; the last epoch always is of it."""
     guide: str | None = Field(default=None, min_length=1)
-    """Finished autoencoder run whose anomaly scores say how hard a normal sample is; null takes
-    all alike."""
+    """Finished autoencoder run (id, unique prefix, path or `@last`) whose anomaly scores say how
+    hard a normal sample is; null takes all alike."""
     easiest_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the normal samples, the easiest, that the first stage draws from (with a guide)."""
     hardest_share: float = Field(default=0.5, gt=0, le=1)
