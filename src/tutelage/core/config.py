@@ -103,8 +103,9 @@ class Memory(Section):
     """Normal samples kept of all earlier stages together (replay)."""
     share: float = Field(default=0.25, gt=0, lt=1)
     """Share of a later epoch's normal samples that comes from the buffer (replay)."""
-    weight: float = Field(default=100.0, gt=0)
-    """Weight of the penalty that is added to the loss (ewc)."""
+    weight: float = Field(default=10_000.0, gt=0)
+    """Weight of the penalty that is added to the loss (ewc); the better a model fits, the smaller
+    what it weighs, so look at `penalty` in `metrics.csv`."""
     samples: int = Field(default=256, ge=1)
     """Samples of a stage on which the weights' importance is measured at its end (ewc)."""
 
