@@ -208,7 +208,7 @@ def test_the_rules_are_scored_on_the_same_windows(
 def test_a_table_has_a_row_for_each_window(scored: tuple[GATModule, CANGraphDataModule]) -> None:
     module, data = scored
     (test,) = data.tests[BLANK]
-    table = window_table(module, test, data.config.evaluation)
+    table = window_table(module, data, test)
     frames = test.capture.frames
     assert table.title == f"{BLANK}/drive"
     assert len(table.rows) == len(frames) // 100
@@ -284,7 +284,7 @@ def test_k_of_n_acts_on_the_model_the_rules_and_the_table(
     always = after.baselines["always_alarm"]
     assert always[f"{KNOWN}/tp"] + always[f"{KNOWN}/fp"] == windows - 2 * captures
     (test,) = [t for t in strict.tests[KNOWN] if t.capture.name == "DoS"]
-    rows = window_table(module, test, strict.config.evaluation).rows
+    rows = window_table(module, strict, test).rows
     over = [row[4] > module.threshold.item() for row in rows]  # type: ignore[operator]
     assert [bool(row[5]) for row in rows] == [all(over[i - 2 : i + 1]) and i > 1
                                               for i in range(len(over))]  # fmt: skip

@@ -149,13 +149,6 @@ def test_thresholds_of_other_k_of_n_alarms_are_not_used(
     assert "1, 3600, 1e+06 false alarms an hour and alarms of 1 of 1 windows" in caplog.text
 
 
-def test_a_card_from_before_there_were_points_has_none(
-    trained: tuple[GATModule, CANGraphDataModule],
-) -> None:
-    card = {k: v for k, v in trained[1].preprocessing.items() if k != "operating"}
-    assert Preprocessing.from_json(card).operating is None
-
-
 def test_rates_that_the_held_out_time_can_not_tell_apart_share_a_row() -> None:
     points = OperatingPoints(1, 1, 0.01, (1.0, 10.0, 200.0), {"model": (5.0, 5.0, 4.0)})
     metrics = {"test/event_recall@1": 0.5, "test/event_recall@200": 0.75}

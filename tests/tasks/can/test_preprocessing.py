@@ -40,13 +40,8 @@ def test_a_card_without_a_part_is_refused(learned: Preprocessing, part: str) -> 
         Preprocessing.from_json(value)
 
 
-def test_a_card_of_before_validating_captures_were_noted_is_read(learned: Preprocessing) -> None:
-    value = {key: kept for key, kept in learned.to_json().items() if key != "validated_on"}
-    assert Preprocessing.from_json(value).validated_on == {}
-
-
 @pytest.mark.parametrize(
-    "part", ["profile", "rules", "trained_on", "test_fraction", "validated_on"]
+    "part", ["profile", "rules", "trained_on", "test_fraction", "validated_on", "vehicles"]
 )
 @pytest.mark.parametrize("value", [None, "text", [1, 2]])
 def test_a_card_with_a_part_of_another_kind_is_refused(

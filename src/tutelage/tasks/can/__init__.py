@@ -68,6 +68,7 @@ class CANTask(
     config_type = CANConfig
     preprocessing_migrations: ClassVar = (
         "its network reads fewer features of each id than there are now; train it again",
+        "it says nothing of the vehicles that it was trained on; train it again",
     )
 
     def data_fingerprint(self, config: CANConfig) -> str:
@@ -128,9 +129,9 @@ class CANTask(
         from tutelage.tasks.can.evaluation import window_table
 
         assert isinstance(data, CANGraphDataModule)
-        detector, settings = _judging(module, data), data.config.evaluation
+        detector = _judging(module, data)
         every = (test for tests in data.tests.values() for test in tests)
-        return tuple(window_table(detector, test, settings) for test in every)
+        return tuple(window_table(detector, data, test) for test in every)
 
     def audit(self, config: CANConfig, cache: Path) -> Audit:
         """Look for repeats, leakage, missing labels and suspicious captures."""

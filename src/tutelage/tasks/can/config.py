@@ -137,6 +137,15 @@ class CANEvaluation(Section):
     """Windows that an alarm looks back on, this one included."""
     event_gap_seconds: float = Field(default=2.0, gt=0)
     """Attack frames this far apart, or further, belong to two events."""
+    calibration: Literal["none", "prefix", "drives"] = "none"
+    """What is taken for normal in a test capture, labels unread. `none`: what training saw; the
+    model is scored alone. `prefix`: the capture's own beginning; the model and the label-free
+    monitors are scored together, on what follows. `drives`: the training drives of the vehicle, if
+    the beginning is of one; else the beginning."""
+    calibration_seconds: float = Field(default=10.0, gt=0)
+    """Length of that beginning."""
+    false_alarms_per_hour: float = Field(default=10.0, gt=0)
+    """Budget of the label-free monitors."""
     operating_points: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 10.0, 60.0)
     """False alarms an hour for which thresholds are chosen on held-out benign windows."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tutelage.core.errors import DataError
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.can.alarms import k_of_n, kth_largest
+from tutelage.tasks.can.calibration import MONITORS, CalibratedTest, log_error, log_odds
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import CANGraphDataModule, TestCapture
 from tutelage.tasks.can.events import (
@@ -26,7 +27,7 @@ from tutelage.tasks.can.events import (
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
-from tutelage.tasks.can.modules import BaseCANGraphModule
+from tutelage.tasks.can.modules import BaseCANGraphModule, VGAEModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.rule_windows import RuleVerdict
 from tutelage.tasks.can.verdicts import MODEL, Verdicts
@@ -77,10 +78,14 @@ def evaluate(
         DataError: No window of a split is labelled.
     """
     module.eval()
-    operating = _operating(module, data)
+    settings = data.config.evaluation
+    operating = _operating(module, data) if settings.calibration == "none" else None
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for split, captures in data.tests.items():
-        judged = [_judge(module, data, test, derived or {}, operating) for test in captures]
+        judged = [
+            _judge(*_read(module, data, test), settings, derived or {}, operating)
+            for test in captures
+        ]
         groups = _groups(split, captures)
         for name in judged[0]:
             verdicts = [judgement[name] for judgement in judged]
@@ -180,6 +185,32 @@ def _said(module: Detector, data: CANGraphDataModule, test: TestCapture) -> dict
     return found
 
 
+def _read(
+    module: Detector, data: CANGraphDataModule, test: TestCapture
+) -> tuple[TestCapture, Mapping[str, RuleVerdict]]:
+    """Return the windows of a capture that are judged, and what each detector says of them."""
+    if data.config.evaluation.calibration == "none":
+        return test, _said(module, data, test)
+    calibrated = CalibratedTest.of(test, data.learned, data.config.evaluation)
+    return calibrated.test, _calibrated(module, test, calibrated, data.config.evaluation)
+
+
+def _calibrated(
+    module: Detector, test: TestCapture, calibrated: CalibratedTest, settings: CANEvaluation
+) -> dict[str, RuleVerdict]:
+    """What the calibrated detectors say together, and each alone.
+
+    A fusion's experts keep the baselines that its combiner was fitted with.
+    """
+    parts = [calibrated.test, calibrated.prefix]
+    if isinstance(module, FusionModule):
+        parts = [replace(part, store=test.store) for part in parts]
+    scale = log_error if isinstance(module, VGAEModule) else log_odds
+    learned, beginning = (scale(judge(module, part)[MODEL].score) for part in parts)
+    threshold = float(scale(module.threshold.detach().cpu().numpy()))
+    return calibrated.judge(learned, beginning, threshold, settings.false_alarms_per_hour)
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """A detector's verdicts by its own threshold, and by those of the operating points."""
@@ -189,14 +220,14 @@ class _Judged:
 
 
 def _judge(
-    module: Detector,
-    data: CANGraphDataModule,
     test: TestCapture,
+    said: Mapping[str, RuleVerdict],
+    settings: CANEvaluation,
     derived: Mapping[str, Floats],
     operating: OperatingPoints | None,
 ) -> dict[str, _Judged]:
     """What each detector makes of the labelled windows of a capture."""
-    settings, windows = data.config.evaluation, test.windows.numpy()
+    windows = test.windows.numpy()
     labelled = (test.store.y[test.windows] != UNLABELLED).numpy()
     truth = (test.store.y[test.windows] == ATTACK).numpy()[labelled]
     times = window_times(test, windows[labelled])
@@ -210,9 +241,9 @@ def _judge(
 
     every = np.ones(len(windows), np.float32)
     found = {}
-    for name, said in (_said(module, data, test) | {ALWAYS: RuleVerdict(every, every > 0)}).items():
-        score = kth_largest(said.score, windows, settings.k, settings.n)
-        alarm = k_of_n(said.alarm, windows, settings.k, settings.n)
+    for name, verdict in {**said, ALWAYS: RuleVerdict(every, every > 0)}.items():
+        score = kth_largest(verdict.score, windows, settings.k, settings.n)
+        alarm = k_of_n(verdict.alarm, windows, settings.k, settings.n)
         at = operating.of(name) if operating else {}
         points = {rate: verdicts(score, score > threshold) for rate, threshold in at.items()}
         found[name] = _Judged(verdicts(score, alarm), points)
@@ -249,27 +280,34 @@ def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> N
         )
 
 
-def window_table(module: Detector, test: TestCapture, evaluation: CANEvaluation) -> Table:
+def window_table(module: Detector, data: CANGraphDataModule, test: TestCapture) -> Table:
     """A row for each window of a capture: when, how suspicious, and whether there is an alarm.
 
     The score is the window's own; the alarm looks back on `evaluation.n` windows. The table's title
-    is the capture's label.
+    is the capture's label. With calibration the beginning is left out, and a reason is given where
+    the monitors have one.
     """
     module.eval()
-    verdict = judge(module, test)[MODEL]
+    settings = data.config.evaluation
+    if settings.calibration == "none":
+        verdict, reasons = judge(module, test)[MODEL], None
+    else:
+        calibrated = CalibratedTest.of(test, data.learned, settings)
+        said = _calibrated(module, test, calibrated, settings)
+        test, verdict = calibrated.test, said[MODEL]
+        reasons = calibrated.reasons(said[MONITORS].alarm)
     store, windows = test.store, test.windows
-    alarm = k_of_n(verdict.alarm, windows.numpy(), evaluation.k, evaluation.n)
+    alarm = k_of_n(verdict.alarm, windows.numpy(), settings.k, settings.n)
     columns = (
         windows,
         store.first_row[windows],
         store.start_time[windows],
         store.end_time[windows],
     )
-    rows = zip(
-        *(column.tolist() for column in columns),
-        verdict.score.tolist(),
-        map(int, alarm),
-        strict=True,
-    )
-    names = ("window", "first_frame", "start_time", "end_time", "score", "alarm")
-    return Table(title=test.capture.label, columns=names, rows=tuple(rows))
+    names = ["window", "first_frame", "start_time", "end_time", "score", "alarm"]
+    listed = [column.tolist() for column in columns]
+    listed += [verdict.score.tolist(), [int(each) for each in alarm]]
+    if reasons is not None:
+        names, listed = [*names, "reason"], [*listed, reasons]
+    rows = zip(*listed, strict=True)
+    return Table(title=test.capture.label, columns=tuple(names), rows=tuple(rows))

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError, DataError
+from tutelage.tasks.can.baseline import Baseline, Rule, fit_rules, rules_from_json, vehicles
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.operating import OperatingPoints
 from tutelage.tasks.can.profile import TrafficProfile
-from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
-
-Rule = UnseenIdCountRule | TwoGapRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Preprocessing:
             checkpoint and the threshold, so that the model has seen it too.
         operating: Thresholds of the model and the rules for some rates of false alarms; null
             before the model was scored, or where no benign window was held out.
+        vehicles: The normal traffic of each vehicle among the training captures.
     """
 
     profile: TrafficProfile
@@ -37,6 +36,7 @@ class Preprocessing:
     test_fraction: float
     validated_on: Mapping[str, str] = field(default_factory=dict)
     operating: OperatingPoints | None = None
+    vehicles: tuple[Baseline, ...] = ()
 
     @classmethod
     def fit(
@@ -52,12 +52,19 @@ class Preprocessing:
         Raises:
             DataError: There are no benign frames.
         """
-        rules: dict[str, Rule] = {
-            "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
-            "two_gap": TwoGapRule.fit(stretches),
-        }
-        profile = TrafficProfile.fit(stretches, window)
-        return cls(profile, rules, trained_on, test_fraction, validated_on or {})
+        rules = fit_rules(stretches, window)
+        return cls(
+            TrafficProfile.fit(stretches, window),
+            rules,
+            trained_on,
+            test_fraction,
+            validated_on or {},
+            vehicles=vehicles(stretches, window),
+        )
+
+    def vehicle_of(self, prefix: Frames) -> Baseline | None:
+        """Return the vehicle that a stretch is of, by the ids on its bus; null for none."""
+        return next((vehicle for vehicle in self.vehicles if vehicle.recognises(prefix)), None)
 
     def to_json(self) -> dict[str, object]:
         """The whole as JSON values."""
@@ -68,6 +75,7 @@ class Preprocessing:
             "test_fraction": self.test_fraction,
             "validated_on": dict(self.validated_on),
             "operating": self.operating and self.operating.to_json(),
+            "vehicles": [vehicle.to_json() for vehicle in self.vehicles],
         }
 
     @classmethod
@@ -78,16 +86,14 @@ class Preprocessing:
             CheckpointError: The card holds something else.
         """
         try:
-            rules: dict[str, Rule] = {
-                "unseen_id_count": UnseenIdCountRule.from_json(value["rules"]["unseen_id_count"]),
-                "two_gap": TwoGapRule.from_json(value["rules"]["two_gap"]),
-            }
+            rules = rules_from_json(value["rules"])
             profile = TrafficProfile.from_json(value["profile"])
             trained_on = dict(value["trained_on"])
-            validated_on = dict(value.get("validated_on", {}))  # older cards don't say
-            share, points = float(value["test_fraction"]), value.get("operating")
+            validated_on = dict(value["validated_on"])
+            share, points = float(value["test_fraction"]), value["operating"]
             operating = None if points is None else OperatingPoints.from_json(points)
-            return cls(profile, rules, trained_on, share, validated_on, operating)
+            known = tuple(Baseline.from_json(vehicle) for vehicle in value["vehicles"])
+            return cls(profile, rules, trained_on, share, validated_on, operating, known)
         except (KeyError, TypeError, ValueError, DataError) as error:
             hint = "Use the card that was written with these weights."
             raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error

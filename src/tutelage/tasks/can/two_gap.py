@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import (
-    RuleVerdict,
-    benign_frames,
-    id_codes,
-    window_max,
+from tutelage.tasks.can.id_sequences import (
+    Bools,
+    Floats,
+    IdSequences,
+    Ints,
+    median_gaps,
 )
+from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max
 
 _REGULAR = 0.75
 """A frame whose two gaps together last less than this share of two periods is one too many."""
@@ -27,10 +29,6 @@ _TIE_WEIGHT, _TIE_BITS = 4.0, 16
 _CONTAMINATED = 0.2
 """Share of an identifier's frames that label-free calibration may set aside as injected."""
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 class TwoGapState(TypedDict):
     """`TwoGapRule` as plain JSON."""
@@ -40,61 +38,6 @@ class TwoGapState(TypedDict):
     lowest: list[float]
     regular: list[bool]
     step: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sequence:
-    """Frames grouped by key and in time order within it.
-
-    Args:
-        key: (n,) groups, ascending: capture and identifier.
-        code: (n,) positions of the identifier.
-        time: (n,) seconds.
-        word: (n,) uint64, the payload.
-        row: (n,) where each stood before.
-    """
-
-    key: Ints
-    code: Ints
-    time: Floats
-    word: NDArray[np.uint64]
-    row: Ints
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def keep(self, mask: Bools) -> _Sequence:
-        return _Sequence(
-            self.key[mask], self.code[mask], self.time[mask], self.word[mask], self.row[mask]
-        )
-
-    def inner(self) -> Bools:
-        """Return (n - 2,) whether the frames before and after each inner one share its key."""
-        shares: Bools = self.key[2:] == self.key[:-2]
-        return shares
-
-    def ratio(self, period: Floats) -> Floats:
-        """Return r = two gaps / two periods; infinite where a neighbour is missing."""
-        r = np.full(len(self), np.inf)
-        two = 2.0 * period[self.code[1:-1]]
-        inner = self.inner() & (two > 0)
-        np.divide(self.time[2:] - self.time[:-2], two, out=r[1:-1], where=inner)
-        return r
-
-    def step(self) -> Ints:
-        """Return the bits by which a payload differs from its nearer neighbour; -1 at an end."""
-        hop = np.bitwise_count(self.word[1:] ^ self.word[:-1]).astype(np.int64)
-        step = np.full(len(self), -1, np.int64)
-        step[1:-1] = np.where(self.inner(), np.minimum(hop[1:], hop[:-1]), -1)
-        return step
-
-    def flip_flop(self) -> Ints:
-        """Return H(j, j-1) + H(j, j+1) - H(j-1, j+1): bits that change and change back."""
-        hop = np.bitwise_count(self.word[1:] ^ self.word[:-1]).astype(np.int64)
-        over = np.bitwise_count(self.word[2:] ^ self.word[:-2]).astype(np.int64)
-        flips = np.zeros(len(self), np.int64)
-        flips[1:-1] = hop[1:] + hop[:-1] - over
-        return flips
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +93,8 @@ class TwoGapRule:
                 hint="Give a capture with frames that are labelled benign.",
             )
         ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
-        sequence, kinds = _group(held, ids), len(ids)
-        period = _median_gaps(sequence, kinds)
+        sequence, kinds = IdSequences.group(held, ids), len(ids)
+        period = median_gaps(sequence, kinds)
         flagged, ratio = _explain(sequence, period, np.full(kinds, _TIE))
         kept = sequence.keep(~flagged)
         frames = np.bincount(sequence.code, minlength=kinds)
@@ -159,7 +102,7 @@ class TwoGapRule:
         lowest = np.full(kinds, np.inf)
         np.minimum.at(lowest, kept.code, ratio[~flagged])
         step = np.full(kinds, -1, np.int64)
-        np.maximum.at(step, kept.code, kept.step())
+        np.maximum.at(step, kept.code, _step(kept))
         regular = (excess <= contaminated) & np.isfinite(lowest)
         lowest = np.where(np.isfinite(lowest), lowest, 0.0)
         return cls(
@@ -174,7 +117,7 @@ class TwoGapRule:
         """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order."""
         score, flagged = np.zeros(len(frames), np.float32), np.zeros(len(frames), np.bool_)
         ids = np.array(self.ids, np.uint32)
-        known = _group([frames], ids)
+        known = IdSequences.group([frames], ids)
         regular = np.array(self.regular, np.bool_)
         steady = known.keep(regular[known.code])
         tie = np.minimum(1.0 - np.array(self.lowest), _TIE)
@@ -182,7 +125,7 @@ class TwoGapRule:
         flagged[steady.row] = extra
         score[steady.row] = np.clip(1.0 - ratio, 0.0, 1.0)
         loose = known.keep(~regular[known.code])
-        benign, step = np.array(self.step)[loose.code], loose.step()
+        benign, step = np.array(self.step)[loose.code], _step(loose)
         judged = (benign >= 0) & (step >= 0)
         flagged[loose.row] = judged & (step > benign)
         scaled = 1.0 - _REGULAR * (benign + 0.5) / (np.maximum(step, 0) + 0.5)
@@ -217,35 +160,24 @@ class TwoGapRule:
         )
 
 
-def _group(captures: Sequence[Frames], ids: NDArray[np.uint32]) -> _Sequence:
-    """Return the frames of known identifiers, grouped; file order is forgotten for time order."""
-    frames = captures[0] if len(captures) == 1 else Frames.concatenate(captures)
-    lengths = [len(c) for c in captures]
-    code = id_codes(frames.arbitration_id, ids)
-    key = np.repeat(np.arange(len(captures)) * len(ids), lengths) + code
-    order = np.lexsort((frames.timestamp, key))
-    order = order[code[order] < len(ids)]
-    word = np.ascontiguousarray(frames.payload).view("<u8").ravel()
-    return _Sequence(
-        key[order], code[order], frames.timestamp[order], word[order], order.astype(np.int64)
-    )
+def _ratio(sequences: IdSequences, period: Floats) -> Floats:
+    """Return r = two gaps / two periods; infinite where a neighbour is missing."""
+    r = np.full(len(sequences), np.inf)
+    two = 2.0 * period[sequences.code[1:-1]]
+    inner = sequences.inner() & (two > 0)
+    np.divide(sequences.time[2:] - sequences.time[:-2], two, out=r[1:-1], where=inner)
+    return r
 
 
-def _median_gaps(sequence: _Sequence, kinds: int) -> Floats:
-    """Return the (K,) median gap of each identifier; 0 where it has fewer than two gaps."""
-    within = sequence.key[1:] == sequence.key[:-1]
-    gap, code = np.diff(sequence.time)[within], sequence.code[1:][within]
-    gap = gap[np.lexsort((gap, code))]
-    count = np.bincount(code, minlength=kinds)
-    first = np.cumsum(count) - count
-    some = count >= 2
-    period = np.zeros(kinds)
-    low, high = (first + (count - 1) // 2)[some], (first + count // 2)[some]
-    period[some] = (gap[low] + gap[high]) / 2.0
-    return period
+def _step(sequences: IdSequences) -> Ints:
+    """Return the bits by which a payload differs from its nearer neighbour; -1 at an end."""
+    hop = np.bitwise_count(sequences.word[1:] ^ sequences.word[:-1]).astype(np.int64)
+    step = np.full(len(sequences), -1, np.int64)
+    step[1:-1] = np.where(sequences.inner(), np.minimum(hop[1:], hop[:-1]), -1)
+    return step
 
 
-def _explain(sequence: _Sequence, period: Floats, tie: Floats) -> tuple[Bools, Floats]:
+def _explain(sequence: IdSequences, period: Floats, tie: Floats) -> tuple[Bools, Floats]:
     """Flag and take out frames until no two gaps are too short.
 
     A frame explains its low r when the gap that it leaves behind, 2rT, is one period; its misfit is
@@ -265,7 +197,7 @@ def _explain(sequence: _Sequence, period: Floats, tie: Floats) -> tuple[Bools, F
     place = np.arange(len(sequence))
     active = sequence
     while len(active) > 2:
-        r = active.ratio(period)
+        r = _ratio(active, period)
         ratio[place] = r
         low = np.isfinite(r) & (r < _REGULAR)
         busy = np.zeros(int(active.key[-1]) + 1, np.bool_)
@@ -274,7 +206,7 @@ def _explain(sequence: _Sequence, period: Floats, tie: Floats) -> tuple[Bools, F
         active, place, r, low = active.keep(going), place[going], r[going], low[going]
         if not len(active):
             break
-        payload = np.clip(active.flip_flop() / _TIE_BITS, -1.0, 1.0)
+        payload = np.clip(2 * active.isolated_bits() / _TIE_BITS, -1.0, 1.0)
         misfit = np.abs(2.0 * r - 1.0) - _TIE_WEIGHT * tie[active.code] * payload
         taken = _local_minima(np.where(low, misfit, np.inf))
         flagged[place[taken]] = True

@@ -1,7 +1,8 @@
-"""Label-free evidence that needs no extra frame: broken payloads, silences, lying signals."""
+"""Label-free evidence: extra frames, broken payloads, silences, lying signals."""
 
 from tutelage.tasks.can.evidence.absence import AbsenceMonitor
 from tutelage.tasks.can.evidence.absence_state import AbsenceJSON, AbsenceState
+from tutelage.tasks.can.evidence.monitors import Monitors
 from tutelage.tasks.can.evidence.payload import PayloadJSON, PayloadModel
 from tutelage.tasks.can.evidence.payload_state import PayloadState
 from tutelage.tasks.can.evidence.redundancy import (
@@ -11,6 +12,7 @@ from tutelage.tasks.can.evidence.redundancy import (
 )
 from tutelage.tasks.can.evidence.silences import Silence, derive_silences, silent_windows
 from tutelage.tasks.can.evidence.surprise import Evidence, Feature, alarm_level
+from tutelage.tasks.can.evidence.timing import TimingModel
 
 __all__ = [
     "AbsenceJSON",
@@ -18,6 +20,7 @@ __all__ = [
     "AbsenceState",
     "Evidence",
     "Feature",
+    "Monitors",
     "PayloadJSON",
     "PayloadModel",
     "PayloadState",
@@ -25,6 +28,7 @@ __all__ = [
     "RedundancyModel",
     "RedundancyState",
     "Silence",
+    "TimingModel",
     "alarm_level",
     "derive_silences",
     "silent_windows",

@@ -26,6 +26,9 @@ class Feature(IntEnum):
     CHECKSUM = 2
     SILENCE = 3
     REDUNDANCY = 4
+    EXTRA_FRAME = 5
+    UNSEEN_ID = 6
+    UNSEEN_PAYLOAD = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,9 @@ class Evidence:
         feature: (n,) uint8, the `Feature` behind it.
         arbitration_id: (n,) uint32, the identifier it speaks of: the frame's or a silent one.
         measured: (n,) float32: the counter's value, the broken checksums among an identifier's last
-            frames, the seconds of silence, or the signal's value.
-        expected: (n,) float32: the counter's next value, 0, the longest silence that is benign, or
-            the value that other identifiers give.
+            frames, the seconds of silence, the signal's value, or the gap to the nearest frame.
+        expected: (n,) float32: the counter's next value, 0, the longest silence that is benign,
+            the value that other identifiers give, or the usual gap.
     """
 
     score: NDArray[np.float32]
@@ -75,6 +78,19 @@ class Evidence:
             np.concatenate([p.expected for p in parts]),
         )
 
+    @classmethod
+    def strongest(cls, parts: list[Evidence]) -> Evidence:
+        """Return the largest score of each frame with its reason; of equal ones the first."""
+        best = np.stack([p.score for p in parts]).argmax(axis=0)
+        frame = np.arange(len(best))
+        return cls(
+            np.stack([p.score for p in parts])[best, frame],
+            np.stack([p.feature for p in parts])[best, frame],
+            np.stack([p.arbitration_id for p in parts])[best, frame],
+            np.stack([p.measured for p in parts])[best, frame],
+            np.stack([p.expected for p in parts])[best, frame],
+        )
+
     def reason(self, row: int) -> str:
         """Say in words why frame ``row`` has its score; empty where nothing is odd."""
         identifier = f"0x{int(self.arbitration_id[row]):03X}"
@@ -89,6 +105,13 @@ class Evidence:
                 return f"{identifier}: silent for {measured:.3f} s, {longest}"
             case Feature.REDUNDANCY:
                 return f"{identifier}: signal at {measured:.0f}, others say {expected:.0f}"
+            case Feature.EXTRA_FRAME:
+                usual = f"one every {expected:.4f} s is usual"
+                return f"{identifier}: a frame too many, {measured:.4f} s from the next; {usual}"
+            case Feature.UNSEEN_ID:
+                return f"{identifier}: never seen before"
+            case Feature.UNSEEN_PAYLOAD:
+                return f"{identifier}: seldom seen, and never with such a payload"
             case _:
                 return ""
 

@@ -165,7 +165,8 @@ def _travel(samples: Sequence[Floats]) -> Floats:
     """Return (F,) how many of its spans each field travels in samples (F, n) of each drive."""
     seconds = [s[:, ::_SECOND] for s in samples]
     every = np.concatenate(seconds, axis=1)
-    span = np.nanmax(every, axis=1) - np.nanmin(every, axis=1)
+    highest = np.fmax.reduce(every, axis=1, initial=-np.inf)  # of none known, as of a short drive
+    span = highest - np.fmin.reduce(every, axis=1, initial=np.inf)
     way = np.sum([np.nansum(np.abs(np.diff(s, axis=1)), axis=1) for s in seconds], axis=0)
     travelled: Floats = way / np.maximum(span, 1.0)
     return travelled

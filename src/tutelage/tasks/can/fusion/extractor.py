@@ -11,13 +11,13 @@ from torch import Tensor
 
 from tutelage.core.files import digest_bytes
 from tutelage.core.fingerprint import source_digest
+from tutelage.tasks.can.baseline import Rule
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.datamodule import evaluation_loader
 from tutelage.tasks.can.fusion.cache import FusionPredictionCache
 from tutelage.tasks.can.fusion.outputs import output_columns, outputs
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.modules import BaseCANGraphModule
-from tutelage.tasks.can.preprocessing import Rule
 
 _WINDOW = ("alarming_experts", "nodes", "edges", "unknown_ids", "frames_per_second")
 

@@ -73,6 +73,11 @@ class FusionModule(CombinerModule):
         super().__init__(training, experts, makers, own)
         self.extractor = extractor
 
+    @property
+    def threshold(self) -> Tensor:
+        """The score above which a window raises an alarm."""
+        return self.network.threshold
+
     def keep_predictions(self, cache: Path) -> None:
         """Let what experts say be kept in the task's cache."""
         self.extractor.cache = FusionPredictionCache(cache / FOLDER)

@@ -1,0 +1,130 @@
+"""`Baseline`: what is taken for normal traffic of one vehicle, from drives or a stretch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from tutelage.tasks.can.evidence import Monitors
+from tutelage.tasks.can.frames import BENIGN, Frames
+from tutelage.tasks.can.profile import TrafficProfile
+from tutelage.tasks.can.rule_windows import benign_frames
+from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
+
+Rule = UnseenIdCountRule | TwoGapRule
+ALIKE = 0.85
+"""Share of a vehicle's usual ids, and of a stretch's frames, that have to be the other's too."""
+_USUAL_SECONDS = 2.0
+_CLEAN = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One vehicle's normal traffic.
+
+    Args:
+        profile: Per-id baselines that features are relative to.
+        rules: The training-free rules.
+        monitors: The label-free detectors.
+    """
+
+    profile: TrafficProfile
+    rules: Mapping[str, Rule]
+    monitors: Monitors
+
+    @classmethod
+    def fit(cls, stretches: Sequence[Frames], window: int) -> Self:
+        """Learn from the frames of one vehicle's drives that are labelled benign.
+
+        Raises:
+            DataError: There are none.
+        """
+        rules = fit_rules(stretches, window)
+        return cls(TrafficProfile.fit(stretches, window), rules, Monitors.fit(stretches))
+
+    @classmethod
+    def calibrated(cls, prefix: Frames, window: int) -> Self:
+        """Learn from a stretch whose labels are unread.
+
+        The few frames that look injected are kept out of the profile.
+
+        Raises:
+            DataError: The stretch is shorter than a window.
+        """
+        rules: dict[str, Rule] = {
+            "unseen_id_count": UnseenIdCountRule.calibrated(prefix, window),
+            "two_gap": TwoGapRule.calibrated(prefix),
+        }
+        monitors = Monitors.calibrated(prefix)
+        odd = monitors.timing.evidence(prefix).score > _CLEAN
+        unread = replace(prefix, label=np.where(odd, np.int8(1), np.int8(BENIGN)))
+        return cls(TrafficProfile.fit([unread], window), rules, monitors)
+
+    def recognises(self, prefix: Frames) -> bool:
+        """Whether a stretch is of this vehicle, by the ids on its bus."""
+        ids = self.profile.ids
+        usual = ids[(self.profile.median_gap > 0) & (self.profile.median_gap < _USUAL_SECONDS)]
+        present = np.isin(usual, prefix.arbitration_id)
+        own = np.isin(prefix.arbitration_id, ids)
+        return bool(len(usual) and present.mean() >= ALIKE and own.mean() >= ALIKE)
+
+    def to_json(self) -> dict[str, object]:
+        """The whole as JSON values."""
+        return {
+            "profile": self.profile.to_json(),
+            "rules": {name: rule.to_json() for name, rule in self.rules.items()},
+            "monitors": self.monitors.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the baseline that `to_json` described."""
+        return cls(
+            TrafficProfile.from_json(value["profile"]),
+            rules_from_json(value["rules"]),
+            Monitors.from_json(value["monitors"]),
+        )
+
+
+def fit_rules(stretches: Sequence[Frames], window: int) -> dict[str, Rule]:
+    """Return the training-free rules, fitted on the frames that are labelled benign.
+
+    Raises:
+        DataError: There are none.
+    """
+    return {
+        "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
+        "two_gap": TwoGapRule.fit(stretches),
+    }
+
+
+def rules_from_json(value: Mapping[str, Any]) -> dict[str, Rule]:
+    """Return the rules that their `to_json` described."""
+    return {
+        "unseen_id_count": UnseenIdCountRule.from_json(value["unseen_id_count"]),
+        "two_gap": TwoGapRule.from_json(value["two_gap"]),
+    }
+
+
+def vehicles(stretches: Sequence[Frames], window: int) -> tuple[Baseline, ...]:
+    """Group stretches by vehicle, and learn each one's baseline from its benign frames.
+
+    A stretch is of the first vehicle whose ids are its own; attack-free stretches come first.
+    A stretch without a window of benign frames teaches nothing.
+    """
+    held = [s for s in stretches if len(benign_frames(s)) >= window]
+    groups: list[list[Frames]] = []
+    for stretch in sorted(held, key=lambda s: bool((s.label != BENIGN).any())):
+        ids = np.unique(benign_frames(stretch).arbitration_id)
+        for group in groups:
+            known = np.unique(np.concatenate([np.unique(s.arbitration_id) for s in group]))
+            common = len(np.intersect1d(ids, known))
+            if common >= ALIKE * max(len(ids), len(known)):
+                group.append(stretch)
+                break
+        else:
+            groups.append([stretch])
+    return tuple(Baseline.fit(group, window) for group in groups)

@@ -1,0 +1,142 @@
+"""Calibrated detection: the learned detector and the monitors, on a vehicle's own terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.baseline import Baseline
+from tutelage.tasks.can.config import CANEvaluation
+from tutelage.tasks.can.datamodule import TestCapture
+from tutelage.tasks.can.evidence import Evidence
+from tutelage.tasks.can.graph_store import GraphStore
+from tutelage.tasks.can.graphs import build_graphs
+from tutelage.tasks.can.preprocessing import Preprocessing
+from tutelage.tasks.can.rule_windows import RuleVerdict, capture_prefix, window_max
+from tutelage.tasks.can.verdicts import MODEL
+
+LEARNED, MONITORS = "learned_alone", "monitors_alone"
+SIGMAS = 6.0
+"""Robust deviations by which a learned score that is an alarm lies above the beginning's."""
+_NORMAL = 1.4826
+_NEVER = 1e-7
+
+Scores = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedTest:
+    """A capture after its beginning, and what is taken for normal in it.
+
+    Args:
+        test: The windows after the beginning; their graphs are relative to the baseline.
+        prefix: The windows of the beginning.
+        baseline: The vehicle's normal traffic.
+        evidence: What the monitors say of each frame of the capture.
+    """
+
+    test: TestCapture
+    prefix: TestCapture
+    baseline: Baseline
+    evidence: Evidence
+
+    @classmethod
+    def of(
+        cls, test: TestCapture, learned: Preprocessing, settings: CANEvaluation
+    ) -> CalibratedTest:
+        """Calibrate on the capture's beginning, or by it find the vehicle among those known.
+
+        Labels are not read.
+
+        Raises:
+            DataError: Nothing is left to judge after the beginning, or it is shorter than a window.
+        """
+        frames, store = test.capture.frames, test.store
+        prefix = capture_prefix(frames, settings.calibration_seconds)
+        known = learned.vehicle_of(prefix)
+        chosen = known if settings.calibration == "drives" else None
+        baseline = chosen or Baseline.calibrated(prefix, store.window)
+        graphs = build_graphs(frames, baseline.profile, store.window, store.stride)
+        tokens = np.zeros(len(baseline.profile) + 1, np.int32)
+        if known is not None:  # the ids of an unknown vehicle mean something else
+            tokens[1:] = learned.profile.id_index(baseline.profile.ids)
+        graphs = replace(graphs, id_index=tokens[graphs.id_index])
+        own = GraphStore.from_graphs([graphs])
+        first = store.first_row[test.windows]
+        after = test.windows[first >= len(prefix)]
+        before = torch.arange(max(0, (len(prefix) - store.window) // store.stride + 1))
+        if not len(after) or not len(before):
+            raise DataError(
+                f"no window is left after the first {settings.calibration_seconds:g} s",
+                where=test.capture.path,
+                hint="Set a shorter evaluation.calibration_seconds, or give a longer capture.",
+            )
+        return cls(
+            replace(test, store=own, windows=after),
+            replace(test, store=own, windows=before),
+            baseline,
+            baseline.monitors.evidence(frames),
+        )
+
+    def judge(
+        self, learned: Floats, beginning: Floats, threshold: float, per_hour: float
+    ) -> dict[str, RuleVerdict]:
+        """Judge the windows after the beginning by all detectors together, and by each alone.
+
+        Together, the score is the largest of the detectors' scores, each in units of what it takes
+        for an alarm.
+
+        Args:
+            learned: (T,) scores of the learned detector, where benign ones are about normal.
+            beginning: Its scores of the beginning.
+            threshold: The score above which it alarms without calibration.
+            per_hour: False alarms an hour that the monitors may have.
+        """
+        middle = float(np.median(beginning))
+        spread = _NORMAL * float(np.median(np.abs(beginning - middle)))
+        limit = max(threshold, middle + SIGMAS * spread)
+        excess = (learned - middle) / max(limit - middle, 1e-6)
+        monitored = self._windows(self.evidence.score)
+        level = self.baseline.monitors.level(per_hour)
+        both = np.maximum(excess, monitored / level).astype(np.float32)
+        found = {
+            MODEL: RuleVerdict(both, both > 1.0),
+            LEARNED: RuleVerdict(learned.astype(np.float32), learned > limit),
+            MONITORS: RuleVerdict(monitored, monitored > level),
+        }
+        store, chosen = self.test.store, self.test.windows.numpy()
+        for name, rule in self.baseline.rules.items():
+            verdict = rule.windows(self.test.capture.frames, store.window, store.stride)
+            found[name] = RuleVerdict(verdict.score[chosen], verdict.alarm[chosen])
+        return found
+
+    def reasons(self, detected: NDArray[np.bool_]) -> list[str]:
+        """Say why each of some windows (T,) is odd to the monitors; empty where it isn't."""
+        store, said = self.test.store, self.evidence
+        first = store.first_row[self.test.windows].numpy()
+        rows = [
+            int(at + said.score[at : at + store.window].argmax()) if alarm else -1
+            for at, alarm in zip(first, detected, strict=True)
+        ]
+        return [said.reason(row) if row >= 0 else "" for row in rows]
+
+    def _windows(self, score: Scores) -> Scores:
+        store = self.test.store
+        chosen: Scores = window_max(score, store.window, store.stride)[self.test.windows.numpy()]
+        return chosen
+
+
+def log_odds(probability: Scores) -> Floats:
+    """Return log(p / (1 - p)), finite for 0 and 1 too."""
+    p = np.clip(probability.astype(np.float64), _NEVER, 1.0 - _NEVER)
+    return np.log(p) - np.log1p(-p)
+
+
+def log_error(error: Scores) -> Floats:
+    """Return the logarithm of an error, finite for 0 too."""
+    return np.log(np.maximum(error.astype(np.float64), _NEVER))
