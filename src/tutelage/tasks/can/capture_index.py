@@ -1,4 +1,4 @@
-"""A capture prepared for windows: ids as ranks, each id's previous frame, baselines by rank."""
+"""A capture prepared for windows: ids as ranks, and each frame beside its id's previous one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.profile import UNKNOWN, TrafficProfile
+from tutelage.tasks.can.profile import TrafficProfile
 
 SHORTEST_GAP = 1e-6
 """Gaps (s) are taken to be at least this long; clocks that step back give shorter ones."""
@@ -26,64 +27,48 @@ class CaptureIndex:
     """A capture of n frames with U distinct ids, ready to be cut into windows.
 
     Args:
+        baselines: What is known of the ids.
         ids: (U,) uint32, ascending: every raw id that occurs, known or not.
         rank: (n,) place of each frame's id in ``ids``.
         previous: (n,) row of the id's previous frame in the capture, -1 for its first one.
-        share: (n,) float32, logarithm of the id's share of the capture so far; see `_share`.
+        share: (n,) float32, logarithm of the id's share of the capture so far; see `log_share`.
         payload: (n,) uint64, the eight bytes as one integer, byte k in bits 8k to 8k+7.
         token: (U,) int32, the vocabulary's number of each id; 0 for unknown.
-        known: (U,) float32, 1 for an id of the vocabulary, else 0.
-        frequency: (U,) float32, 1 / median benign gap in Hz, 0 where there is none.
-        gap_spread: (U,) float32.
-        per_max_count: (U,) float32, 1 / max_count, 0 for unknown ids.
-        changes_expected: (U,) float32, bytes that change in a usual step; 0 for unknown ids.
-        surprise: (V + 1, 256) float32, -ln P(exactly these bytes change) by token and bit mask,
-            bytes taken as independent; 0 for unknown ids.
     """
 
     frames: Frames
+    baselines: Baselines
     ids: NDArray[np.uint32]
-    rank: NDArray[np.integer]
+    rank: NDArray[np.unsignedinteger]
     previous: NDArray[np.intp]
     share: NDArray[np.float32]
     payload: NDArray[np.uint64]
     token: NDArray[np.int32]
-    known: NDArray[np.float32]
-    frequency: NDArray[np.float32]
-    gap_spread: NDArray[np.float32]
-    per_max_count: NDArray[np.float32]
-    changes_expected: NDArray[np.float32]
-    surprise: NDArray[np.float32]
 
     @classmethod
     def of(cls, frames: Frames, profile: TrafficProfile) -> CaptureIndex:
         """Index a capture against what is known of benign traffic."""
-        ids, rank = _rank(frames.arbitration_id)
-        token = profile.id_index(ids)
+        ids, rank = rank_ids(frames.arbitration_id)
+        previous, earlier = predecessors(rank)
         return cls(
             frames=frames,
+            baselines=Baselines.of(profile),
             ids=ids,
             rank=rank,
-            previous=_previous(rank),
-            share=_share(rank),
-            payload=np.ascontiguousarray(frames.payload).view("<u8").ravel(),
-            token=token,
-            known=(token != UNKNOWN).astype(np.float32),
-            frequency=_by_token(_inverse(profile.median_gap), token),
-            gap_spread=_by_token(np.minimum(profile.gap_spread, 8.0), token),
-            per_max_count=_by_token(_inverse(profile.max_count.astype(np.float64)), token),
-            changes_expected=_by_token(profile.byte_change_rate.sum(axis=1), token),
-            surprise=_surprise(profile.byte_change_rate),
+            previous=previous,
+            share=log_share(earlier, np.arange(len(rank))),
+            payload=payload_integers(frames),
+            token=profile.id_index(ids),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class WindowBlock:
-    """The frames of B consecutive windows of W frames, flat in window order (m = B * W).
+class Columns:
+    """What is known of m frames one by one, in the light of those before them.
 
     Args:
-        window: W.
-        rank: (m,) place of the id among the capture's ids.
+        arbitration_id: (m,) uint32.
+        token: (m,) int32, the vocabulary's number of the id; 0 for unknown.
         time: (m,) float64, seconds.
         payload: (m,) uint64.
         gap: (m,) float32, seconds since the id's previous frame, at least `SHORTEST_GAP`;
@@ -93,10 +78,11 @@ class WindowBlock:
         hamming: (m,) uint8, bits that differ from the id's previous frame; 0 for its first.
         dlc_and_changes: (m,) uint32, dlc plus 65536 times the bytes that differ.
         surprise: (m,) float32, how unlikely these changes are for the id, in nats.
+        label: (m,) int8.
     """
 
-    window: int
-    rank: NDArray[np.integer]
+    arbitration_id: NDArray[np.uint32]
+    token: NDArray[np.int32]
     time: NDArray[np.float64]
     payload: NDArray[np.uint64]
     gap: NDArray[np.float32]
@@ -105,27 +91,97 @@ class WindowBlock:
     hamming: NDArray[np.uint8]
     dlc_and_changes: NDArray[np.uint32]
     surprise: NDArray[np.float32]
+    label: NDArray[np.int8]
+
+    @classmethod
+    def compare(
+        cls,
+        now: Observed,
+        before_time: NDArray[np.float64],
+        before_payload: NDArray[np.uint64],
+        is_first: NDArray[np.bool_],
+        surprise: NDArray[np.float32],
+    ) -> Columns:
+        """Compare frames with their ids' previous ones.
+
+        Args:
+            now: The frames.
+            before_time: (m,) when each id's previous frame was; anything for a first one.
+            before_payload: (m,) uint64, what it carried.
+            is_first: (m,) bool, whether there was none.
+            surprise: `Baselines.surprise`.
+        """
+        gap = (now.time - before_time).astype(np.float32)
+        np.maximum(gap, np.float32(SHORTEST_GAP), out=gap)
+        gap[is_first] = np.inf
+        differ = now.payload ^ before_payload
+        differ[is_first] = 0
+        changed = np.packbits(differ.view(np.uint8), bitorder="little")
+        surprises = surprise.take(now.token * np.int32(256) + changed)
+        surprises[is_first] = 0
+        sums = np.bitwise_count(changed).astype(np.uint32) << np.uint32(16)
+        sums |= now.dlc
+        return cls(
+            now.arbitration_id,
+            now.token,
+            now.time,
+            now.payload,
+            gap,
+            now.share,
+            is_first,
+            np.bitwise_count(differ),
+            sums,
+            surprises,
+            now.label,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What m frames say by themselves; `Columns` explains each column, dlc is (m,) uint8."""
+
+    arbitration_id: NDArray[np.uint32]
+    token: NDArray[np.int32]
+    time: NDArray[np.float64]
+    payload: NDArray[np.uint64]
+    share: NDArray[np.float32]
+    dlc: NDArray[np.uint8]
+    label: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBlock:
+    """The frames of B consecutive windows of W frames, flat in window order (m = B * W).
+
+    Args:
+        window: W.
+        columns: Their frames, m of them.
+        key: (m,) unsigned integers that sort frames as their raw ids do.
+        key_limit: A number that no key reaches.
+    """
+
+    window: int
+    columns: Columns
+    key: NDArray[np.unsignedinteger]
+    key_limit: int
 
     @classmethod
     def of(cls, capture: CaptureIndex, rows: Windows) -> WindowBlock:
         """Cut windows out of a capture and compare each frame with its id's previous one."""
         previous, rank = rows.cut(capture.previous), rows.cut(capture.rank)
-        time, payload = rows.cut(capture.frames.timestamp), rows.cut(capture.payload)
-        is_first = previous < 0
-        gap = (time - capture.frames.timestamp.take(previous)).astype(np.float32)
-        np.maximum(gap, np.float32(SHORTEST_GAP), out=gap)
-        gap[is_first] = np.inf
-        differ = payload ^ capture.payload.take(previous)
-        differ[is_first] = 0
-        changed = np.packbits(differ.view(np.uint8), bitorder="little")
-        place = capture.token.take(rank) * np.int32(256) + changed
-        surprise = capture.surprise.ravel().take(place)
-        surprise[is_first] = 0
-        sums = np.bitwise_count(changed).astype(np.uint32) << np.uint32(16)
-        sums |= rows.cut(capture.frames.dlc)
-        hamming = np.bitwise_count(differ)
-        share = rows.cut(capture.share)
-        return cls(rows.window, rank, time, payload, gap, share, is_first, hamming, sums, surprise)
+        frames = capture.frames
+        now = Observed(
+            rows.cut(frames.arbitration_id),
+            capture.token.take(rank),
+            rows.cut(frames.timestamp),
+            rows.cut(capture.payload),
+            rows.cut(capture.share),
+            rows.cut(frames.dlc),
+            rows.cut(frames.label),
+        )
+        before = frames.timestamp.take(previous), capture.payload.take(previous)
+        columns = Columns.compare(now, *before, previous < 0, capture.baselines.surprise)
+        return cls(rows.window, columns, rank, len(capture.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +201,9 @@ class Windows:
         return views[: (self.count - 1) * self.stride + 1 : self.stride].reshape(-1)
 
 
-def _rank(
+def rank_ids(
     arbitration_id: NDArray[np.uint32],
-) -> tuple[NDArray[np.uint32], NDArray[np.integer]]:
+) -> tuple[NDArray[np.uint32], NDArray[np.unsignedinteger]]:
     """Return the distinct ids, ascending, and each frame's place among them."""
     if int(arbitration_id.max()) < _DIRECT_TABLE:
         present = np.zeros(int(arbitration_id.max()) + 1, np.bool_)
@@ -160,38 +216,42 @@ def _rank(
     return ids, np.searchsorted(ids, arbitration_id).astype(np.min_scalar_type(len(ids)))
 
 
-def _previous(rank: NDArray[np.integer]) -> NDArray[np.intp]:
-    order = np.argsort(rank, kind="stable")
-    ordered = rank.take(order)
-    before = np.empty_like(order)
-    before[0] = -1
-    before[1:] = np.where(ordered[1:] == ordered[:-1], order[:-1], -1)
-    previous = np.empty_like(order)
-    previous[order] = before
-    return previous
+def predecessors(
+    rank: NDArray[np.unsignedinteger],
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return, for frames with these ids, the row of the id's previous one, and how many it had.
 
+    Args:
+        rank: (n,) a number for each frame's id.
 
-def _share(rank: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return (n,) log2(256 (earlier frames of the id + 1) / (earlier frames + `SETTLED`))."""
+    Returns:
+        (n,) rows, -1 for the first frame of an id, and (n,) earlier frames of the id.
+    """
     order = np.argsort(rank, kind="stable")
     ordered, place = rank.take(order), np.arange(len(order))
-    starts = np.append(True, ordered[1:] != ordered[:-1])
-    earlier = np.empty(len(order), np.int64)
+    starts = np.empty(len(order), np.bool_)
+    starts[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+    before = np.empty_like(order)
+    before[1:] = order[:-1]
+    before[starts] = -1
+    previous, earlier = np.empty_like(order), np.empty(len(order), np.int64)
+    previous[order] = before
     earlier[order] = place - np.maximum.accumulate(np.where(starts, place, 0))
+    return previous, earlier
+
+
+def log_share(earlier: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return (n,) log2(256 (earlier frames of the id + 1) / (earlier frames + `SETTLED`)).
+
+    Args:
+        earlier: (n,) frames of the id before each frame.
+        place: (n,) frames before it in all.
+    """
     share: NDArray[np.float32] = np.log2(256 * (earlier + 1) / (place + SETTLED)).astype(np.float32)
     return np.clip(share, -8, 8)
 
 
-def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
-
-
-def _by_token(values: NDArray[np.float64], token: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return each id's value, with 0 for the unknown token."""
-    return np.append(0.0, values).astype(np.float32).take(token)
-
-
-def _surprise(rate: NDArray[np.float64]) -> NDArray[np.float32]:
-    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
-    table = -(np.log(rate) @ bits.T + np.log1p(-rate) @ (1 - bits).T)
-    return np.vstack([np.zeros((1, 256)), table]).astype(np.float32)
+def payload_integers(frames: Frames) -> NDArray[np.uint64]:
+    """Return (n,) payloads as one integer each, byte k in bits 8k to 8k+7."""
+    return np.ascontiguousarray(frames.payload).view("<u8").ravel()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import ConfigError, DataError
+from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows
 from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
@@ -42,6 +43,7 @@ class Graphs:
     Args:
         x: (N, len(NODE_FEATURES)) float32.
         id_index: (N,) int32, number in the vocabulary, 0 for an unknown id.
+        arbitration_id: (N,) uint32, the raw id.
         edge_index: (2, E) int16, node numbers counted from 0 within each window.
         edge_attr: (E, len(EDGE_FEATURES)) float32.
         y: (G,) int8, 1 if any frame is an attack, -1 if any is unlabelled, else 0.
@@ -58,6 +60,7 @@ class Graphs:
 
     x: NDArray[np.float32]
     id_index: NDArray[np.int32]
+    arbitration_id: NDArray[np.uint32]
     edge_index: NDArray[np.int16]
     edge_attr: NDArray[np.float32]
     y: NDArray[np.int8]
@@ -150,13 +153,14 @@ def build_graphs(
         )
     _check_clock(frames)
     capture = CaptureIndex.of(frames, profile)
+    baselines = capture.baselines
     total = 1 + (len(frames) - window) // stride
     size = max(1, _BLOCK_FRAMES // window)
     starts = range(0, total, size)
-    parts = [
-        _block(capture, Windows(start * stride, min(size, total - start), window, stride))
-        for start in starts
-    ]
+    parts = []
+    for start in starts:
+        rows = Windows(start * stride, min(size, total - start), window, stride)
+        parts.append(window_graphs(WindowBlock.of(capture, rows), baselines, rows))
     return _join(parts)
 
 
@@ -169,44 +173,58 @@ def _check_clock(frames: Frames) -> None:
         )
 
 
-def _block(capture: CaptureIndex, rows: Windows) -> Graphs:
-    block = WindowBlock.of(capture, rows)
-    nodes = block_nodes(block, capture)
+def window_graphs(block: WindowBlock, baselines: Baselines, rows: Windows) -> Graphs:
+    """Describe the windows of one block.
+
+    Args:
+        block: Their frames.
+        baselines: What is known of the ids.
+        rows: Which frames of the capture they are.
+    """
+    nodes = block_nodes(block, baselines)
     edges = block_edges(block, nodes)
-    time = block.time.reshape(rows.count, rows.window)
-    label = rows.cut(capture.frames.label).reshape(rows.count, rows.window)
-    attacks = np.count_nonzero(label == ATTACK, axis=1)
+    time = block.columns.time.reshape(rows.count, rows.window)
+    label = block.columns.label.reshape(rows.count, rows.window)
+    attacks = (label == ATTACK).sum(axis=1, dtype=np.int32)
     y = (attacks > 0).astype(np.int8)
     y[label.min(axis=1) == UNLABELLED] = UNLABELLED
     return Graphs(
         x=nodes.x,
         id_index=nodes.id_index,
+        arbitration_id=nodes.arbitration_id,
         edge_index=edges.index,
         edge_attr=edges.attr,
         y=y,
-        node_ptr=nodes.counts,
-        edge_ptr=edges.counts,
+        node_ptr=_ends(nodes.counts),
+        edge_ptr=_ends(edges.counts),
         start_time=time[:, 0].copy(),
         end_time=time[:, -1].copy(),
         first_row=rows.first + np.arange(rows.count, dtype=np.int64) * rows.stride,
-        attack_frames=attacks.astype(np.int32),
-        content=_content(block, rows.cut(capture.frames.arbitration_id)),
+        attack_frames=attacks,
+        content=_content(block),
         window=rows.window,
         stride=rows.stride,
     )
 
 
-def _content(block: WindowBlock, arbitration_id: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    ends = np.zeros(len(counts) + 1, np.int64)
+    np.add.accumulate(counts, out=ends[1:])
+    return ends
+
+
+def _content(block: WindowBlock) -> NDArray[np.uint64]:
     """Hash each window's sequence of (id, dlc, payload).
 
     A frame's fields are mixed as in SplitMix64 (Steele et al., 2014), multiplied by an odd number
     of its position, and summed modulo 2^64.
     """
-    head = arbitration_id.astype(np.uint64) << np.uint64(4)
-    head |= block.dlc_and_changes & np.uint32(15)
+    head = block.columns.arbitration_id.astype(np.uint64)
+    head <<= np.uint64(4)
+    head |= block.columns.dlc_and_changes & np.uint32(15)
     head *= _MIX[0]
     head ^= head >> _SHIFT
-    head += block.payload
+    head += block.columns.payload
     for factor in _MIX[1:]:
         head *= factor
         head ^= head >> _SHIFT
@@ -217,24 +235,19 @@ def _content(block: WindowBlock, arbitration_id: NDArray[np.uint32]) -> NDArray[
 
 
 def _join(parts: list[Graphs]) -> Graphs:
-    """Lay blocks end to end; their ``node_ptr`` and ``edge_ptr`` hold counts until here."""
-
-    def ends(counts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])
-
+    """Lay blocks end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _PLAIN}
     return Graphs(
-        x=np.concatenate([p.x for p in parts]),
-        id_index=np.concatenate([p.id_index for p in parts]),
+        **joined,
         edge_index=np.concatenate([p.edge_index for p in parts], axis=1),
-        edge_attr=np.concatenate([p.edge_attr for p in parts]),
-        y=np.concatenate([p.y for p in parts]),
-        node_ptr=ends([p.node_ptr for p in parts]),
-        edge_ptr=ends([p.edge_ptr for p in parts]),
-        start_time=np.concatenate([p.start_time for p in parts]),
-        end_time=np.concatenate([p.end_time for p in parts]),
-        first_row=np.concatenate([p.first_row for p in parts]),
-        attack_frames=np.concatenate([p.attack_frames for p in parts]),
-        content=np.concatenate([p.content for p in parts]),
+        node_ptr=_ends(np.concatenate([np.diff(p.node_ptr) for p in parts])),
+        edge_ptr=_ends(np.concatenate([np.diff(p.edge_ptr) for p in parts])),
         window=parts[0].window,
         stride=parts[0].stride,
     )
+
+
+_SPECIAL = ("edge_index", "node_ptr", "edge_ptr", "window", "stride")
+_PLAIN = tuple(f for f in fields(Graphs) if f.name not in _SPECIAL)
