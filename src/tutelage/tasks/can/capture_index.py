@@ -18,6 +18,9 @@ SHORTEST_GAP = 1e-6
 SETTLED = 100
 """Frames with which a capture is taken to have begun, where shares of its frames so far count."""
 
+MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+MIX_SHIFT = np.uint64(31)
+
 T = TypeVar("T", bound=np.generic)
 _DIRECT_TABLE = 1 << 20
 
@@ -79,6 +82,7 @@ class Columns:
         dlc_and_changes: (m,) uint32, dlc plus 65536 times the bytes that differ.
         surprise: (m,) float32, how unlikely these changes are for the id, in nats.
         label: (m,) int8.
+        hash: (m,) uint64, of id, dlc and payload.
     """
 
     arbitration_id: NDArray[np.uint32]
@@ -92,6 +96,7 @@ class Columns:
     dlc_and_changes: NDArray[np.uint32]
     surprise: NDArray[np.float32]
     label: NDArray[np.int8]
+    hash: NDArray[np.uint64]
 
     @classmethod
     def compare(
@@ -133,6 +138,7 @@ class Columns:
             sums,
             surprises,
             now.label,
+            _hash(now),
         )
 
 
@@ -147,6 +153,20 @@ class Observed:
     share: NDArray[np.float32]
     dlc: NDArray[np.uint8]
     label: NDArray[np.int8]
+
+
+def _hash(frames: Observed) -> NDArray[np.uint64]:
+    """Return (m,) hashes of id, dlc and payload, mixed as in SplitMix64 (Steele et al., 2014)."""
+    head = frames.arbitration_id.astype(np.uint64)
+    head <<= np.uint64(4)
+    head |= frames.dlc & np.uint8(15)
+    head *= MIX[0]
+    head ^= head >> MIX_SHIFT
+    head += frames.payload
+    for factor in MIX[1:]:
+        head *= factor
+        head ^= head >> MIX_SHIFT
+    return head
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.baselines import Baselines
-from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows
+from tutelage.tasks.can.capture_index import (
+    MIX,
+    MIX_SHIFT,
+    CaptureIndex,
+    WindowBlock,
+    Windows,
+)
 from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
 from tutelage.tasks.can.graph_nodes import NODE_FEATURES, PROFILE_FEATURES, block_nodes
@@ -27,13 +34,11 @@ __all__ = [
 MAX_WINDOW = 1024
 """Longest window: a pair of nodes and a position share one 32-bit sort key."""
 
-_BLOCK_FRAMES = 25_600
+BLOCK_FRAMES = 25_600
 """Frames taken at once, so that every intermediate array stays in the processor's cache."""
 
-_LONGEST_CAPTURE = 1e10
-
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_SHIFT = np.uint64(31)
+LONGEST_CAPTURE = 1e10
+"""Seconds that a capture may span; more are other units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,31 @@ def build_graphs(
         ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
         DataError: The capture is shorter than one window, or its times are not seconds.
     """
+    check_window(profile, window, stride)
+    if len(frames) < window:
+        raise DataError(
+            f"a capture of {len(frames)} frames holds no window of {window} frames",
+            hint="Give a longer capture or a shorter window.",
+        )
+    _check_clock(frames)
+    capture = CaptureIndex.of(frames, profile)
+    baselines = capture.baselines
+    total = 1 + (len(frames) - window) // stride
+    size = max(1, BLOCK_FRAMES // window)
+    starts = range(0, total, size)
+    parts = []
+    for start in starts:
+        rows = Windows(start * stride, min(size, total - start), window, stride)
+        parts.append(window_graphs(WindowBlock.of(capture, rows), baselines, rows))
+    return join_graphs(parts)
+
+
+def check_window(profile: TrafficProfile, window: int, stride: int) -> None:
+    """Refuse windows that can't be cut, or that are not those of the profile.
+
+    Raises:
+        ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
+    """
     if not 2 <= window <= MAX_WINDOW or stride < 1:
         raise ConfigError(
             f"windows of {window} frames every {stride} can't be cut",
@@ -146,27 +176,11 @@ def build_graphs(
             f"windows of {window} frames, but the profile counted in windows of {profile.window}",
             hint="Fit the profile with the window that the graphs have.",
         )
-    if len(frames) < window:
-        raise DataError(
-            f"a capture of {len(frames)} frames holds no window of {window} frames",
-            hint="Give a longer capture or a shorter window.",
-        )
-    _check_clock(frames)
-    capture = CaptureIndex.of(frames, profile)
-    baselines = capture.baselines
-    total = 1 + (len(frames) - window) // stride
-    size = max(1, _BLOCK_FRAMES // window)
-    starts = range(0, total, size)
-    parts = []
-    for start in starts:
-        rows = Windows(start * stride, min(size, total - start), window, stride)
-        parts.append(window_graphs(WindowBlock.of(capture, rows), baselines, rows))
-    return _join(parts)
 
 
 def _check_clock(frames: Frames) -> None:
     span = float(frames.timestamp.max()) - float(frames.timestamp.min())
-    if not span <= _LONGEST_CAPTURE:
+    if not span <= LONGEST_CAPTURE:
         raise DataError(
             f"the capture's timestamps span {span:.3g} seconds",
             hint="Timestamps are seconds; leave out rows without one, and divide other units.",
@@ -214,28 +228,46 @@ def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _content(block: WindowBlock) -> NDArray[np.uint64]:
-    """Hash each window's sequence of (id, dlc, payload).
+    """Hash each window's sequence of (id, dlc, payload): weighted sums modulo 2^64.
 
-    A frame's fields are mixed as in SplitMix64 (Steele et al., 2014), multiplied by an odd number
-    of its position, and summed modulo 2^64.
+    A frame's hash is multiplied by an odd number of its position.
     """
-    head = block.columns.arbitration_id.astype(np.uint64)
-    head <<= np.uint64(4)
-    head |= block.columns.dlc_and_changes & np.uint32(15)
-    head *= _MIX[0]
-    head ^= head >> _SHIFT
-    head += block.columns.payload
-    for factor in _MIX[1:]:
-        head *= factor
-        head ^= head >> _SHIFT
-    place = np.arange(block.window, dtype=np.uint64) * _MIX[0] | np.uint64(1)
-    place ^= (place >> _SHIFT) << np.uint64(1)
-    sums: NDArray[np.uint64] = (head.reshape(-1, block.window) * place).sum(axis=1)
+    hashes = block.columns.hash.reshape(-1, block.window)
+    sums: NDArray[np.uint64] = (hashes * _places(block.window)).sum(axis=1)
     return sums
 
 
-def _join(parts: list[Graphs]) -> Graphs:
-    """Lay blocks end to end."""
+@cache
+def _places(window: int) -> NDArray[np.uint64]:
+    place = np.arange(window, dtype=np.uint64) * MIX[0] | np.uint64(1)
+    place ^= (place >> MIX_SHIFT) << np.uint64(1)
+    return place
+
+
+def no_graphs(window: int, stride: int) -> Graphs:
+    """Return no graphs, of the shape that some would have."""
+    none = np.zeros(0, np.int64)
+    return Graphs(
+        x=np.zeros((0, len(NODE_FEATURES)), np.float32),
+        id_index=none.astype(np.int32),
+        arbitration_id=none.astype(np.uint32),
+        edge_index=np.zeros((2, 0), np.int16),
+        edge_attr=np.zeros((0, len(EDGE_FEATURES)), np.float32),
+        y=none.astype(np.int8),
+        node_ptr=np.zeros(1, np.int64),
+        edge_ptr=np.zeros(1, np.int64),
+        start_time=none.astype(np.float64),
+        end_time=none.astype(np.float64),
+        first_row=none,
+        attack_frames=none.astype(np.int32),
+        content=none.astype(np.uint64),
+        window=window,
+        stride=stride,
+    )
+
+
+def join_graphs(parts: list[Graphs]) -> Graphs:
+    """Lay graphs of one capture end to end."""
     if len(parts) == 1:
         return parts[0]
     joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _PLAIN}

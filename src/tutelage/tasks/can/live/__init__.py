@@ -1,0 +1,1 @@
+"""Live detection: frames as they come, windows as they fill, a verdict for each."""

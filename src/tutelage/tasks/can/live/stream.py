@@ -1,0 +1,119 @@
+"""`WindowStream`: graphs of windows from frames that come in pieces, equal to `build_graphs`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from tutelage.core.errors import DataError
+from tutelage.tasks.can.baselines import Baselines
+from tutelage.tasks.can.capture_index import Columns, WindowBlock, Windows
+from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.graphs import (
+    BLOCK_FRAMES,
+    LONGEST_CAPTURE,
+    Graphs,
+    check_window,
+    join_graphs,
+    no_graphs,
+    window_graphs,
+)
+from tutelage.tasks.can.live.history import IdHistory
+from tutelage.tasks.can.profile import TrafficProfile
+
+_COLUMNS = tuple(f.name for f in fields(Columns))
+
+
+class WindowStream:
+    """Cuts a capture into windows while it goes on.
+
+    Whatever the pieces in which the frames come, the graphs are those that
+    `tutelage.tasks.can.graphs.build_graphs` makes of the whole capture, to the last bit. What is
+    kept is the last frame of each id, and the frames of windows that are not yet full.
+
+    Args:
+        profile: Baselines from benign training traffic, fitted with the same ``window``.
+        window: Frames in a graph, 2 to `tutelage.tasks.can.graphs.MAX_WINDOW`.
+        stride: Frames between starts, at least 1.
+
+    ``frames`` counts the frames so far, ``windows`` the windows.
+
+    Raises:
+        ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
+    """
+
+    def __init__(self, profile: TrafficProfile, window: int = 100, stride: int = 100) -> None:
+        check_window(profile, window, stride)
+        self._baselines = Baselines.of(profile)
+        self.history = IdHistory(self._baselines)
+        self._window, self._stride = window, stride
+        self._pending: Columns | None = None
+        self._empty = no_graphs(window, stride)
+        self._earliest, self._latest = np.inf, -np.inf
+        self.windows = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return self.history.frames
+
+    @property
+    def missing(self) -> int:
+        """Frames that the next window still lacks."""
+        return self.windows * self._stride + self._window - self.frames
+
+    def push(self, frames: Frames) -> Graphs:
+        """Take the next frames; return the windows that they complete, which may be none.
+
+        Raises:
+            DataError: The times are not seconds.
+        """
+        if not len(frames):
+            return self._empty
+        self._check_clock(frames)
+        columns = self.history.compare(frames)
+        pending = columns if self._pending is None else _append(self._pending, columns)
+        base = self.frames - len(pending.time)
+        full = max(0, 1 + (self.frames - self._window) // self._stride)
+        ready = full - self.windows
+        first = self.windows * self._stride - base
+        graphs = self._graphs(pending, first, ready) if ready else self._empty
+        self.windows = full
+        kept = max(0, full * self._stride - base)
+        self._pending = _from(pending, kept) if kept < len(pending.time) else None
+        return graphs
+
+    def _graphs(self, pending: Columns, first: int, count: int) -> Graphs:
+        """Describe ``count`` windows, the first of which begins at row ``first``."""
+        size = max(1, BLOCK_FRAMES // self._window)
+        parts = []
+        for start in range(0, count, size):
+            here = min(size, count - start)
+            local = Windows(first + start * self._stride, here, self._window, self._stride)
+            columns = Columns(*(local.cut(getattr(pending, name)) for name in _COLUMNS))
+            limit = self.history.highest + 1
+            block = WindowBlock(self._window, columns, columns.arbitration_id, limit)
+            row = (self.windows + start) * self._stride
+            rows = Windows(row, here, self._window, self._stride)
+            parts.append(window_graphs(block, self._baselines, rows))
+        return join_graphs(parts)
+
+    def _check_clock(self, frames: Frames) -> None:
+        self._earliest = min(self._earliest, float(np.minimum.reduce(frames.timestamp)))
+        self._latest = max(self._latest, float(np.maximum.reduce(frames.timestamp)))
+        if not self._latest - self._earliest <= LONGEST_CAPTURE:
+            raise DataError(
+                f"the timestamps span {self._latest - self._earliest:.3g} seconds",
+                hint="Timestamps are seconds; divide other units.",
+            )
+
+
+def _append(before: Columns, after: Columns) -> Columns:
+    pairs = ((getattr(before, name), getattr(after, name)) for name in _COLUMNS)
+    return Columns(*(np.concatenate(pair) for pair in pairs))
+
+
+def _from(columns: Columns, row: int) -> Columns:
+    """The rows from one on, as copies, so that nothing else is kept in memory."""
+    return Columns(*(getattr(columns, name)[row:].copy() for name in _COLUMNS))
