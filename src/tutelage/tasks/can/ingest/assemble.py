@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from tutelage.tasks.can.ingest.report import IngestReport
 MAX_ID = 0x1FFFFFFF
 MAX_BACKWARD = 0.010
 """Seconds that time may run backwards: real loggers step back by up to 0.3 ms."""
+
+
+Say = Callable[[int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +37,48 @@ class Piece:
     frames: Frames
     numbers: NDArray[np.int64]
     bad: NDArray[np.bool_]
-    explain: Callable[[int], str]
+    explain: Say
     skipped: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-class Assembler:
-    """Collects pieces, checks them, and gives the capture or one error about the first bad line.
+@dataclass
+class Complaint:
+    """How often something was wrong, and what the first such line was."""
 
-    Args:
-        path: The file, for messages.
-        format: Name of the format.
-        unit: ``"line"`` for text, ``"row"`` or ``"message"`` for other files.
-        suspect: What to look at where most of the file is bad.
+    count: int = 0
+    number: int = 0
+    message: str = ""
+
+    def note(self, rows: NDArray[np.bool_], numbers: NDArray[np.int64], say: Say) -> None:
+        """Take up the rows of a block in which it was; ``say`` puts one into words."""
+        row = int(np.argmax(rows))
+        if not self.count or numbers[row] < self.number:
+            self.number, self.message = int(numbers[row]), say(row)
+        self.count += int(np.count_nonzero(rows))
+
+
+class Screen:
+    """Keeps the good frames of piece after piece, and counts what is wrong.
+
+    ``bad`` are frames that were left out; ``far_backward`` are steps back in time by more than
+    `MAX_BACKWARD`, the frames of which are kept; ``backward`` counts the smaller steps and
+    ``largest`` is the largest of these, in seconds; ``skipped`` counts what is no data frame.
     """
 
-    def __init__(self, path: Path, format: str, unit: str = "line", suspect: str = "") -> None:
-        self._path, self._format, self._unit = path, format, unit
-        self._suspect = suspect or f"the file may be of another format than {format}."
-        self._parts: list[Frames] = []
-        self._skipped: dict[str, int] = {}
+    def __init__(self) -> None:
+        self.rows, self.backward, self.largest = 0, 0, 0.0
+        self.skipped: dict[str, int] = {}
+        self.bad, self.far_backward = Complaint(), Complaint()
         self._last_time = -np.inf
-        self._backward, self._largest = 0, 0.0
-        self._n_rows, self._n_bad, self._first_bad = 0, 0, ""
-        self._first_number = 0
 
-    def add(self, piece: Piece) -> None:
-        """Check one block and keep its good frames."""
+    def keep(self, piece: Piece) -> Frames:
+        """Check one block; return its good frames, in order."""
         frames, numbers, bad = piece.frames, piece.numbers, piece.bad
-        self._n_rows += len(numbers)
+        self.rows += len(numbers)
         keep = None
         for kind, rows in piece.skipped.items():
             if n := int(rows.sum()):
-                self._skipped[kind] = self._skipped.get(kind, 0) + n
+                self.skipped[kind] = self.skipped.get(kind, 0) + n
                 keep = ~rows if keep is None else keep & ~rows
         wrong_id = frames.arbitration_id > MAX_ID
         not_finite = ~np.isfinite(frames.timestamp)
@@ -73,61 +86,12 @@ class Assembler:
         if keep is not None:
             wrong &= keep
         if wrong.any():
-            row = int(np.argmax(wrong))
-            self._note(int(wrong.sum()), int(numbers[row]), self._say(piece, row))
+            self.bad.note(wrong, numbers, lambda row: _say(piece, row))
             keep = ~wrong if keep is None else keep & ~wrong
         if keep is not None and not keep.all():
             frames, numbers = _select(frames, keep), numbers[keep]
         self._check_order(frames.timestamp, numbers)
-        self._parts.append(frames)
-
-    def finish(self) -> tuple[Frames, IngestReport]:
-        """Return the capture and what was found.
-
-        Raises:
-            DataError: A line was bad, or there are no frames.
-        """
-        if self._n_bad:
-            units = f"{self._unit}s" if self._n_bad > 1 else self._unit
-            kind, hint = DataError, f"Repair or remove the {units}; nothing was guessed or dropped."
-            if self._n_bad > max(1, self._n_rows // 2):
-                kind = ForeignFileError
-                hint = f"Of {self._n_rows} {units}, {self._n_bad} are bad: {self._suspect}"
-            raise kind(
-                f"{self._first_bad} ({self._n_bad} bad {units} in all)",
-                where=f"{self._path}:{self._first_number}",
-                hint=hint,
-            )
-        frames = Frames.concatenate(self._parts) if self._parts else None
-        if frames is None or not len(frames):
-            left = f" ({self._skipped} skipped)" if self._skipped else ""
-            raise DataError(
-                f"holds no frames{left}",
-                where=self._path,
-                hint="Leave the file out, or record it again.",
-            )
-        report = IngestReport(
-            n_frames=len(frames),
-            format=self._format,
-            backward_steps=self._backward,
-            largest_backward=self._largest,
-            skipped=self._skipped,
-            labelled=frames.is_labelled,
-        )
-        return frames, report
-
-    def _say(self, piece: Piece, row: int) -> str:
-        if piece.bad[row]:
-            return piece.explain(row)
-        time, number = piece.frames.timestamp[row], int(piece.frames.arbitration_id[row])
-        if not np.isfinite(time):
-            return f"the timestamp {time} is not finite"
-        return f"the arbitration id 0x{number:X} is wider than 29 bits"
-
-    def _note(self, count: int, number: int, message: str) -> None:
-        if not self._n_bad or number < self._first_number:
-            self._first_number, self._first_bad = number, message
-        self._n_bad += count
+        return frames
 
     def _check_order(self, time: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:
         if not len(time):
@@ -139,14 +103,88 @@ class Assembler:
             return
         far = step < -MAX_BACKWARD
         if far.any():
-            row = int(np.argmax(far))
-            message = (
-                f"time runs backwards by {-step[row] * 1e3:.3f} ms to {time[row]!s}; "
-                f"at most {MAX_BACKWARD * 1e3:.0f} ms is taken for a logger's jitter"
+            self.far_backward.note(
+                far,
+                numbers,
+                lambda row: (
+                    f"time runs backwards by {-step[row] * 1e3:.3f} ms to {time[row]!s}; "
+                    f"at most {MAX_BACKWARD * 1e3:.0f} ms is taken for a logger's jitter"
+                ),
             )
-            self._note(int(far.sum()), int(numbers[row]), message)
-        self._backward += int((back & ~far).sum())
-        self._largest = max(self._largest, float(-step[back & ~far].min(initial=0.0)))
+        self.backward += int((back & ~far).sum())
+        self.largest = max(self.largest, float(-step[back & ~far].min(initial=0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file that was opened: its frames, block by block, and how to speak of it.
+
+    Args:
+        format: Name of the format.
+        pieces: Its blocks; where the file turns out to be damaged they raise `DataError`.
+        unit: ``"line"`` for text, ``"row"`` or ``"message"`` for other files.
+        suspect: What to look at where most of the file is bad; empty for the usual.
+    """
+
+    format: str
+    pieces: Iterator[Piece]
+    unit: str = "line"
+    suspect: str = ""
+
+
+def assemble(path: Path, reading: Reading) -> tuple[Frames, IngestReport]:
+    """Return a whole capture and what was found.
+
+    Raises:
+        DataError: A line was bad, or there are no frames.
+    """
+    screen, parts = Screen(), []
+    for piece in reading.pieces:
+        parts.append(screen.keep(piece))
+    _refuse_bad(path, reading, screen)
+    frames = Frames.concatenate(parts) if parts else None
+    if frames is None or not len(frames):
+        left = f" ({screen.skipped} skipped)" if screen.skipped else ""
+        raise DataError(
+            f"holds no frames{left}",
+            where=path,
+            hint="Leave the file out, or record it again.",
+        )
+    report = IngestReport(
+        n_frames=len(frames),
+        format=reading.format,
+        backward_steps=screen.backward,
+        largest_backward=screen.largest,
+        skipped=screen.skipped,
+        labelled=frames.is_labelled,
+    )
+    return frames, report
+
+
+def _refuse_bad(path: Path, reading: Reading, screen: Screen) -> None:
+    """Refuse a capture of which any line is bad, or steps back too far."""
+    found = [complaint for complaint in (screen.bad, screen.far_backward) if complaint.count]
+    if not found:
+        return
+    bad, first = sum(c.count for c in found), min(found, key=lambda c: c.number)
+    units = f"{reading.unit}s" if bad > 1 else reading.unit
+    kind, hint = DataError, f"Repair or remove the {units}; nothing was guessed or dropped."
+    if bad > max(1, screen.rows // 2):
+        usual = f"the file may be of another format than {reading.format}."
+        kind = ForeignFileError
+        hint = f"Of {screen.rows} {units}, {bad} are bad: {reading.suspect or usual}"
+    raise kind(
+        f"{first.message} ({bad} bad {units} in all)", where=f"{path}:{first.number}", hint=hint
+    )
+
+
+def _say(piece: Piece, row: int) -> str:
+    if piece.bad[row]:
+        return piece.explain(row)
+    time, number = piece.frames.timestamp[row], int(piece.frames.arbitration_id[row])
+    if not np.isfinite(time):
+        return f"the timestamp {time} is not finite"
+    return f"the arbitration id 0x{number:X} is wider than 29 bits"
 
 
 def _select(frames: Frames, rows: NDArray[np.bool_]) -> Frames:

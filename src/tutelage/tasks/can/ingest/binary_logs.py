@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from can.io.blf import BLFParseError
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.ingest.assemble import Assembler, Piece, unlabelled
+from tutelage.tasks.can.ingest.assemble import Piece, Reading, unlabelled
 from tutelage.tasks.can.ingest.detect import Format
 from tutelage.tasks.can.ingest.mf4_check import check_mf4, mf4_errors
-from tutelage.tasks.can.ingest.report import IngestReport
 
 _BATCH = 1 << 16
 _DAMAGED = (
@@ -34,18 +33,17 @@ _DAMAGED = (
 )
 
 
-def read_log(path: Path, format: Format) -> tuple[Frames, IngestReport]:
-    """Read a log that python-can knows; CAN FD is refused, remote and error frames are skipped.
+def open_log(path: Path, format: Format) -> Reading:
+    """Open a log that python-can knows; CAN FD is bad, remote and error frames are skipped."""
+    return Reading(format.value, _pieces(path, format), unit="message")
 
-    Raises:
-        DataError: The file is damaged or truncated, holds CAN FD or no frames.
-    """
-    assembler = Assembler(path, format.value, unit="message")
+
+def _pieces(path: Path, format: Format) -> Iterator[Piece]:
     count = 0
     try:
         with _open(path, format) as reader:
             for batch in _batches(reader):
-                assembler.add(_piece(batch, count + 1))
+                yield message_piece(batch, count + 1)
                 count += len(batch)
     except _DAMAGED as error:
         raise DataError(
@@ -53,7 +51,6 @@ def read_log(path: Path, format: Format) -> tuple[Frames, IngestReport]:
             where=path,
             hint="Copy the file again; it is truncated or damaged.",
         ) from error
-    return assembler.finish()
 
 
 @contextmanager
@@ -93,7 +90,7 @@ def _batches(messages: Iterable[can.Message]) -> Iterator[list[can.Message]]:
         yield batch
 
 
-def _piece(messages: list[can.Message], first: int) -> Piece:
+def message_piece(messages: Sequence[can.Message], first: int) -> Piece:
     """Columns of a batch; python-can gives one object a message, so this part is no faster."""
     n = len(messages)
     remote = np.fromiter((m.is_remote_frame for m in messages), np.bool_, n)

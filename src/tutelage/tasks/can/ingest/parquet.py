@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import UNLABELLED, Frames
 from tutelage.tasks.can.ingest import delimited, explain
-from tutelage.tasks.can.ingest.assemble import Assembler, Piece, unlabelled
+from tutelage.tasks.can.ingest.assemble import Piece, Reading, unlabelled
 from tutelage.tasks.can.ingest.fields import (
     PAD,
     Bytes,
@@ -25,14 +26,13 @@ from tutelage.tasks.can.ingest.fields import (
     raw_payload,
 )
 from tutelage.tasks.can.ingest.names import ColumnNames, resolve
-from tutelage.tasks.can.ingest.report import IngestReport
 
 _BATCH = 1 << 16
 _SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
-def read_parquet(path: Path, columns: Mapping[str, str] | None) -> tuple[Frames, IngestReport]:
-    """Read a Parquet capture.
+def open_parquet(path: Path, columns: Mapping[str, str] | None) -> Reading:
+    """Open a Parquet capture.
 
     Args:
         path: A file with a float timestamp in seconds (or an Arrow timestamp), an id (integer or
@@ -40,25 +40,35 @@ def read_parquet(path: Path, columns: Mapping[str, str] | None) -> tuple[Frames,
         columns: A mapping from our column names to the file's.
 
     Raises:
-        DataError: The file is damaged, has other columns or other types, or a value is bad.
+        DataError: The file is damaged, or has other columns.
     """
-    try:
+    with _damage(path):
         file = pq.ParquetFile(path)
         names = resolve(file.schema_arrow.names, columns, path)
-        wanted = [n for n in (names.timestamp, names.arbitration_id, names.data_field) if n]
-        wanted += [n for n in (names.label, names.dlc) if n]
-        assembler = Assembler(path, "parquet", unit="row", suspect=names.suspect)
-        row = 1
+    return Reading("parquet", _pieces(file, names, path), unit="row", suspect=names.suspect)
+
+
+def _pieces(file: pq.ParquetFile, names: ColumnNames, path: Path) -> Iterator[Piece]:
+    wanted = [n for n in (names.timestamp, names.arbitration_id, names.data_field) if n]
+    wanted += [n for n in (names.label, names.dlc) if n]
+    row = 1
+    with _damage(path):
         for batch in file.iter_batches(_BATCH, columns=wanted, use_threads=False):
-            assembler.add(_piece(batch, names, row, path))
+            yield _piece(batch, names, row, path)
             row += len(batch)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Say that a file can't be read where Arrow fails to."""
+    try:
+        yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"can't be read as Parquet: {error}",
             where=path,
             hint="Copy the file again; it is truncated or damaged.",
         ) from error
-    return assembler.finish()
 
 
 def column_names(path: Path) -> tuple[str, ...]:

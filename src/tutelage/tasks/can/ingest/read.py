@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.ingest.assemble import Reading, assemble
 from tutelage.tasks.can.ingest.detect import Detected, Format, detect
 from tutelage.tasks.can.ingest.names import have, like, looked_for
 from tutelage.tasks.can.ingest.report import IngestReport
@@ -32,7 +33,27 @@ def read_frames(path: Path, columns: Columns = None) -> tuple[Frames, IngestRepo
             text the error names the first bad line, what is wrong with it, and how many are bad.
     """
     found = detect(path)
-    return _READERS[found.format](path, columns, found)
+    frames, report = assemble(path, _OPENERS[found.format](path, columns, found))
+    if found.format is Format.CANDUMP:
+        from tutelage.tasks.can.ingest.road import label_from_metadata
+
+        frames = label_from_metadata(frames, path)
+        report = replace(report, labelled=frames.is_labelled)
+    return frames, report
+
+
+def open_capture(path: Path, columns: Columns = None) -> Reading:
+    """Open a capture, its format told from its content, to be read block by block.
+
+    Args:
+        path: A capture in any format of `Format`.
+        columns: As `read_frames` takes them.
+
+    Raises:
+        DataError: The file is absent, unreadable, empty, or of no known format.
+    """
+    found = detect(path)
+    return _OPENERS[found.format](path, columns, found)
 
 
 def require_labels(frames: Frames, path: Path, columns: Columns = None) -> None:
@@ -79,27 +100,27 @@ def _column_names(path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _parquet(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
-    from tutelage.tasks.can.ingest.parquet import read_parquet
+def _parquet(path: Path, columns: Columns, found: Detected) -> Reading:
+    from tutelage.tasks.can.ingest.parquet import open_parquet
 
-    return read_parquet(path, columns)
+    return open_parquet(path, columns)
 
 
-def _csv(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+def _csv(path: Path, columns: Columns, found: Detected) -> Reading:
     from tutelage.tasks.can.ingest.csv_header import HeaderCSV
-    from tutelage.tasks.can.ingest.text import read_text
+    from tutelage.tasks.can.ingest.text import text_pieces
 
     grammar = HeaderCSV.from_header(found.line, columns, path)
-    drop, suspect = _drop(grammar.delimiter), grammar.names.suspect
-    return read_text(path, "csv", grammar, skip=found.number, drop=drop, suspect=suspect)
+    pieces = text_pieces(path, grammar, skip=found.number, drop=_drop(grammar.delimiter))
+    return Reading("csv", pieces, suspect=grammar.names.suspect)
 
 
-def _hcrl(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+def _hcrl(path: Path, columns: Columns, found: Detected) -> Reading:
     from tutelage.tasks.can.ingest.logs import HCRL
-    from tutelage.tasks.can.ingest.text import read_text
+    from tutelage.tasks.can.ingest.text import text_pieces
 
     grammar = HCRL.from_line(found.line)
-    return read_text(path, "hcrl", grammar, drop=_drop(grammar.delimiter))
+    return Reading("hcrl", text_pieces(path, grammar, drop=_drop(grammar.delimiter)))
 
 
 def _drop(delimiter: str) -> bytes:
@@ -107,30 +128,27 @@ def _drop(delimiter: str) -> bytes:
     return _BLANKS_AND_QUOTES.replace(delimiter, "").encode()
 
 
-def _otids(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+def _otids(path: Path, columns: Columns, found: Detected) -> Reading:
     from tutelage.tasks.can.ingest.logs import OTIDS
-    from tutelage.tasks.can.ingest.text import read_text
+    from tutelage.tasks.can.ingest.text import text_pieces
 
-    return read_text(path, "otids", OTIDS())
+    return Reading("otids", text_pieces(path, OTIDS()))
 
 
-def _candump(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
+def _candump(path: Path, columns: Columns, found: Detected) -> Reading:
     from tutelage.tasks.can.ingest.logs import Candump
-    from tutelage.tasks.can.ingest.road import label_from_metadata
-    from tutelage.tasks.can.ingest.text import read_text
+    from tutelage.tasks.can.ingest.text import text_pieces
 
-    frames, report = read_text(path, "candump", Candump())
-    frames = label_from_metadata(frames, path)
-    return frames, replace(report, labelled=frames.is_labelled)
+    return Reading("candump", text_pieces(path, Candump()))
 
 
-def _binary(path: Path, columns: Columns, found: Detected) -> tuple[Frames, IngestReport]:
-    from tutelage.tasks.can.ingest.binary_logs import read_log
+def _binary(path: Path, columns: Columns, found: Detected) -> Reading:
+    from tutelage.tasks.can.ingest.binary_logs import open_log
 
-    return read_log(path, found.format)
+    return open_log(path, found.format)
 
 
-_READERS: Mapping[Format, Callable[[Path, Columns, Detected], tuple[Frames, IngestReport]]] = {
+_OPENERS: Mapping[Format, Callable[[Path, Columns, Detected], Reading]] = {
     Format.PARQUET: _parquet,
     Format.CSV: _csv,
     Format.HCRL: _hcrl,

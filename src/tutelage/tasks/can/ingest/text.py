@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.ingest.assemble import Assembler, Piece
+from tutelage.tasks.can.ingest.assemble import Piece
 from tutelage.tasks.can.ingest.blocks import Lines, line_blocks
 from tutelage.tasks.can.ingest.fields import PAD
-from tutelage.tasks.can.ingest.report import IngestReport
 
 
 class Grammar(Protocol):
@@ -22,33 +21,25 @@ class Grammar(Protocol):
         """Decode one block of lines."""
 
 
-def read_text(
-    path: Path,
-    format: str,
-    grammar: Grammar,
-    *,
-    skip: int = 0,
-    drop: bytes = b"",
-    suspect: str = "",
-) -> tuple[Frames, IngestReport]:
+def text_pieces(
+    path: Path, grammar: Grammar, *, skip: int = 0, drop: bytes = b""
+) -> Iterator[Piece]:
     """Read a text capture block by block.
 
     Args:
         path: The file.
-        format: Name of the format, for the report.
         grammar: Decodes its lines.
         skip: Header lines.
         drop: Characters to ignore wherever they stand, such as quotes.
-        suspect: What to look at where most lines are bad.
-
-    Raises:
-        DataError: A line is malformed, or there are no frames.
     """
-    assembler = Assembler(path, format, suspect=suspect)
     for lines in line_blocks(path, skip=skip, drop=drop):
         if len(lines):
-            assembler.add(_without_nul(grammar.parse(lines), lines))
-    return assembler.finish()
+            yield parse_lines(grammar, lines)
+
+
+def parse_lines(grammar: Grammar, lines: Lines) -> Piece:
+    """Decode one block of lines; those that hold NUL bytes are bad."""
+    return _without_nul(grammar.parse(lines), lines)
 
 
 def _without_nul(piece: Piece, lines: Lines) -> Piece:
