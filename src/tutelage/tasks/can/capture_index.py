@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.profile import TrafficProfile
 
 SHORTEST_GAP = 1e-6
@@ -30,7 +30,7 @@ class CaptureIndex:
     """A capture of n frames with U distinct ids, ready to be cut into windows.
 
     Args:
-        baselines: What is known of the ids.
+        tables: What is known of the ids.
         ids: (U,) uint32, ascending: every raw id that occurs, known or not.
         rank: (n,) place of each frame's id in ``ids``.
         previous: (n,) row of the id's previous frame in the capture, -1 for its first one.
@@ -40,7 +40,7 @@ class CaptureIndex:
     """
 
     frames: Frames
-    baselines: Baselines
+    tables: IdTables
     ids: NDArray[np.uint32]
     rank: NDArray[np.unsignedinteger]
     previous: NDArray[np.intp]
@@ -55,7 +55,7 @@ class CaptureIndex:
         previous, earlier = predecessors(rank)
         return cls(
             frames=frames,
-            baselines=Baselines.of(profile),
+            tables=IdTables.of(profile),
             ids=ids,
             rank=rank,
             previous=previous,
@@ -114,7 +114,7 @@ class Columns:
             before_time: (m,) when each id's previous frame was; anything for a first one.
             before_payload: (m,) uint64, what it carried.
             is_first: (m,) bool, whether there was none.
-            surprise: `Baselines.surprise`.
+            surprise: `IdTables.surprise`.
         """
         gap = (now.time - before_time).astype(np.float32)
         np.maximum(gap, np.float32(SHORTEST_GAP), out=gap)
@@ -200,7 +200,7 @@ class WindowBlock:
             rows.cut(frames.label),
         )
         before = frames.timestamp.take(previous), capture.payload.take(previous)
-        columns = Columns.compare(now, *before, previous < 0, capture.baselines.surprise)
+        columns = Columns.compare(now, *before, previous < 0, capture.tables.surprise)
         return cls(rows.window, columns, rank, len(capture.ids))
 
 

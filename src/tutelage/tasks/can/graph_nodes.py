@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.capture_index import SHORTEST_GAP, WindowBlock
+from tutelage.tasks.can.id_tables import IdTables
 
 NODE_FEATURES = (
     *(f"byte_mean_{k}" for k in range(8)),
@@ -97,14 +97,14 @@ class _Segments:
     steps: NDArray[np.float32]
 
 
-def block_nodes(block: WindowBlock, baselines: Baselines) -> BlockNodes:
+def block_nodes(block: WindowBlock, tables: IdTables) -> BlockNodes:
     """Group each window's frames by id and describe each group."""
     segments = _segment(block)
     columns = np.empty((len(NODE_FEATURES), len(segments.first)), _F)
     _payload_columns(columns, block, segments)
-    _change_columns(columns, block, segments, baselines)
-    _place_columns(columns, block, segments, baselines)
-    _timing_columns(columns, block, segments, baselines)
+    _change_columns(columns, block, segments, tables)
+    _place_columns(columns, block, segments, tables)
+    _timing_columns(columns, block, segments, tables)
     number = np.add.accumulate(segments.boundary, dtype=np.int32)
     number -= 1
     local_flat = np.empty(len(number), np.int32)
@@ -172,7 +172,7 @@ def _payload_columns(columns: NDArray[np.float32], block: WindowBlock, segments:
 
 
 def _change_columns(
-    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, baselines: Baselines
+    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, tables: IdTables
 ) -> None:
     """Write how the payload moved since the id's previous frame, beside what is usual for it."""
     first, order, frames = segments.first, segments.order, block.columns
@@ -183,14 +183,14 @@ def _change_columns(
     sums = np.add.reduceat(frames.dlc_and_changes.take(order), first)
     columns[_COLUMN["dlc"]] = (sums & np.uint32(0xFFFF)) / (segments.count.astype(np.intp) * 8)
     changed = (sums >> np.uint32(16)).astype(_F)
-    changed -= segments.steps * baselines.changes_expected.take(segments.token)
+    changed -= segments.steps * tables.changes_expected.take(segments.token)
     changed /= np.maximum(segments.steps, _F(1)) * _F(8)
-    known = baselines.known.take(segments.token, out=columns[_COLUMN["known"]], mode="clip")
+    known = tables.known.take(segments.token, out=columns[_COLUMN["known"]], mode="clip")
     np.multiply(changed, known, out=columns[_COLUMN["byte_change_excess"]])
 
 
 def _place_columns(
-    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, baselines: Baselines
+    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, tables: IdTables
 ) -> None:
     """Write counts and positions within the window, and what the vocabulary knows."""
     window, count, of = block.window, segments.count, segments.window_of
@@ -201,18 +201,18 @@ def _place_columns(
     last, head = segments.tail % window, segments.head % window
     columns[_COLUMN["last_position"]] = last * _F(1 / window)
     columns[_COLUMN["span"]] = (last - head) * _F(1 / window)
-    columns[_COLUMN["gap_spread"]] = baselines.gap_spread.take(segments.token)
+    columns[_COLUMN["gap_spread"]] = tables.gap_spread.take(segments.token)
     columns[_COLUMN["share_so_far"]] = block.columns.share.take(segments.head)
-    ratio = count * baselines.per_max_count.take(segments.token)
+    ratio = count * tables.per_max_count.take(segments.token)
     np.minimum(ratio, _F(RATIO_LIMIT), out=columns[_COLUMN["count_ratio"]])
 
 
 def _timing_columns(
-    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, baselines: Baselines
+    columns: NDArray[np.float32], block: WindowBlock, segments: _Segments, tables: IdTables
 ) -> None:
     """Write the gaps in units of the id's median benign gap, as logarithms of base 2."""
     first, window, time = segments.first, block.window, block.columns.time
-    frequency = baselines.frequency.take(segments.token)
+    frequency = tables.frequency.take(segments.token)
     gap = block.columns.gap.take(segments.order)
     two = np.empty_like(gap)
     two[0] = np.inf

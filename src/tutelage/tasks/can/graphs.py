@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import ConfigError, DataError
-from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.capture_index import (
     MIX,
     MIX_SHIFT,
@@ -20,6 +19,7 @@ from tutelage.tasks.can.capture_index import (
 from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
 from tutelage.tasks.can.graph_nodes import NODE_FEATURES, PROFILE_FEATURES, block_nodes
+from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.profile import TrafficProfile
 
 __all__ = [
@@ -133,7 +133,7 @@ def build_graphs(
 
     Args:
         frames: One capture, at least ``window`` frames.
-        profile: Baselines from benign training traffic, fitted with the same ``window``.
+        profile: IdTables from benign training traffic, fitted with the same ``window``.
         window: Frames in a graph, 2 to `MAX_WINDOW`.
         stride: Frames between starts, at least 1; below ``window`` the windows overlap.
 
@@ -149,14 +149,14 @@ def build_graphs(
         )
     _check_clock(frames)
     capture = CaptureIndex.of(frames, profile)
-    baselines = capture.baselines
+    tables = capture.tables
     total = 1 + (len(frames) - window) // stride
     size = max(1, BLOCK_FRAMES // window)
     starts = range(0, total, size)
     parts = []
     for start in starts:
         rows = Windows(start * stride, min(size, total - start), window, stride)
-        parts.append(window_graphs(WindowBlock.of(capture, rows), baselines, rows))
+        parts.append(window_graphs(WindowBlock.of(capture, rows), tables, rows))
     return join_graphs(parts)
 
 
@@ -187,15 +187,15 @@ def _check_clock(frames: Frames) -> None:
         )
 
 
-def window_graphs(block: WindowBlock, baselines: Baselines, rows: Windows) -> Graphs:
+def window_graphs(block: WindowBlock, tables: IdTables, rows: Windows) -> Graphs:
     """Describe the windows of one block.
 
     Args:
         block: Their frames.
-        baselines: What is known of the ids.
+        tables: What is known of the ids.
         rows: Which frames of the capture they are.
     """
-    nodes = block_nodes(block, baselines)
+    nodes = block_nodes(block, tables)
     edges = block_edges(block, nodes)
     time = block.columns.time.reshape(rows.count, rows.window)
     label = block.columns.label.reshape(rows.count, rows.window)

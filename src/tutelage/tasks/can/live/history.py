@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.capture_index import (
     Columns,
     Observed,
@@ -15,6 +14,7 @@ from tutelage.tasks.can.capture_index import (
     rank_ids,
 )
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.profile import UNKNOWN
 
 REMEMBERED = 1 << 17
@@ -30,16 +30,16 @@ class IdHistory:
     """What has to be known of the past to describe the next frames.
 
     Args:
-        baselines: What is known of the ids.
+        tables: What is known of the ids.
 
     ``forgotten`` counts ids beyond `REMEMBERED` that were dropped, longest unseen first, none of
     the vocabulary: if one comes back it is taken for a new one. Standard identifiers are too few
     for that; a flood of random 29-bit ones is not. ``highest`` is the highest id so far.
     """
 
-    def __init__(self, baselines: Baselines) -> None:
-        self._surprise = baselines.surprise
-        self._tokens = {id: at for at, id in enumerate(baselines.profile.ids.tolist(), 1)}
+    def __init__(self, tables: IdTables) -> None:
+        self._surprise = tables.surprise
+        self._tokens = {id: at for at, id in enumerate(tables.profile.ids.tolist(), 1)}
         self._last: dict[int, tuple[float, int, int]] = {}
         self.frames = 0
         self.forgotten = 0

@@ -7,7 +7,6 @@ from dataclasses import fields
 import numpy as np
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.baselines import Baselines
 from tutelage.tasks.can.capture_index import Columns, WindowBlock, Windows
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graphs import (
@@ -19,6 +18,7 @@ from tutelage.tasks.can.graphs import (
     no_graphs,
     window_graphs,
 )
+from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.live.history import IdHistory
 from tutelage.tasks.can.profile import TrafficProfile
 
@@ -33,7 +33,7 @@ class WindowStream:
     kept is the last frame of each id, and the frames of windows that are not yet full.
 
     Args:
-        profile: Baselines from benign training traffic, fitted with the same ``window``.
+        profile: IdTables from benign training traffic, fitted with the same ``window``.
         window: Frames in a graph, 2 to `tutelage.tasks.can.graphs.MAX_WINDOW`.
         stride: Frames between starts, at least 1.
 
@@ -45,7 +45,7 @@ class WindowStream:
 
     def __init__(self, profile: TrafficProfile, window: int = 100, stride: int = 100) -> None:
         check_window(profile, window, stride)
-        self._baselines = Baselines.of(profile)
+        self._baselines = IdTables.of(profile)
         self.history = IdHistory(self._baselines)
         self._window, self._stride = window, stride
         self._pending: Columns | None = None

@@ -1,4 +1,4 @@
-"""`Baselines`: what a traffic profile says of each id, as tables by token, ready for windows."""
+"""`IdTables`: what a traffic profile says of each id, as tables by token, ready for windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Baselines:
+class IdTables:
     """Tables over V + 1 tokens; row 0 stands for every unknown id.
 
     Args:
@@ -36,7 +36,7 @@ class Baselines:
     surprise: Floats
 
     @classmethod
-    def of(cls, profile: TrafficProfile) -> Baselines:
+    def of(cls, profile: TrafficProfile) -> IdTables:
         """Prepare a profile."""
         known = np.ones(len(profile) + 1, np.float32)
         known[UNKNOWN] = 0
