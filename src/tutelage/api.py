@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError, StoreError
-from tutelage.core.files import write_json
+from tutelage.core.errors import ConfigError, StoreError, UnknownNameError
+from tutelage.core.files import digest_json, write_json
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
-from tutelage.task import Audit, Task, load_task
+from tutelage.task import Audit, SupportsExport, Task, load_task
 from tutelage.training.launch import launch
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.export.card import ExportCard
 
 Settings = Mapping[str, object]
 FREE = ("data", "evaluation")
 """Sections that may change after training."""
+FORMATS = ("onnx",)
+"""What models are exported as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,19 @@ class Evaluated:
             update={"metrics": self.evaluation.metrics, "baselines": self.evaluation.baselines}
         )
         return scored.summary(self.run.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported model: the file, and what the card beside it says."""
+
+    run: Run
+    path: Path
+    card: ExportCard
+
+    def summary(self) -> dict[str, object]:
+        """The object that ``--json`` prints: the card, with the file's place."""
+        return {"path": str(self.path.absolute())} | self.card.model_dump(mode="json")
 
 
 def configure(
@@ -150,6 +166,74 @@ def predict(
     rooted = (*overrides, f"data.root={source}")
     task, _, module, data = _restore(found, rooted, store)
     return task.predict(module, data)
+
+
+def export(
+    run: Run | str,
+    *overrides: str,
+    out: Path | str | None = None,
+    format: str = "onnx",
+    home: Path | str | None = None,
+) -> Exported:
+    """Write a finished run's model as a file for other runtimes, checked on real samples.
+
+    Args:
+        run: The run.
+        overrides: ``data.…`` settings, to check the file by other data than the run's own.
+        out: The file; by default ``model.onnx`` in the run's folder. A card, which has ``.json``
+            after the file's name, says where it comes from and how it was checked.
+        format: ``onnx``, the one that there is.
+        home: Where runs live.
+
+    Raises:
+        UnknownNameError: There is no such format.
+        RequestError: The extra ``onnx`` is not installed.
+        StoreError: The run isn't finished.
+        ConfigError: Its model can't be exported.
+        CheckpointError: Its weights or their card are damaged or were changed.
+        DataError: The data to check it by are missing or malformed.
+        RunFailedError: The file says something else than the model; nothing was written.
+    """
+    if format not in FORMATS:
+        raise UnknownNameError("format", format, FORMATS)
+    store = _store(home)
+    found = store.find(run) if isinstance(run, str) else run
+    able = _exporting_task(found)
+    from tutelage.training.export.onnx_file import export_onnx
+    from tutelage.training.export.runtime import require_exporter
+    from tutelage.training.model_card import read_preprocessing
+
+    require_exporter()
+    _, config, module, data = _restore(found, overrides, store)
+    path = found.path / f"model.{format}" if out is None else Path(out)
+    card = export_onnx(
+        able.exportable(module, data),
+        path,
+        run=found.id,
+        task=config.task,
+        model=config.model.name,
+        parameters=sum(p.numel() for p in module.network.parameters()),
+        preprocessing_digest=digest_json(read_preprocessing(found.path, load_task(config.task))),
+    )
+    return Exported(found, path, card)
+
+
+def _exporting_task(run: Run) -> SupportsExport:
+    """Return the run's task as one that exports its model.
+
+    Raises:
+        ConfigError: It has no way to.
+    """
+    record, task = run.record, load_task(run.record.task)
+    able = task.exported_models if isinstance(task, SupportsExport) else ()
+    if isinstance(task, SupportsExport) and record.model in able:
+        return task
+    fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
+    parts = ", ".join(parent.run for parent in record.parents)
+    made = f" It was made from {parts}." if parts else ""
+    raise ConfigError(
+        f"the model {record.model!r} can't be exported", where=run.id, hint=f"{fits}{made}"
+    )
 
 
 def audit(task: str, *overrides: str, home: Path | str | None = None) -> Audit:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.export.form import Exportable
     from tutelage.training.fusion.expert import Expert
     from tutelage.training.fusion.states import States
 
@@ -211,6 +212,22 @@ class SupportsFusion(ABC):
         Args:
             data: The task's data.
             rows: (m,) ascending, numbers of samples in what `fusion_states` returned.
+        """
+
+
+class SupportsExport(ABC):
+    """A task with models that can leave Tutelage as files for other runtimes."""
+
+    exported_models: ClassVar[tuple[str, ...]]
+    """Names of the models that `exportable` takes."""
+
+    @abstractmethod
+    def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
+        """Return ``module`` in the form in which it is exported, with samples to check it by.
+
+        Args:
+            module: A trained model of `exported_models`.
+            data: Data to take the samples from: its test splits.
         """
 
 

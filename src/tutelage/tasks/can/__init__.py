@@ -14,6 +14,7 @@ from tutelage.task import (
     SupportsAutoencoder,
     SupportsCurriculum,
     SupportsDistillation,
+    SupportsExport,
     SupportsFusion,
     Task,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tutelage.tasks.can.modules import BaseCANGraphModule
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.export.form import Exportable
     from tutelage.training.fusion.expert import Expert
     from tutelage.training.fusion.states import States
 
@@ -38,6 +40,7 @@ class CANTask(
     SupportsCurriculum[CANConfig],
     SupportsDistillation,
     SupportsFusion,
+    SupportsExport,
 ):
     """Find intrusions on a CAN bus from windows of frames."""
 
@@ -57,6 +60,7 @@ class CANTask(
         "bandit": ModelEntry("contextual bandit that chooses the experts' weights", ("fusion",)),
         "dqn": ModelEntry("double DQN that chooses the experts' weights", ("fusion",)),
     }
+    exported_models: ClassVar = ("gat", "vgae")
     headline: ClassVar = "f1"
     beside_headline: ClassVar = {
         "precision": "precision",
@@ -184,6 +188,15 @@ class CANTask(
 
         assert isinstance(data, CANGraphDataModule)
         keep_held_out(data, rows)
+
+    def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
+        """Return the network for one window at a time, and windows that test."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.export import exportable
+        from tutelage.tasks.can.modules import BaseCANGraphModule
+
+        assert isinstance(module, BaseCANGraphModule) and isinstance(data, CANGraphDataModule)
+        return exportable(module, data)
 
 
 def _judging(module: TaskModule, data: CANGraphDataModule) -> Detector:

@@ -1,0 +1,199 @@
+"""Claim: on one thread, a student's verdict on a window takes at most 150 µs (p50) and 1 ms (p99).
+
+Run: python benchmarks/latency.py [--json FILE] [--data CAPTURE] [--windows N] [--turns N]
+     [--presets PRESET ...]
+
+Each window is scored by itself. Peer, in the same process: the trained form of the model, PyG's
+layers, eager. Every form is checked to give the same scores before any is timed; calls of all
+forms take turns, a hundred windows each. Weights are random: they don't matter to time or size.
+*Features* turns a window's 100 frames, of a capture that is indexed, into its graph; *whole* is
+features and the exported model in onnxruntime. Wall-clock time of single calls: measure on an idle
+machine. p99 is that of all calls, the first ones of a turn, with cold caches, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+warnings.filterwarnings("ignore", message=".*torch.jit")
+import onnxruntime  # noqa: E402
+import torch_geometric  # noqa: E402
+
+from traffic import traffic  # noqa: E402
+from tutelage.core.overrides import build_config  # noqa: E402
+from tutelage.tasks.can import CANTask  # noqa: E402
+from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows  # noqa: E402
+from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig  # noqa: E402
+from tutelage.tasks.can.export import exportable  # noqa: E402
+from tutelage.tasks.can.graph_edges import block_edges  # noqa: E402
+from tutelage.tasks.can.graph_nodes import block_nodes  # noqa: E402
+from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
+from tutelage.tasks.can.graphs import build_graphs  # noqa: E402
+from tutelage.tasks.can.ingest import read_frames  # noqa: E402
+from tutelage.tasks.can.modules import BaseCANGraphModule, GATModule, VGAEModule  # noqa: E402
+from tutelage.tasks.can.onnx_scorer import OnnxScorer  # noqa: E402
+from tutelage.tasks.can.profile import TrafficProfile  # noqa: E402
+from tutelage.training.export.onnx_file import TOLERANCE, to_onnx  # noqa: E402
+
+WINDOW = 100
+TURN = 100
+PRESETS = ("teacher", "student", "student-small", "student-tiny", "vgae-teacher", "vgae-student")
+JUDGED = "student"
+TARGETS = {
+    ("onnxruntime", "p50"): 70.0,
+    ("whole", "p50"): 150.0,
+    ("whole", "p99"): 1000.0,
+}
+"""Microseconds for the student."""
+Calls = dict[str, Callable[[int], object]]
+Arrays = tuple[Any, ...]
+
+
+def build(preset: str, profile: TrafficProfile, store: GraphStore) -> BaseCANGraphModule:
+    config = build_config(CANConfig, [CANTask().preset(preset)], ())
+    torch.manual_seed(0)
+    module: BaseCANGraphModule
+    if isinstance(config.model, GATConfig):
+        module = GATModule(config.model, config.training, len(profile))
+    else:
+        assert isinstance(config.model, VGAEConfig)
+        module = VGAEModule(config.model, config.training, len(profile))
+    whole = store.batch(torch.arange(len(store)))
+    module.input.fit(whole.x, whole.edge_attr)
+    return module.eval()
+
+
+def graph_of(capture: CaptureIndex, window: int) -> Arrays:
+    block = WindowBlock.of(capture, Windows(window * WINDOW, 1, WINDOW, WINDOW))
+    nodes = block_nodes(block, capture)
+    edges = block_edges(block, nodes)
+    return nodes.x, nodes.id_index, edges.index, edges.attr
+
+
+def time_calls(calls: Calls, windows: int, turns: int) -> dict[str, dict[str, float]]:
+    """Microseconds of single calls; forms take turns, after one that is not counted."""
+    taken: dict[str, list[int]] = {name: [] for name in calls}
+    for turn in range(-1, turns):
+        for name, function in calls.items():
+            for call in range(TURN):
+                start = time.perf_counter_ns()
+                function((turn * TURN + call) % windows)
+                if turn >= 0:
+                    taken[name].append(time.perf_counter_ns() - start)
+    return {
+        name: {f"p{p}": float(np.percentile(values, p)) / 1e3 for p in (50, 99)}
+        for name, values in taken.items()
+    }
+
+
+def measure(
+    preset: str, profile: TrafficProfile, store: GraphStore, capture: CaptureIndex, turns: int
+) -> dict[str, Any]:
+    module = build(preset, profile, store)
+    form = exportable(module)
+    content = to_onnx(form)
+    scorer = OnnxScorer(content, float(module.threshold))
+    count = len(store)
+    batches = [store.batch(torch.tensor([i])) for i in range(count)]
+    tensors = [tuple(getattr(batch, name) for name in form.inputs) for batch in batches]
+    arrays = [tuple(value.numpy() for value in sample) for sample in tensors]
+    calls: Calls = {
+        "PyG, eager": lambda i: module.scores(batches[i]),
+        "plain PyTorch": lambda i: form.module(*tensors[i]),
+        "onnxruntime": lambda i: scorer.score(*arrays[i]),
+        "features": lambda i: graph_of(capture, i),
+        "whole": lambda i: scorer.score(*graph_of(capture, i)),
+    }
+    with torch.inference_mode():
+        expected = module.scores(store.batch(torch.arange(count))).numpy()
+        off = {}
+        for name in ("PyG, eager", "plain PyTorch", "onnxruntime", "whole"):
+            scores = np.array([float(calls[name](i)) for i in range(count)])  # type: ignore[arg-type]
+            off[name] = float((np.abs(scores - expected) / np.maximum(abs(expected), 1)).max())
+            assert off[name] <= TOLERANCE, (name, off[name])
+        microseconds = time_calls(calls, count, turns)
+    return {
+        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "onnx_bytes": len(content),
+        "largest_difference": off,
+        "microseconds": microseconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    parser.add_argument("--data", type=Path, help="a real capture in place of generated traffic")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+
+    frames = read_frames(args.data)[0] if args.data else traffic(args.windows * WINDOW)
+    frames = frames[: args.windows * WINDOW]
+    profile = TrafficProfile.fit([frames[: len(frames) // 4]], WINDOW)
+    store = GraphStore.from_graphs([build_graphs(frames, profile, WINDOW, WINDOW)])
+    capture = CaptureIndex.of(frames, profile)
+    models = {p: measure(p, profile, store, capture, args.turns) for p in args.presets}
+    machine = {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "torch_geometric": torch_geometric.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+    }
+    result = {
+        "machine": machine,
+        "windows": len(store),
+        "nodes_per_window": len(store.x) / len(store),
+        "edges_per_window": len(store.edge_attr) / len(store),
+        "ids": len(profile),
+        "calls": args.turns * TURN,
+        "models": models,
+    }
+    print(json.dumps(machine))
+    sizes = f"{result['nodes_per_window']:.1f} nodes, {result['edges_per_window']:.1f} edges"
+    print(
+        f"windows of {WINDOW} frames, on average {sizes}; p50 / p99 of {result['calls']} calls, µs"
+    )
+    names = ("PyG, eager", "plain PyTorch", "onnxruntime", "features", "whole")
+    print(
+        f"{'preset':14s}{'parameters':>11s}{'.onnx kB':>9s}" + "".join(f"{n:>16s}" for n in names)
+    )
+    for preset, model in models.items():
+        cells = [model["microseconds"][name] for name in names]
+        shown = "".join(f"{c['p50']:>8.0f} /{c['p99']:>6.0f}" for c in cells)
+        print(f"{preset:14s}{model['parameters']:>11,}{model['onnx_bytes'] / 1e3:>9.0f}{shown}")
+    missed = report_targets(models[JUDGED]["microseconds"]) if JUDGED in models else False
+    if args.json:
+        args.json.write_text(json.dumps(result | {"targets_met": not missed}, indent=2) + "\n")
+    raise SystemExit(1 if missed else 0)
+
+
+def report_targets(microseconds: dict[str, dict[str, float]]) -> bool:
+    missed = False
+    for (name, percentile), target in TARGETS.items():
+        value = microseconds[name][percentile]
+        missed |= value > target
+        verdict = "met" if value <= target else "MISSED"
+        print(f"target {JUDGED}, {name} {percentile} <= {target:.0f} µs: {verdict} ({value:.0f})")
+    return missed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Write a model as one ONNX file, and refuse one that says something else than what was trained."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tutelage.core.errors import RunFailedError
+from tutelage.core.files import atomic_file, digest_bytes, write_json
+from tutelage.training.export.card import ExportCard, Parity, TensorForm, card_path
+from tutelage.training.export.form import Exportable
+from tutelage.training.export.runtime import open_session, require_exporter
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+OPSET = 20
+TOLERANCE = 1e-5
+"""Largest difference between what was trained and what was exported; relative beyond ±1."""
+_KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+
+def export_onnx(
+    form: Exportable,
+    path: Path,
+    *,
+    run: str,
+    task: str,
+    model: str,
+    parameters: int,
+    preprocessing_digest: str,
+) -> ExportCard:
+    """Write a model to ``path`` and its card beside it, if it proves true.
+
+    Args:
+        form: The model, and samples to prove it by.
+        path: The file; the card's name is that and ``.json``.
+        run: Id of the run it comes from.
+        task: The run's task.
+        model: Its model's name.
+        parameters: Numbers of its parameters.
+        preprocessing_digest: Digest of what makes its inputs.
+
+    Raises:
+        RequestError: The extra ``onnx`` is not installed.
+        RunFailedError: The model can't be expressed in ONNX, or the file says something else than
+            it does; nothing was written.
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    content = to_onnx(form)
+    session = open_session(content)
+    parity = compare(session, form, where=run)
+    card = ExportCard(
+        run=run,
+        task=task,
+        model=model,
+        opset=OPSET,
+        exporter=f"torch {torch.__version__}",
+        parameters=parameters,
+        bytes=len(content),
+        digest=digest_bytes(content),
+        inputs=_forms(session.get_inputs()),
+        outputs=_forms(session.get_outputs()),
+        preprocessing_digest=preprocessing_digest,
+        facts=dict(form.facts),
+        parity=parity,
+    )
+    with atomic_file(path) as file:
+        file.write(content)
+    write_json(card_path(path), card.model_dump(mode="json"))
+    return card
+
+
+def to_onnx(form: Exportable) -> bytes:
+    """Return the model as the content of an ONNX file, with all its weights in it.
+
+    Raises:
+        RequestError: The extra ``onnx`` is not installed.
+        RunFailedError: The exporter can't express the model.
+    """
+    require_exporter()
+    import onnx
+
+    axes = tuple(dict(form.axes.get(name, {})) or None for name in form.inputs)
+    try:
+        with _quietly(), torch.no_grad():
+            program = torch.onnx.export(
+                form.module.eval(),
+                form.example,
+                input_names=list(form.inputs),
+                output_names=[form.output],
+                dynamic_shapes=axes,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        said = f"torch {torch.__version__} can't express this model in ONNX: {error}"
+        hint = "Use the versions of constraints.txt, or report this."
+        raise RunFailedError(said, hint=hint) from error
+    assert program is not None
+    proto = program.model_proto
+    _remove_traces(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def compare(session: onnxruntime.InferenceSession, form: Exportable, where: str) -> Parity:
+    """Run every sample of ``form`` through a session and compare with what is expected.
+
+    Raises:
+        RunFailedError: There is no sample, or a result is off by more than `TOLERANCE`.
+    """
+    import onnxruntime
+
+    if not form.samples:
+        hint = "Name data with at least one sample: data.root=…"
+        raise RunFailedError("there is no sample to compare by", where=where, hint=hint)
+    differences = []
+    for sample, expected in zip(form.samples, form.expected, strict=True):
+        feeds = {n: value.numpy() for n, value in zip(form.inputs, sample, strict=True)}
+        differences.append(_apart(session.run([form.output], feeds)[0], expected.numpy()))
+    worst = int(np.argmax(differences))  # of a NaN, its place
+    if not differences[worst] <= TOLERANCE:
+        lengths = [tuple(value.shape) for value in form.samples[worst]]
+        raise RunFailedError(
+            f"the exported model is off by {differences[worst]:.3g}, more than {TOLERANCE:g}, on "
+            f"sample {worst} of {len(differences)} (inputs {lengths}); nothing was written",
+            where=where,
+            hint=f"Another onnxruntime than {onnxruntime.__version__} may be right; report this.",
+        )
+    return Parity(
+        samples=len(differences),
+        largest_difference=differences[worst],
+        tolerance=TOLERANCE,
+        runtime=f"onnxruntime {onnxruntime.__version__}",
+    )
+
+
+def _apart(result: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the largest difference, relative beyond ±1; infinite where the shapes differ."""
+    if result.shape != expected.shape:
+        return float("inf")
+    scale = np.maximum(np.abs(expected.astype(np.float64)), 1.0)
+    return float((np.abs(result.astype(np.float64) - expected) / scale).max())
+
+
+def _forms(nodes: Sequence[onnxruntime.NodeArg]) -> dict[str, TensorForm]:
+    return {n.name: TensorForm(dtype=_KINDS[n.type], shape=tuple(n.shape)) for n in nodes}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out what the exporter says of itself: missing torchvision, its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _remove_traces(proto: onnx.ModelProto) -> None:
+    """Remove where in which source file each step was written: paths of this machine."""
+    graph = proto.graph
+    proto.ClearField("metadata_props")
+    parts = (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    for part in (graph, *parts):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
