@@ -8,8 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.evidence import Monitors
 from tutelage.tasks.can.frames import BENIGN, Frames
+from tutelage.tasks.can.overlap import shared_captures
 from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.tasks.can.rule_windows import benign_frames
 from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
@@ -63,14 +65,6 @@ class Baseline:
         unread = replace(prefix, label=np.where(odd, np.int8(1), np.int8(BENIGN)))
         return cls(TrafficProfile.fit([unread], window), rules, monitors)
 
-    def recognises(self, prefix: Frames) -> bool:
-        """Whether a stretch is of this vehicle, by the ids on its bus."""
-        ids = self.profile.ids
-        usual = ids[(self.profile.median_gap > 0) & (self.profile.median_gap < _USUAL_SECONDS)]
-        present = np.isin(usual, prefix.arbitration_id)
-        own = np.isin(prefix.arbitration_id, ids)
-        return bool(len(usual) and present.mean() >= ALIKE and own.mean() >= ALIKE)
-
     def to_json(self) -> dict[str, object]:
         """The whole as JSON values."""
         return {
@@ -87,6 +81,46 @@ class Baseline:
             rules_from_json(value["rules"]),
             Monitors.from_json(value["monitors"]),
         )
+
+
+def recognises(profile: TrafficProfile, prefix: Frames) -> bool:
+    """Whether a stretch is of a vehicle, by the ids on its bus.
+
+    Args:
+        profile: What the vehicle's traffic looks like.
+        prefix: Some seconds, labels unread.
+    """
+    usual = profile.ids[(profile.median_gap > 0) & (profile.median_gap < _USUAL_SECONDS)]
+    present = np.isin(usual, prefix.arbitration_id)
+    own = np.isin(prefix.arbitration_id, profile.ids)
+    return bool(len(usual) and present.mean() >= ALIKE and own.mean() >= ALIKE)
+
+
+def from_drives(
+    drives: Sequence[Capture], capture: Capture, prefix: Frames, window: int
+) -> Baseline | None:
+    """Learn from other drives of a capture's vehicle; null where there is none.
+
+    Args:
+        drives: Captures of any vehicles. One that shares traffic with the capture is left out, and
+            so are frames labelled as attacks; those without a label are taken for benign.
+        capture: What is to be judged.
+        prefix: Its beginning, by which the vehicle is recognised.
+        window: Frames of a window.
+    """
+    told = [
+        replace(drive, frames=replace(drive.frames, label=np.maximum(drive.frames.label, BENIGN)))
+        for drive in drives
+    ]
+    same = [
+        drive
+        for drive in told
+        if len(benign_frames(drive.frames)) >= window
+        and recognises(TrafficProfile.fit([drive.frames], window), prefix)
+    ]
+    shared = {id(found.capture) for found in shared_captures(same, [capture])}
+    apart = [drive.frames for drive in same if id(drive) not in shared]
+    return Baseline.fit(apart, window) if apart else None
 
 
 def fit_rules(stretches: Sequence[Frames], window: int) -> dict[str, Rule]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.baseline import Baseline
+from tutelage.tasks.can.baseline import Baseline, from_drives
+from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import TestCapture
 from tutelage.tasks.can.evidence import Evidence
@@ -31,10 +33,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class CalibratedTest:
-    """A capture after its beginning, and what is taken for normal in it.
+    """A capture, and what is taken for normal in it.
 
     Args:
-        test: The windows after the beginning; their graphs are relative to the baseline.
+        test: The windows to judge, those of the beginning only if it did not calibrate; their
+            graphs are relative to the baseline.
         prefix: The windows of the beginning.
         baseline: The vehicle's normal traffic.
         evidence: What the monitors say of each frame of the capture.
@@ -47,11 +50,21 @@ class CalibratedTest:
 
     @classmethod
     def of(
-        cls, test: TestCapture, learned: Preprocessing, settings: CANEvaluation
+        cls,
+        test: TestCapture,
+        learned: Preprocessing,
+        settings: CANEvaluation,
+        drives: Sequence[Capture] = (),
     ) -> CalibratedTest:
         """Calibrate on the capture's beginning, or by it find the vehicle among those known.
 
-        Labels are not read.
+        The capture's labels are not read.
+
+        Args:
+            test: The windows to judge.
+            learned: What the model knows from training.
+            settings: How to calibrate.
+            drives: Those that `evaluation.drives` names.
 
         Raises:
             DataError: Nothing is left to judge after the beginning, or it is shorter than a window.
@@ -59,8 +72,11 @@ class CalibratedTest:
         frames, store = test.capture.frames, test.store
         prefix = capture_prefix(frames, settings.calibration_seconds)
         known = learned.vehicle_of(prefix)
-        chosen = known if settings.calibration == "drives" else None
-        baseline = chosen or Baseline.calibrated(prefix, store.window)
+        normal: Baseline | None = None  # from other drives, if so; then the beginning is judged too
+        if settings.calibration == "drives":
+            other = (drives, test.capture, prefix, store.window)
+            normal = from_drives(*other) if settings.drives else known
+        baseline = normal or Baseline.calibrated(prefix, store.window)
         graphs = build_graphs(frames, baseline.profile, store.window, store.stride)
         tokens = np.zeros(len(baseline.profile) + 1, np.int32)
         if known is not None:  # the ids of an unknown vehicle mean something else
@@ -68,7 +84,7 @@ class CalibratedTest:
         graphs = replace(graphs, id_index=tokens[graphs.id_index])
         own = GraphStore.from_graphs([graphs])
         first = store.first_row[test.windows]
-        after = test.windows[first >= len(prefix)]
+        after = test.windows if normal else test.windows[first >= len(prefix)]
         before = torch.arange(max(0, (len(prefix) - store.window) // store.stride + 1))
         if not len(after) or not len(before):
             raise DataError(
@@ -86,7 +102,7 @@ class CalibratedTest:
     def judge(
         self, learned: Floats, beginning: Floats, threshold: float, per_hour: float
     ) -> dict[str, RuleVerdict]:
-        """Judge the windows after the beginning by all detectors together, and by each alone.
+        """Judge the windows by all detectors together, and by each alone.
 
         Together, the score is the largest of the detectors' scores, each in units of what it takes
         for an alarm.

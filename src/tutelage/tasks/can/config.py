@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Section, Training, tag_or
+from tutelage.core.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    Section,
+    Training,
+    as_word,
+    tag_or,
+)
 from tutelage.tasks.can.fusion.config import (
     BanditConfig,
     DQNConfig,
@@ -140,14 +149,22 @@ class CANEvaluation(Section):
     calibration: Literal["none", "prefix", "drives"] = "none"
     """What is taken for normal in a test capture, labels unread. `none`: what training saw; the
     model is scored alone. `prefix`: the capture's own beginning; the model and the label-free
-    monitors are scored together, on what follows. `drives`: the training drives of the vehicle, if
-    the beginning is of one; else the beginning."""
+    monitors are scored together, on what follows. `drives`: other drives of the vehicle, if there
+    are any; else the beginning."""
+    drives: Annotated[Path | None, BeforeValidator(as_word)] = None
+    """File or folder of other drives, for `drives`; null takes the training captures."""
     calibration_seconds: float = Field(default=10.0, gt=0)
     """Length of that beginning."""
     false_alarms_per_hour: float = Field(default=10.0, gt=0)
     """Budget of the label-free monitors."""
     operating_points: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 10.0, 60.0)
     """False alarms an hour for which thresholds are chosen on held-out benign windows."""
+
+    @field_validator("drives")
+    @classmethod
+    def _absolute(cls, drives: Path | None) -> Path | None:
+        """Keep the path true when the run is read from another folder."""
+        return None if drives is None else drives.expanduser().absolute()
 
     @model_validator(mode="after")
     def _enough_windows(self) -> Self:

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,19 @@ class CANGraphDataModule(TaskData):
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
         self._ready = True
+
+    @cached_property
+    def drives(self) -> Sequence[Capture]:
+        """The captures that `evaluation.drives` names; none where it is not set.
+
+        Raises:
+            DataError: They are missing, unreadable or malformed.
+        """
+        root = self.config.evaluation.drives
+        if root is None:
+            return ()
+        named = self.config.data.model_copy(update={"root": root})
+        return load_dataset(named, self.cache)
 
     def _learn(self, splits: Sequence[CaptureSplit], kept_share: float) -> Preprocessing:
         """Learn from the training windows.

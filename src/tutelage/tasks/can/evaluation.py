@@ -24,6 +24,7 @@ from tutelage.tasks.can.events import (
     labelled_events,
     score_events,
 )
+from tutelage.tasks.can.evidence import derive_silences
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
@@ -73,6 +74,8 @@ def evaluate(
         derived: Attacks that labels do not tell: for a capture, by its label, (n, 2) seconds of
             the first and last moment of each. They take the place of what its labels tell about
             events; benign windows into which one reaches are left out of the scores of windows.
+            Those of captures named for suppression, without an attack among their labels, are
+            derived here.
 
     Raises:
         DataError: No window of a split is labelled.
@@ -80,11 +83,11 @@ def evaluate(
     module.eval()
     settings = data.config.evaluation
     operating = _operating(module, data) if settings.calibration == "none" else None
+    derived = {**_silences(data), **(derived or {})}
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for split, captures in data.tests.items():
         judged = [
-            _judge(*_read(module, data, test), settings, derived or {}, operating)
-            for test in captures
+            _judge(*_read(module, data, test), settings, derived, operating) for test in captures
         ]
         groups = _groups(split, captures)
         for name in judged[0]:
@@ -101,6 +104,17 @@ def evaluate(
     if isinstance(module, FusionModule):
         tables += module.weight_table(data.tests)
     return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables))
+
+
+def _silences(data: CANGraphDataModule) -> dict[str, Floats]:
+    """Derive what labels can't tell: when identifiers were held back in captures named for that."""
+    found = {}
+    for test in (test for tests in data.tests.values() for test in tests):
+        capture = test.capture
+        if "suppress" in capture.name.lower() and not capture.attack_frames:
+            silences = derive_silences(capture.frames)
+            found[capture.label] = np.array([(s.start, s.end) for s in silences]).reshape(-1, 2)
+    return found
 
 
 def _operating(module: Detector, data: CANGraphDataModule) -> OperatingPoints | None:
@@ -191,7 +205,7 @@ def _read(
     """Return the windows of a capture that are judged, and what each detector says of them."""
     if data.config.evaluation.calibration == "none":
         return test, _said(module, data, test)
-    calibrated = CalibratedTest.of(test, data.learned, data.config.evaluation)
+    calibrated = CalibratedTest.of(test, data.learned, data.config.evaluation, data.drives)
     return calibrated.test, _calibrated(module, test, calibrated, data.config.evaluation)
 
 
@@ -292,7 +306,7 @@ def window_table(module: Detector, data: CANGraphDataModule, test: TestCapture) 
     if settings.calibration == "none":
         verdict, reasons = judge(module, test)[MODEL], None
     else:
-        calibrated = CalibratedTest.of(test, data.learned, settings)
+        calibrated = CalibratedTest.of(test, data.learned, settings, data.drives)
         said = _calibrated(module, test, calibrated, settings)
         test, verdict = calibrated.test, said[MODEL]
         reasons = calibrated.reasons(said[MONITORS].alarm)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError, DataError
-from tutelage.tasks.can.baseline import Baseline, Rule, fit_rules, rules_from_json, vehicles
+from tutelage.tasks.can.baseline import (
+    Baseline,
+    Rule,
+    fit_rules,
+    recognises,
+    rules_from_json,
+    vehicles,
+)
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.operating import OperatingPoints
 from tutelage.tasks.can.profile import TrafficProfile
@@ -64,7 +71,7 @@ class Preprocessing:
 
     def vehicle_of(self, prefix: Frames) -> Baseline | None:
         """Return the vehicle that a stretch is of, by the ids on its bus; null for none."""
-        return next((vehicle for vehicle in self.vehicles if vehicle.recognises(prefix)), None)
+        return next((v for v in self.vehicles if recognises(v.profile, prefix)), None)
 
     def to_json(self) -> dict[str, object]:
         """The whole as JSON values."""
