@@ -156,14 +156,17 @@ def test_each_split_is_scored_whole_and_by_attack_beside_both_rules(
         assert {k: rule[k] for k in shared} == {k: found.metrics[k] for k in shared}
 
 
-def test_a_split_without_attack_labels_has_no_score_that_needs_one(
+def test_a_suppression_without_attack_labels_has_derived_events_and_no_score_of_labels(
     scored: tuple[GATModule, CANGraphDataModule],
 ) -> None:
     found = evaluate(*scored)
     for scores in (found.metrics, *found.baselines.values()):
         names = {key.rpartition("/")[2] for key in scores if key.startswith(SUPPRESS)}
         assert {"accuracy", "windows", "false_alarms_per_hour", "alarm_duty"} <= names
-        assert not names & {"f1", "recall", "auroc", "auprc", "event_recall"}
+        assert not names & {"f1", "recall", "auroc", "auprc"}
+        derived = scores[f"{SUPPRESS}/derived_events"]
+        assert derived == scores[f"{SUPPRESS}/events"] >= 1
+    assert found.baselines["always_alarm"][f"{SUPPRESS}/event_recall"] == 1.0
 
 
 def test_unlabelled_windows_are_left_out_of_every_score(
@@ -304,7 +307,8 @@ def test_derived_attacks_are_events_and_no_time_to_call_false_alarms_in(
     (test,) = data.tests[SUPPRESS]
     first = float(test.capture.frames.timestamp[0])
     attack = np.array([[first + 1.0, first + 2.0]])
-    plain = evaluate(module, data).baselines["always_alarm"]
+    nothing = {test.capture.label: np.zeros((0, 2))}
+    plain = evaluate(module, data, nothing).baselines["always_alarm"]
     found = evaluate(module, data, {test.capture.label: attack}).baselines["always_alarm"]
     assert plain[f"{SUPPRESS}/events"] == 0 and f"{SUPPRESS}/derived_events" not in plain
     assert found[f"{SUPPRESS}/events"] == found[f"{SUPPRESS}/derived_events"] == 1
