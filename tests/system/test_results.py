@@ -43,7 +43,7 @@ def test_training_prints_one_object_that_agrees_with_the_record(shared: Shared) 
     assert printed["run"] == kept["id"] == shared.run.name
     for name in ("metrics", "baselines", "seconds", "parents"):
         assert printed[name] == kept[name]
-    assert set(kept["baselines"]) == {"unseen_id_count", "two_gap", "always_alarm"}
+    assert set(kept["baselines"]) == {"unseen_id_count", "two_gap", "payload", "always_alarm"}
     for scores in (kept["metrics"], *kept["baselines"].values()):
         assert {key.split("/")[0] for key in scores} == {
             "test_01_known_vehicle_known_attack",

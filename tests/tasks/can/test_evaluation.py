@@ -134,12 +134,12 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[GATModule, CANGrap
     return module, data
 
 
-def test_each_split_is_scored_whole_and_by_attack_beside_both_rules(
+def test_each_split_is_scored_whole_and_by_attack_beside_the_rules(
     scored: tuple[GATModule, CANGraphDataModule],
 ) -> None:
     module, data = scored
     found = evaluate(module, data)
-    assert set(found.baselines) == {"unseen_id_count", "two_gap", "always_alarm"}
+    assert set(found.baselines) == {"unseen_id_count", "two_gap", "payload", "always_alarm"}
     always = found.baselines["always_alarm"]
     assert always[f"{KNOWN}/recall"] == 1.0 and always[f"{KNOWN}/auroc"] == 0.5
     assert always[f"{KNOWN}/tn"] == 0

@@ -89,7 +89,7 @@ def test_a_fusion_is_scored_beside_experts_rivals_and_rules(
     others = {f"fusion_{name}" for name in MODELS if name != model}
     assert set(record.baselines) == others | {
         *("expert_vgae", "expert_gat"),
-        *("unseen_id_count", "two_gap", "always_alarm"),
+        *("unseen_id_count", "two_gap", "payload", "always_alarm"),
     }
     assert all(scores.keys() & record.metrics.keys() for scores in record.baselines.values())
     again = api.evaluate(run, home=home)

@@ -100,7 +100,7 @@ def test_each_point_is_scored_on_every_split_beside_what_came_out(
         assert column["test_01/false_alarms_per_hour@1e+06"] > 3600
     assert not [key for key in found.baselines["always_alarm"] if "@" in key]
     (table,) = found.tables
-    assert len(table.columns) == 2 + 2 * 3 and "held out from training" in table.note
+    assert len(table.columns) == 2 + 2 * 4 and "held out from training" in table.note
     assert {row[0] for row in table.rows} == {"test_01", "test_02"}
 
 

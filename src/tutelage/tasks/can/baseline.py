@@ -14,9 +14,9 @@ from tutelage.tasks.can.frames import BENIGN, Frames
 from tutelage.tasks.can.overlap import shared_captures
 from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.tasks.can.rule_windows import benign_frames
-from tutelage.tasks.can.rules import TwoGapRule, UnseenIdCountRule
+from tutelage.tasks.can.rules import PayloadRule, TwoGapRule, UnseenIdCountRule
 
-Rule = UnseenIdCountRule | TwoGapRule
+Rule = UnseenIdCountRule | TwoGapRule | PayloadRule
 ALIKE = 0.85
 """Share of a vehicle's usual ids, and of a stretch's frames, that have to be the other's too."""
 _USUAL_SECONDS = 2.0
@@ -59,6 +59,7 @@ class Baseline:
         rules: dict[str, Rule] = {
             "unseen_id_count": UnseenIdCountRule.calibrated(prefix, window),
             "two_gap": TwoGapRule.calibrated(prefix),
+            "payload": PayloadRule.calibrated(prefix),
         }
         monitors = Monitors.calibrated(prefix)
         odd = monitors.timing.evidence(prefix).score > _CLEAN
@@ -132,15 +133,19 @@ def fit_rules(stretches: Sequence[Frames], window: int) -> dict[str, Rule]:
     return {
         "unseen_id_count": UnseenIdCountRule.fit(stretches, window),
         "two_gap": TwoGapRule.fit(stretches),
+        "payload": PayloadRule.fit(stretches),
     }
 
 
 def rules_from_json(value: Mapping[str, Any]) -> dict[str, Rule]:
-    """Return the rules that their `to_json` described."""
-    return {
+    """Return the rules that their `to_json` described; a run from before `payload` goes without."""
+    rules: dict[str, Rule] = {
         "unseen_id_count": UnseenIdCountRule.from_json(value["unseen_id_count"]),
         "two_gap": TwoGapRule.from_json(value["two_gap"]),
     }
+    if "payload" in value:
+        rules["payload"] = PayloadRule.from_json(value["payload"])
+    return rules
 
 
 def vehicles(stretches: Sequence[Frames], window: int) -> tuple[Baseline, ...]:

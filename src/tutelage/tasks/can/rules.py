@@ -1,4 +1,4 @@
-"""The training-free rules that every learned detector stands beside: unseen-id/count, two-gap."""
+"""The training-free rules beside every learned detector: unseen-id/count, two-gap, payload."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.payload_rule import PayloadRule
 from tutelage.tasks.can.rule_windows import (
     PREFIX_SECONDS,
     RuleVerdict,
@@ -23,6 +24,7 @@ from tutelage.tasks.can.two_gap import TwoGapRule, TwoGapState
 
 __all__ = [
     "PREFIX_SECONDS",
+    "PayloadRule",
     "RuleVerdict",
     "TwoGapRule",
     "TwoGapState",
