@@ -6,9 +6,9 @@ Run: python benchmarks/latency.py [--json FILE] [--data CAPTURE] [--windows N] [
 Each window is scored by itself. Peer, in the same process: the trained form of the model, PyG's
 layers, eager. Every form is checked to give the same scores before any is timed; calls of all
 forms take turns, a hundred windows each. Weights are random: they don't matter to time or size.
-*Features* turns a window's 100 frames, of a capture that is indexed, into its graph; *whole* is
-features and the exported model in onnxruntime. Wall-clock time of single calls: measure on an idle
-machine. p99 is that of all calls, the first ones of a turn, with cold caches, too.
+*Features* turns the next 100 frames of a capture into a graph, as live detection does; *whole* is
+features and the exported model in onnxruntime: from frames to score. Wall-clock time of single
+calls, those with cold caches that begin a turn too: measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ import torch_geometric  # noqa: E402
 from traffic import traffic  # noqa: E402
 from tutelage.core.overrides import build_config  # noqa: E402
 from tutelage.tasks.can import CANTask  # noqa: E402
-from tutelage.tasks.can.capture_index import CaptureIndex, WindowBlock, Windows  # noqa: E402
 from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig  # noqa: E402
 from tutelage.tasks.can.export import exportable  # noqa: E402
-from tutelage.tasks.can.graph_edges import block_edges  # noqa: E402
-from tutelage.tasks.can.graph_nodes import block_nodes  # noqa: E402
+from tutelage.tasks.can.frames import Frames  # noqa: E402
 from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
-from tutelage.tasks.can.graphs import build_graphs  # noqa: E402
+from tutelage.tasks.can.graphs import Graphs, build_graphs  # noqa: E402
 from tutelage.tasks.can.ingest import read_frames  # noqa: E402
+from tutelage.tasks.can.live.stream import WindowStream  # noqa: E402
 from tutelage.tasks.can.modules import BaseCANGraphModule, GATModule, VGAEModule  # noqa: E402
 from tutelage.tasks.can.onnx_scorer import OnnxScorer  # noqa: E402
 from tutelage.tasks.can.profile import TrafficProfile  # noqa: E402
@@ -74,11 +73,8 @@ def build(preset: str, profile: TrafficProfile, store: GraphStore) -> BaseCANGra
     return module.eval()
 
 
-def graph_of(capture: CaptureIndex, window: int) -> Arrays:
-    block = WindowBlock.of(capture, Windows(window * WINDOW, 1, WINDOW, WINDOW))
-    nodes = block_nodes(block, capture)
-    edges = block_edges(block, nodes)
-    return nodes.x, nodes.id_index, edges.index, edges.attr
+def arrays_of(graphs: Graphs) -> Arrays:
+    return graphs.x, graphs.id_index, graphs.edge_index, graphs.edge_attr
 
 
 def time_calls(calls: Calls, windows: int, turns: int) -> dict[str, dict[str, float]]:
@@ -98,7 +94,7 @@ def time_calls(calls: Calls, windows: int, turns: int) -> dict[str, dict[str, fl
 
 
 def measure(
-    preset: str, profile: TrafficProfile, store: GraphStore, capture: CaptureIndex, turns: int
+    preset: str, profile: TrafficProfile, store: GraphStore, frames: Frames, turns: int
 ) -> dict[str, Any]:
     module = build(preset, profile, store)
     form = exportable(module)
@@ -108,12 +104,14 @@ def measure(
     batches = [store.batch(torch.tensor([i])) for i in range(count)]
     tensors = [tuple(getattr(batch, name) for name in form.inputs) for batch in batches]
     arrays = [tuple(value.numpy() for value in sample) for sample in tensors]
+    pieces = [frames[i * WINDOW : (i + 1) * WINDOW] for i in range(count)]
+    features, whole = WindowStream(profile, WINDOW), WindowStream(profile, WINDOW)
     calls: Calls = {
         "PyG, eager": lambda i: module.scores(batches[i]),
         "plain PyTorch": lambda i: form.module(*tensors[i]),
         "onnxruntime": lambda i: scorer.score(*arrays[i]),
-        "features": lambda i: graph_of(capture, i),
-        "whole": lambda i: scorer.score(*graph_of(capture, i)),
+        "features": lambda i: features.push(pieces[i]),
+        "whole": lambda i: scorer.score(*arrays_of(whole.push(pieces[i]))),
     }
     with torch.inference_mode():
         expected = module.scores(store.batch(torch.arange(count))).numpy()
@@ -145,8 +143,7 @@ def main() -> None:
     frames = frames[: args.windows * WINDOW]
     profile = TrafficProfile.fit([frames[: len(frames) // 4]], WINDOW)
     store = GraphStore.from_graphs([build_graphs(frames, profile, WINDOW, WINDOW)])
-    capture = CaptureIndex.of(frames, profile)
-    models = {p: measure(p, profile, store, capture, args.turns) for p in args.presets}
+    models = {p: measure(p, profile, store, frames, args.turns) for p in args.presets}
     machine = {
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
