@@ -155,6 +155,17 @@ def test_a_run_whose_card_was_edited_or_weights_were_exchanged_is_refused(tmp_pa
             use()
 
 
+def test_a_run_whose_settings_were_edited_to_other_valid_ones_is_refused(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    file = run.path / CONFIG
+    file.write_text(file.read_text().replace('"tests": 40', '"tests": 17'))
+    edited = re.escape(str(file))
+    with pytest.raises(CheckpointError, match=rf"^{edited}: was changed after the run finished"):
+        api.evaluate(run.id, home=tmp_path)
+    with pytest.raises(CheckpointError, match=rf"^{edited}: was changed after the run finished"):
+        api.predict(run.id, "x", home=tmp_path)
+
+
 def test_an_unfinished_run_can_not_be_used(tmp_path: Path) -> None:
     task = tiny_task.TinyTask(crash_at(2, RuntimeError("lightning struck")))
     store = RunStore(tmp_path)

@@ -15,7 +15,7 @@ from tutelage.core.overrides import build_config, parse_override, read_config_fi
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
 from tutelage.task import Audit, SupportsExport, Task, load_task
-from tutelage.training.launch import launch
+from tutelage.training.launch import how_to_go_on, launch
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
@@ -281,7 +281,7 @@ def _restore(
     from tutelage.training.restore import restore_module
 
     if run.status != "finished":
-        hint = "Finish it: the same settings with run.policy=resume_if_incomplete."
+        hint = f"Finish it: {how_to_go_on(run)}."
         raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
     task, config = run_config(run, overrides)
     module = restore_module(task, run)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from tiny_task import Batch, TinyModule, TinyTask, crash_at, same_bits, tiny, train, weights
 
-from tutelage.core.errors import ConfigError, DataError, RunFailedError, StoreError, TutelageError
+from tutelage.core.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    RunFailedError,
+    StoreError,
+    TutelageError,
+)
 from tutelage.core.store import LOG, RECORD, WEIGHTS, Run, RunStore
 from tutelage.training.launch import launch
 
@@ -160,6 +168,55 @@ def test_a_continued_run_takes_its_scaler_from_its_own_data_and_does_not_claim_t
     assert first.id in audit.findings[0] and second.record.warnings == audit.findings
 
 
+CONTINUE = (
+    "run.policy=continue_from_previous",
+    "training.learning_rate=0.01",
+    "training.checkpoints.every_n_steps=2",
+)
+
+
+@pytest.mark.parametrize("crash", [1, 7])
+def test_a_continued_run_that_was_cut_goes_on_as_it_said_to_the_same_bits(
+    tmp_path: Path, crash: int
+) -> None:
+    for home in (tmp_path, tmp_path / "whole"):
+        train(home, *FAST)
+    whole = train(tmp_path / "whole", *FAST, *CONTINUE).run
+    with pytest.raises(RunFailedError, match=r"same settings with run\.policy=continue_from_pre"):
+        train(tmp_path, *FAST, *CONTINUE, on_step=crash_at(crash, KeyboardInterrupt()))
+    broken = RunStore(tmp_path).runs()[-1]
+    newer = train(tmp_path, *FAST, "training.seed=5").run
+    resumed = train(tmp_path, *FAST, *CONTINUE)
+    assert (resumed.origin, resumed.run.id) == ("resumed", broken.id)
+    assert same_bits(resumed.run, whole)
+    after = train(tmp_path, *FAST, *CONTINUE)
+    assert after.origin == "new"
+    assert [p.run for p in after.run.record.parents] == [newer.id]
+
+
+def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    train(tmp_path, *FAST)
+    with pytest.raises(RunFailedError):
+        train(tmp_path, *FAST, *CONTINUE, on_step=crash_at(3, KeyboardInterrupt()))
+    newer = train(tmp_path, *FAST, "training.seed=5").run
+    other = train(tmp_path, *FAST, *CONTINUE, "training.seed=6")
+    assert other.origin == "new"
+    assert [p.run for p in other.run.record.parents] == [newer.id]
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_a_parent_that_was_changed_since_it_finished_is_not_continued(
+    tmp_path: Path, name: str
+) -> None:
+    first = train(tmp_path, *FAST).run
+    other = train(tmp_path / "other", *FAST, "training.seed=1").run
+    for file in {WEIGHTS, "model.json"} if name == WEIGHTS else {name}:
+        shutil.copy(other.path / file, first.path / file)
+    with pytest.raises(CheckpointError, match="was changed after the run finished"):
+        train(tmp_path, *FAST, "run.policy=continue_from_previous")
+    assert [run.id for run in RunStore(tmp_path).runs()] == [first.id]
+
+
 class OtherVocabulary(TinyTask):
     def continues(self, old: object, new: object) -> str | None:
         return "the vocabulary differs"
@@ -264,7 +321,7 @@ def test_a_finished_record_tells_what_happened(tmp_path: Path) -> None:
     assert set(record.baselines) == {"always 0"}
     phases = {"prepare", "build", "size", "fit", "calibrate", "evaluate", "save", "total"}
     assert set(record.seconds) == phases
-    assert set(record.artifacts) == {"model.json", "model.safetensors"}
+    assert set(record.artifacts) == {"config.json", "model.json", "model.safetensors"}
     assert record.audit is not None and record.audit.verdict == "clean"
 
 

@@ -298,7 +298,8 @@ class RunOptions(Section):
     """`reuse_if_exists`: a finished run with the same fingerprint is returned;
     `force_new`: always a new run; `resume_if_incomplete`: go on with the newest unfinished run of
     the same fingerprint; `continue_from_previous`: a new run that starts from the weights of the
-    newest finished one of the same task, mode and model."""
+    newest finished one of the same task, mode and model, or, where one that so began with the same
+    settings is unfinished, that one goes on."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
     """A word of your own in the run's id."""
 

@@ -95,9 +95,9 @@ def model_table(record: RunRecord, beside: Mapping[str, str]) -> Table:
 
 
 def attack_table(record: RunRecord, headline: str) -> Table:
-    """The headline metric of every ``split/attack``; no rows where the task names no attacks."""
-    groups = _groups(record, 2)
-    return _table(record, f"{headline} by attack", "split / attack", groups, headline)
+    """The headline metric of every group within a split, such as an attack; no rows for none."""
+    name, groups = "attack or vehicle", _groups(record, 2)
+    return _table(record, f"{headline} by {name}", f"split / {name}", groups, headline)
 
 
 def _table(record: RunRecord, title: str, name: str, groups: list[str], metric: str) -> Table:

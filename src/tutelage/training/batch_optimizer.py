@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.training.batch_selection import (
@@ -132,12 +133,12 @@ class BatchSizeOptimizer:
     Args:
         options: How to look.
         device: Where training will run: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        autocast: The type of mixed precision that training will use, or None.
+        precision: The arithmetic that training will use.
     """
 
     options: BatchSizeOptions = field(default_factory=BatchSizeOptions)
     device: str = "cpu"
-    autocast: torch.dtype | None = None
+    precision: Precision = field(default_factory=Precision)
 
     def optimize_with_datamodule(
         self, module: pl.LightningModule, datamodule: SizableData
@@ -159,7 +160,7 @@ class BatchSizeOptimizer:
                 f"batch sizes can't be probed on {self.device!r}",
                 hint="Valid: cpu, cuda. Or set training.batch_size to a number.",
             )
-        work = TrainingWork(module, datamodule, device, self.autocast)
+        work = TrainingWork(module, datamodule, device, self.precision)
         return _Search(self.options, lambda: fork_child(work, self.options.timeout_s)).run()
 
     def optimize_with_datasets(

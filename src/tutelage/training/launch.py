@@ -58,9 +58,9 @@ def launch(
     config = _by_id(config, parents)
     data = task.data_fingerprint(config)
     if config.run.policy == "continue_from_previous":
-        parents[INITIAL_WEIGHTS] = (_previous(config, store),)
+        parents[INITIAL_WEIGHTS] = (_first_weights(config, data, parents, store),)
     roles = [(role, run) for role, runs in parents.items() for run in runs]
-    prints = fingerprint(config, data, [run.record.fingerprints.run for _, run in roles])
+    prints = fingerprint(config, data, _fingerprints(parents))
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")
@@ -93,13 +93,17 @@ def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
         for run in runs:
             where = f"mode.{field}={run.id}"
             if run.status != "finished":
-                hint = "Finish it: the same settings with run.policy=resume_if_incomplete."
+                hint = f"Finish it: {how_to_go_on(run)}."
                 raise StoreError(f"this run is {run.status}", where=where, hint=hint)
             if run.record.task != config.task:
                 said = f"this is a run of {run.record.task!r}, not of {config.task!r}"
                 raise ConfigError(said, where=where, hint="See `tutelage runs list`.")
         found[config.mode.parents[field]] = runs
     return found
+
+
+def _fingerprints(parents: Parents) -> list[str]:
+    return [run.record.fingerprints.run for runs in parents.values() for run in runs]
 
 
 def _by_id(config: RunConfig, parents: Mapping[str, Sequence[Run]]) -> RunConfig:
@@ -128,7 +132,7 @@ def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
     """
     held = [run for run in same if run.is_held()]
     idle = [run for run in same if run not in held]
-    if config.run.policy == "resume_if_incomplete":
+    if config.run.policy in ("resume_if_incomplete", "continue_from_previous"):
         if held:
             hint = "Wait for it, or start another run with run.policy=force_new."
             raise StoreError(f"another process works on this run {held[-1].id}", hint=hint)
@@ -140,6 +144,13 @@ def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
             idle[-1].id,
         )
     return None
+
+
+def how_to_go_on(run: Run) -> str:
+    """Say which request goes on with a run that isn't finished."""
+    continued = any(parent.role == INITIAL_WEIGHTS for parent in run.record.parents)
+    policy = "continue_from_previous" if continued else "resume_if_incomplete"
+    return f"the same settings with run.policy={policy}"
 
 
 def _check_device(training: Training) -> None:
@@ -155,6 +166,25 @@ def _check_device(training: Training) -> None:
     if training.precision == "16" and not (gpu and training.accelerator != "cpu"):
         hint = "Use training.precision=bf16, or 32."
         raise ConfigError("training.precision=16 needs a GPU", hint=hint)
+
+
+def _first_weights(config: RunConfig, data: str, named: Parents, store: RunStore) -> Run:
+    """The run whose weights training begins with: the newest finished one, in general.
+
+    Where an unfinished run of the same settings began with another's weights, it is that other, so
+    that the unfinished one is found and goes on.
+    """
+    alone = fingerprint(config, data, _fingerprints(named))
+    there = store.readable()
+    runs = {run.id: run for run, _ in there}
+    for _, record in reversed(there):
+        last = record.parents[-1] if record.parents else None
+        if record.status == "finished" or last is None or last.role != INITIAL_WEIGHTS:
+            continue
+        others = {"run": alone.run, "parents": record.fingerprints.parents[:-1]}
+        if last.run in runs and record.fingerprints.model_copy(update=others) == alone:
+            return runs[last.run]
+    return _previous(config, store)
 
 
 def _previous(config: RunConfig, store: RunStore) -> Run:
@@ -186,7 +216,7 @@ def _work(
             _train(task, config, store, run, parents, console)
         except (KeyboardInterrupt, SystemExit):
             run.update(status="interrupted", finished=now())
-            hint = "Go on with run.policy=resume_if_incomplete and the same settings."
+            hint = f"Go on with it: {how_to_go_on(run)}."
             raise RunFailedError("interrupted", where=run.id, hint=hint) from None
         except TutelageError as error:
             run.update(status="failed", finished=now(), error=str(error))

@@ -8,12 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import IO, TYPE_CHECKING, TypeGuard
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch.optim import Optimizer
 
 from tutelage.core.errors import ConfigError
@@ -80,13 +81,13 @@ class TrainingWork:
         module: ``training_step(batch, batch_idx)`` gives the loss, or a mapping with ``"loss"``.
         data: Makes the worst-case batch and typical batches of a size.
         device: Where to train.
-        autocast: The type of mixed precision, or None.
+        precision: The arithmetic.
     """
 
     module: pl.LightningModule
     data: SizableData
     device: torch.device
-    autocast: torch.dtype | None = None
+    precision: Precision = field(default_factory=Precision)
 
     def prepare(self) -> tuple[Greeting, Callable[[ProbeRequest], Probe]]:
         """Move the module to its device and return the greeting and the function that probes.
@@ -96,7 +97,7 @@ class TrainingWork:
         """
         if not self.module.automatic_optimization:
             raise ConfigError("a module with manual optimisation can't be probed")
-        self.module.to(self.device).train()
+        self.precision.convert_module(self.module.to(self.device)).train()
         meter = memory_meter(self.device)
         optimizers = list(find_optimizers(self.module.configure_optimizers()))
         for group in (group for one in optimizers for group in one.param_groups):
@@ -142,10 +143,9 @@ class TrainingWork:
         return _timed([partial(self._step, batch, optimizers) for batch in batches], request)
 
     def _step(self, batch: object, optimizers: Sequence[Optimizer]) -> None:
-        placed = self.module.transfer_batch_to_device(batch, self.device, 0)
-        with torch.autocast(
-            self.device.type, dtype=self.autocast, enabled=self.autocast is not None
-        ):
+        converted = self.precision.convert_input(batch)
+        placed = self.module.transfer_batch_to_device(converted, self.device, 0)
+        with self.precision.train_step_context():
             output = self.module.training_step(placed, 0)
         loss = output["loss"] if isinstance(output, Mapping) else output
         if not isinstance(loss, torch.Tensor):

@@ -21,7 +21,7 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.files import write_json
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
-from tutelage.core.store import METRICS, Run
+from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
@@ -34,11 +34,11 @@ from tutelage.training.metrics import MetricsCollector
 from tutelage.training.model_card import read_preprocessing
 from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
+from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
 
 log = logging.getLogger(__name__)
 BATCH_SIZE = "batch_size.json"
-PRECISION = {"64": "64-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 class BaseTrainer:
@@ -134,7 +134,6 @@ class BaseTrainer:
         trainer = pl.Trainer(
             accelerator=training.accelerator,
             devices=1,
-            precision=PRECISION[training.precision],  # type: ignore[arg-type]
             max_epochs=training.max_epochs,
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
@@ -146,7 +145,7 @@ class BaseTrainer:
             enable_model_summary=False,
             default_root_dir=str(self.run.path),
             logger=build_loggers(training.loggers, self.run),
-            plugins=[TutelageCheckpointIO()],
+            plugins=[TutelageCheckpointIO(), arithmetic(training.precision, self._device())],
             profiler=NoProfiler(),
             callbacks=self._callbacks(manager, monitor),
         )
@@ -188,6 +187,7 @@ class BaseTrainer:
     def record(self, data: TaskData, evaluation: Evaluation) -> RunRecord:
         """Write the finished record: the last step, so that a run is finished or it is not."""
         files = {p.name: p for p in sorted(self.run.path.glob("model.*"))}
+        files[CONFIG] = self.run.path / CONFIG
         audit = data.audit.beside(self.run.record.parents)
         return self.run.update(
             status="finished",
@@ -209,8 +209,10 @@ class BaseTrainer:
 
         Raises:
             ConfigError: The weights mean something else under these data.
+            CheckpointError: The earlier run's files are missing, damaged or were changed.
         """
         learned = read_preprocessing(earlier.path, self.task)
+        earlier.verify_artifacts()
         reason = self.task.continues(learned, data.preprocessing)
         if reason is not None:
             raise ConfigError(
@@ -236,10 +238,14 @@ class BaseTrainer:
 
     def _optimizer(self, options: BatchSizeOptions) -> BatchSizeOptimizer:
         """Return the batch-size optimiser for the device and arithmetic that training will use."""
-        training = self.config.training
-        on_gpu = training.accelerator != "cpu" and torch.cuda.is_available()
-        autocast = {"bf16": torch.bfloat16, "16": torch.float16}.get(training.precision)
-        return BatchSizeOptimizer(options, "cuda" if on_gpu else "cpu", autocast)
+        device = self._device()
+        precision = arithmetic(self.config.training.precision, device)
+        return BatchSizeOptimizer(options, device, precision)
+
+    def _device(self) -> str:
+        """The kind of device that training will use."""
+        on_gpu = self.config.training.accelerator != "cpu" and torch.cuda.is_available()
+        return "cuda" if on_gpu else "cpu"
 
     def _monitor(self, module: TaskModule) -> str:
         monitor = self.config.training.monitor or module.default_monitor
