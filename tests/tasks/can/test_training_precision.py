@@ -92,7 +92,8 @@ def test_each_arithmetic_trains_resumes_to_the_same_bits_and_repeats_its_scores(
 def test_a_batch_size_is_measured_in_the_arithmetic_of_training(
     tmp_path: Path, drive: Path
 ) -> None:
-    auto = ("training.batch_size=auto", "training.batch_sizing.max_size=4")
+    sizes = ("training.batch_sizing.min_size=4", "training.batch_sizing.max_size=8")
+    auto = ("training.batch_size=auto", *sizes)
     task = Watched(only=torch.float64)  # in the probe's process too, where it breaks the run
     train(tmp_path, drive, "training.precision=64", *auto, "training.max_steps=1", task=task)
     with pytest.raises(RunFailedError, match="trained in torch.float32"):
