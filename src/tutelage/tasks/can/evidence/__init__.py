@@ -11,6 +11,7 @@ from tutelage.tasks.can.evidence.redundancy import (
     RedundancyState,
 )
 from tutelage.tasks.can.evidence.silences import Silence, derive_silences, silent_windows
+from tutelage.tasks.can.evidence.stream import MonitorStream
 from tutelage.tasks.can.evidence.surprise import Evidence, Feature, alarm_level
 from tutelage.tasks.can.evidence.timing import TimingModel
 
@@ -20,6 +21,7 @@ __all__ = [
     "AbsenceState",
     "Evidence",
     "Feature",
+    "MonitorStream",
     "Monitors",
     "PayloadJSON",
     "PayloadModel",

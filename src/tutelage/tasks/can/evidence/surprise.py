@@ -55,6 +55,16 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.score)
 
+    def __getitem__(self, rows: slice) -> Evidence:
+        """What is said of consecutive frames."""
+        return Evidence(
+            self.score[rows],
+            self.feature[rows],
+            self.arbitration_id[rows],
+            self.measured[rows],
+            self.expected[rows],
+        )
+
     @classmethod
     def none(cls, frames: Frames) -> Evidence:
         """Return evidence of nothing, to be filled in."""
