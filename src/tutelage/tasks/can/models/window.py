@@ -18,21 +18,24 @@ from tutelage.tasks.can.models.vgae import VGAE
 class _Edges:
     """The M edges that layers attend over: those given and, last, one from each node to itself.
 
+    Edges that were given from a node to itself are counted as if they came to a node of their own,
+    number N, of which nothing is used.
+
     Args:
-        source: (M,) int64, twice the number of the node.
-        target: (M,) int64, twice the number of the node, plus 1.
-        node: (M,) int64, the target's number.
+        source: (M,) int64.
+        target: (M,) int64.
+        counted: (M,) int64, the target, or N.
+        by_head: (M, heads) int64, the same for each head.
         features: (M, K) scaled; null where attention does not see them.
-        left_out: (M, 1), -inf for a given edge from a node to itself, else 0.
-        zero: (N, heads * channels), zeros.
-        lowest: (N, heads), -inf.
+        zero: (N + 1, heads * channels), zeros.
+        lowest: (N + 1, heads), -inf.
     """
 
     source: Tensor
     target: Tensor
-    node: Tensor
+    counted: Tensor
+    by_head: Tensor
     features: Tensor | None
-    left_out: Tensor
     zero: Tensor
     lowest: Tensor
 
@@ -49,7 +52,9 @@ class WindowAttention(nn.Module):
         self.layers = nn.ModuleList(_WindowLayer(layer) for layer in layers)
 
     def forward(self, h: Tensor, edge_index: Tensor, features: Tensor | None) -> list[Tensor]:
-        """Return each layer's output (N, heads * channels), after the activation.
+        """Return each layer's output (N + 1, heads * channels), after the activation.
+
+        The last row of each stands for nothing.
 
         Args:
             h: (N, C) nodes.
@@ -68,41 +73,40 @@ class WindowAttention(nn.Module):
 
         Its features are the mean of those of the edges that come to the node from others.
         """
-        count = h.shape[0]
-        number = torch.arange(count, device=h.device)
-        source, target = edge_index[0], edge_index[1]
-        loop = (source == target)[:, None]
-        if features is not None:
-            kept = torch.where(loop, 0.0, 1.0)
-            into = (target,)
-            total = h.new_zeros(count, features.shape[1])
-            total = total.index_put(into, features * kept, accumulate=True)
-            comes = h.new_zeros(count, 1).index_put(into, kept, accumulate=True)
-            features = torch.cat([features, total / comes.clamp(min=1)])
         first = self.layers[0]
         assert isinstance(first, _WindowLayer)
         heads, width = first.repeat.shape
-        source, target = torch.cat([source, number]), torch.cat([target, number])
+        count = h.shape[0]
+        number = torch.arange(count, device=h.device)
+        source, target = edge_index[0], edge_index[1]
+        comes = torch.where(source == target, count, target)
+        if features is not None:
+            into = (comes == number[:, None]).to(features.dtype)
+            mean = into @ features / into.sum(dim=1, keepdim=True).clamp(min=1)
+            features = torch.cat([features, mean])
+        counted = torch.cat([comes, number])
         return _Edges(
-            source=2 * source,
-            target=2 * target + 1,
-            node=target,
+            source=torch.cat([source, number]),
+            target=torch.cat([target, number]),
+            counted=counted,
+            by_head=counted[:, None].expand(-1, heads),
             features=features,
-            left_out=torch.cat([torch.where(loop, -torch.inf, 0.0), h.new_zeros(count, 1)]),
-            zero=h.new_zeros(count, width),
-            lowest=h.new_full((count, heads), -torch.inf),
+            zero=h.new_zeros(count + 1, width),
+            lowest=h.new_full((count + 1, heads), -torch.inf),
         )
 
 
 class _WindowLayer(nn.Module):
     """A trained GATv2 layer and its activation, for `_Edges`.
 
-    Both of its matrices are one. Its bias is added to what is averaged, since weights sum to 1. A
-    head's sum over its channels, and its repetition over them, are products with a matrix.
+    Its bias is added to what is averaged, since weights sum to 1. A head's sum over its channels,
+    and its repetition over them, are products with a matrix.
     """
 
-    weight: Tensor
-    bias: Tensor
+    of_source: Tensor
+    source_bias: Tensor
+    of_target: Tensor
+    target_bias: Tensor
     of_features: Tensor | None
     weigh: Tensor
     repeat: Tensor
@@ -112,30 +116,33 @@ class _WindowLayer(nn.Module):
         assert isinstance(layer, GATv2Conv) and isinstance(layer.bias, Tensor)
         self.slope = layer.negative_slope
         shift, edge = layer.bias.detach(), layer.lin_edge
-        weights = [part.weight.detach() for part in (layer.lin_l, layer.lin_r)]
-        biases = [layer.lin_l.bias.detach() + shift, layer.lin_r.bias.detach() - shift]
+        self.register_buffer("of_source", layer.lin_l.weight.detach())
+        self.register_buffer("source_bias", layer.lin_l.bias.detach() + shift)
+        self.register_buffer("of_target", layer.lin_r.weight.detach())
+        self.register_buffer("target_bias", layer.lin_r.bias.detach() - shift)
+        self.register_buffer("of_features", None if edge is None else edge.weight.detach().T)
         _, heads, channels = layer.att.shape
         repeat = torch.eye(heads).repeat_interleave(channels, dim=1)
-        self.register_buffer("weight", torch.cat(weights))
-        self.register_buffer("bias", torch.cat(biases))
-        self.register_buffer("of_features", None if edge is None else edge.weight.detach().T)
         self.register_buffer("weigh", repeat.T * layer.att.detach().reshape(-1, 1))
         self.register_buffer("repeat", repeat)
 
     def forward(self, h: Tensor, edges: _Edges) -> Tensor:
-        """Return (N, heads * channels) of h (N, C)."""
-        both = F.linear(h, self.weight, self.bias).view(2 * h.shape[0], -1)
-        value = both.index_select(0, edges.source)
-        pair = value + both.index_select(0, edges.target)
+        """Return (N + 1, heads * channels) of h (N or N + 1, C)."""
+        value = _rows(F.linear(h, self.of_source, self.source_bias), edges.source)
+        pair = value + _rows(F.linear(h, self.of_target, self.target_bias), edges.target)
         if self.of_features is not None and edges.features is not None:
             pair = pair + edges.features @ self.of_features
-        logits = F.leaky_relu(pair, self.slope) @ self.weigh + edges.left_out
-        place = edges.node[:, None].expand(-1, logits.shape[1])
-        top = edges.lowest.scatter_reduce(0, place, logits, "amax").index_select(0, edges.node)
-        weight = (logits - top).exp() @ self.repeat
-        total = edges.zero.index_put((edges.node,), weight * value, accumulate=True)
-        found: Tensor = F.elu(total / edges.zero.index_put((edges.node,), weight, accumulate=True))
-        return found
+        logits = F.leaky_relu(pair, self.slope) @ self.weigh
+        top = edges.lowest.scatter_reduce(0, edges.by_head, logits, "amax")
+        weight = (logits - _rows(top, edges.counted)).exp() @ self.repeat
+        place = (edges.counted,)
+        total = edges.zero.index_put(place, weight * value, accumulate=True)
+        return F.elu(total / edges.zero.index_put(place, weight, accumulate=True))
+
+
+def _rows(table: Tensor, number: Tensor) -> Tensor:
+    """Return rows of a table, by a function that becomes a single step of ONNX."""
+    return F.embedding(number, table)
 
 
 class WindowGAT(nn.Module):
@@ -151,9 +158,9 @@ class WindowGAT(nn.Module):
     def forward(self, x: Tensor, id_index: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
         """Return the score (1,) of a graph; see `GraphBatch` for the arguments."""
         edges = self.input.scale_edges(edge_attr) if self.edge_features else None
-        h = self.join(self.attention(self.input(x, id_index), edge_index, edges))
-        features = torch.cat([h.mean(dim=0), h.amax(dim=0)])
-        logits: Tensor = self.head(features[None])
+        h = self.join(self.attention(self.input(x, id_index), edge_index, edges))[:-1]
+        features = torch.cat([h.mean(dim=0, keepdim=True), h.amax(dim=0, keepdim=True)], dim=1)
+        logits: Tensor = self.head(features)
         return logits.softmax(dim=1)[:, 1]
 
 
@@ -177,7 +184,7 @@ class WindowVGAE(nn.Module):
     def forward(self, x: Tensor, id_index: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
         """Return the score (1,) of a graph; see `GraphBatch` for the arguments."""
         edges = self.input.scale_edges(edge_attr)
-        h = self.attention(self.input(x, id_index), edge_index, edges)[-1]
+        h = self.attention(self.input(x, id_index), edge_index, edges)[-1][:-1]
         decoded = self.decoder(self.encode(h).chunk(2, dim=1)[0])
         error: Tensor = (self.features(decoded) - self.input.scale_nodes(x)).square().mean(dim=1)
         log_odds = self.identity(decoded).log_softmax(dim=1)
