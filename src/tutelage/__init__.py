@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tutelage.api import audit, evaluate, export, load_run, predict, train
+    from tutelage.api import audit, evaluate, export, load_run, pipeline, predict, train
     from tutelage.core.store import Run
 
-__all__ = ["Run", "audit", "evaluate", "export", "load_run", "predict", "train"]
+__all__ = ["Run", "audit", "evaluate", "export", "load_run", "pipeline", "predict", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -16,6 +16,8 @@ from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
 from tutelage.task import Audit, SupportsExport, Task, load_task
 from tutelage.training.launch import how_to_go_on, launch
+from tutelage.training.pipeline import PipelineRun, execute
+from tutelage.training.planning import find_recipe, plan
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskData, TaskModule
@@ -112,6 +114,29 @@ def train(
     file = None if config is None else Path(config)
     found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
     return launch(found, resolved, _store(home)).run
+
+
+def pipeline(
+    recipe: str | Path, *overrides: str, home: Path | str | None = None, **settings: object
+) -> PipelineRun:
+    """Run the stages of a recipe, each made from earlier ones; reuse those that nothing changed.
+
+    ``tutelage.pipeline("can-full", data={"root": "captures"}, student={"model": {"hidden": 16}})``
+    is ``tutelage pipeline can-full data.root=captures student.model.hidden=16``.
+
+    Args:
+        recipe: Name of a recipe of an installed task, or the path of your own.
+        overrides: Settings as typed, for every stage or, led by a stage's name, for that.
+        home: Where runs live; by default ``TUTELAGE_HOME``, or ``./runs``.
+        settings: Sections for every stage, and stages with sections of their own, as mappings.
+
+    Raises:
+        RequestError: The recipe or a setting is wrong and nothing was made, or a stage can't use
+            its data.
+        RunFailedError: A stage failed; run the same again to go on.
+    """
+    store = _store(home)
+    return execute(plan(find_recipe(recipe), store, overrides, settings), store)
 
 
 def load_run(name: str, home: Path | str | None = None) -> Run:

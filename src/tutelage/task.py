@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
 from tutelage.core.overrides import parse_yaml
+from tutelage.core.recipes import Recipe, parse_recipe
 from tutelage.core.records import AuditStamp, Evaluation, Table
 
 if TYPE_CHECKING:
@@ -129,7 +130,15 @@ class Task(ABC, Generic[C]):
 
     def presets(self) -> Iterator[tuple[str, Json]]:
         """Name and settings of each YAML file in the task's ``presets`` folder."""
-        folder = files(type(self).__module__).joinpath("presets")
+        return self._shipped("presets")
+
+    def recipes(self) -> Iterator[Recipe]:
+        """The pipelines that ship with the task: each YAML file in its ``recipes`` folder."""
+        for name, content in self._shipped("recipes"):
+            yield parse_recipe(name, content, f"recipe {name}")
+
+    def _shipped(self, kind: str) -> Iterator[tuple[str, Json]]:
+        folder = files(type(self).__module__).joinpath(kind)
         for file in sorted(folder.iterdir(), key=lambda f: f.name) if folder.is_dir() else ():
             settings = parse_yaml(file.read_text(encoding="utf-8"))
             assert isinstance(settings, dict)

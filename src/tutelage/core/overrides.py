@@ -110,8 +110,8 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     return tuple(key.split(".")), parsed
 
 
-def read_config_file(path: Path) -> Json:
-    """Read a YAML or JSON file of settings, migrated to the present schema.
+def read_settings(path: Path) -> Json:
+    """Read a YAML or JSON file that holds a mapping.
 
     Raises:
         ConfigError: The file is absent, unreadable or no mapping.
@@ -127,7 +127,16 @@ def read_config_file(path: Path) -> Json:
         raise ConfigError(f"can't be read as YAML or JSON: {error}", where=path) from error
     if not isinstance(content, dict):
         raise ConfigError("holds no settings", where=path, hint="Write 'section:' and fields.")
-    return migrate_config(content, path)
+    return content
+
+
+def read_config_file(path: Path) -> Json:
+    """Read a YAML or JSON file of a run's settings, migrated to the present schema.
+
+    Raises:
+        ConfigError: The file is absent, unreadable or no mapping.
+    """
+    return migrate_config(read_settings(path), path)
 
 
 def merge(base: Mapping[str, object], over: Mapping[str, object]) -> Json:

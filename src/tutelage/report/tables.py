@@ -165,6 +165,22 @@ def seconds_table(record: RunRecord) -> Table:
     return Table(title="Seconds by phase", columns=("phase", "seconds"), rows=rows)
 
 
+def stages_table(records: Mapping[str, RunRecord], headline: str) -> Table:
+    """The headline metric of every test split: each stage's, and the baselines that all share."""
+    everyone = list(records.values())
+    columns = {name: record.metrics for name, record in records.items()}
+    for name, scores in everyone[-1].baselines.items():
+        if all(name in record.baselines for record in everyone):
+            columns[name] = scores
+    splits = dict.fromkeys(split for record in everyone for split in splits_of(record))
+    rows = tuple(
+        (split, *(column.get(f"{split}/{headline}") for column in columns.values()))
+        for split in splits
+    )
+    title = f"{headline} by test split and stage"
+    return Table(title=title, columns=("test split", *columns), rows=rows)
+
+
 def comparison_table(records: list[RunRecord]) -> Table:
     """Every metric of whole splits, run beside run, with each difference from the first run."""
     keys = dict.fromkeys(key for r in records for key in r.metrics if key.count("/") == 1)

@@ -89,17 +89,27 @@ def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
     """
     found: dict[str, tuple[Run, ...]] = {}
     for field, names in config.mode.named_runs().items():
-        runs = tuple(store.find(name) for name in names)
-        for run in runs:
-            where = f"mode.{field}={run.id}"
-            if run.status != "finished":
-                hint = f"Finish it: {how_to_go_on(run)}."
-                raise StoreError(f"this run is {run.status}", where=where, hint=hint)
-            if run.record.task != config.task:
-                said = f"this is a run of {run.record.task!r}, not of {config.task!r}"
-                raise ConfigError(said, where=where, hint="See `tutelage runs list`.")
+        runs = tuple(find_parent(name, field, config.task, store) for name in names)
         found[config.mode.parents[field]] = runs
     return found
+
+
+def find_parent(name: str, field: str, task: str, store: RunStore) -> Run:
+    """Return the finished run that ``mode.field`` names.
+
+    Raises:
+        StoreError: There is no such run, or it isn't finished.
+        ConfigError: It is a run of another task.
+    """
+    run = store.find(name)
+    where = f"mode.{field}={run.id}"
+    if run.status != "finished":
+        hint = f"Finish it: {how_to_go_on(run)}."
+        raise StoreError(f"this run is {run.status}", where=where, hint=hint)
+    if run.record.task != task:
+        said = f"this is a run of {run.record.task!r}, not of {task!r}"
+        raise ConfigError(said, where=where, hint="See `tutelage runs list`.")
+    return run
 
 
 def _fingerprints(parents: Parents) -> list[str]:
