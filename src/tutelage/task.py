@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,8 +139,10 @@ class Task(ABC, Generic[C]):
             yield parse_recipe(name, content, f"recipe {name}")
 
     def _shipped(self, kind: str) -> Iterator[tuple[str, Json]]:
-        folder = files(type(self).__module__).joinpath(kind)
-        for file in sorted(folder.iterdir(), key=lambda f: f.name) if folder.is_dir() else ():
+        package = sys.modules[type(self).__module__].__package__
+        folder = files(package).joinpath(kind) if package else None  # a task may be one file
+        found = folder.iterdir() if folder is not None and folder.is_dir() else ()
+        for file in sorted(found, key=lambda f: f.name):
             settings = parse_yaml(file.read_text(encoding="utf-8"))
             assert isinstance(settings, dict)
             yield file.name.removesuffix(".yaml"), settings

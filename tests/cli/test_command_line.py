@@ -46,6 +46,7 @@ def tutelage(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
         ["data"],
         ["config", "can"],
         ["config", "can", "training.seed=3"],
+        ["pipeline", "--list"],
         ["runs", "list"],
         ["runs", "show", "@last"],
         ["report", "@last"],

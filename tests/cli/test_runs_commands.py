@@ -151,8 +151,19 @@ def test_lineage_goes_up_to_the_data_and_down_to_the_children(
         (first.id, "initial weights", "of-the-data")
     ]
     assert told["children"] == [{"run": third.id, "role": "initial weights"}]
+    assert told["source"] == "embedded"
     drawn = tutelage("runs", "lineage", second.id).stdout
     assert drawn.index(second.id) < drawn.index(first.id) < drawn.index(third.id)
+
+
+def test_lineage_says_where_the_data_lay(store: RunStore, tutelage: Command) -> None:
+    run = finish_run(store, "data.root=captures")
+    where = str(Path("captures").absolute())
+    told = json.loads(tutelage("runs", "lineage", run.id, "--json").stdout)
+    assert told["source"] == where and where in tutelage("runs", "lineage", run.id).stdout
+    (run.path / "config.json").unlink()
+    told = json.loads(tutelage("runs", "lineage", run.id, "--json").stdout)
+    assert (told["source"], told["data"]) == ("", "of-the-data")
 
 
 def test_a_parent_that_is_gone_is_named_as_gone(store: RunStore, tutelage: Command) -> None:

@@ -54,6 +54,20 @@ def test_a_person_sees_the_headline_and_then_the_models_own_table(record: RunRec
     assert "false\nalarms/h" in shown[1].columns
 
 
+def test_stages_stand_beneath_each_other_with_the_baselines_that_all_share(
+    record: RunRecord,
+) -> None:
+    baselines = {"unseen-id": record.baselines["unseen-id"], "rival": {f"{KNOWN}/f1": 0.1}}
+    last = record.model_copy(update={"metrics": {f"{KNOWN}/f1": 0.5}, "baselines": baselines})
+    table = tables.stages_table({"teacher": record, "student": last}, "f1")
+    assert table.columns == ("", KNOWN, UNKNOWN)
+    assert table.rows == (
+        ("teacher", 0.975, None),
+        ("student", 0.5, None),
+        ("unseen-id", 0.6, None),
+    )
+
+
 def test_attacks_have_rows_of_their_own(record: RunRecord) -> None:
     rows = tables.attack_table(record, "f1").rows
     assert rows == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Node:
         status: Its status, or ``gone`` where the store no longer has a readable record of it.
         what: Task, model and mode.
         data: Fingerprint of its data.
+        source: The file or folder of its data, or ``embedded``; empty where that is unknown.
         parents: The runs it was made from.
         children: The runs made from it, with the role it had; only of the run asked for.
     """
@@ -33,6 +35,7 @@ class Node:
     status: str
     what: str = ""
     data: str = ""
+    source: str = ""
     parents: tuple[Node, ...] = ()
     children: tuple[tuple[str, str], ...] = ()
 
@@ -43,6 +46,7 @@ class Node:
             "role": self.role,
             "status": self.status,
             "data": self.data,
+            "source": self.source,
             "parents": [parent.as_json() for parent in self.parents],
             "children": [{"run": run, "role": role} for run, role in self.children],
         }
@@ -82,7 +86,15 @@ def _node(
             parents.append(Node(parent.run, parent.role, GONE))
     what = f"{record.task} · {record.model} · {record.mode}"
     data = record.fingerprints.data
-    return Node(run.id, role, run.status, what, data, tuple(parents), children)
+    return Node(run.id, role, run.status, what, data, _source(run), tuple(parents), children)
+
+
+def _source(run: Run) -> str:
+    """Where a run's data lay; empty where its configuration can't be read."""
+    with suppress(StoreError):
+        data = run.settings.get("data")
+        return str(data.get("root") or "embedded") if isinstance(data, dict) else ""
+    return ""
 
 
 def as_tree(node: Node) -> Tree:
@@ -100,7 +112,7 @@ def _grow(tree: Tree, node: Node) -> None:
     for parent in node.parents:
         _grow(tree.add(_label(parent)), parent)
     if node.data:
-        tree.add(f"[dim]data[/] {escape(node.data)}")
+        tree.add(f"[dim]data[/] {escape(node.data)} [dim]{escape(node.source)}[/]")
 
 
 def _label(node: Node) -> str:

@@ -104,17 +104,17 @@ class _Progress:
 
 
 def _show(pipeline: Pipeline, done: PipelineRun) -> None:
-    """Print every stage's scores, the last one's in full, its warnings, and the runs."""
+    """Print every stage's scores, the last one's in full, warnings, and the runs."""
     from tutelage.core.records import Table
     from tutelage.report.tables import model_table, stages_table
 
     records = {name: stage.run.record for name, stage in done.stages.items()}
-    last = records[pipeline.stages[-1].name]
+    name, last = list(records.items())[-1]
     tables = [stages_table(records, pipeline.task.headline)]
     if (more := model_table(last, pipeline.task.beside_headline)).rows:
-        tables.append(
-            more.model_copy(update={"title": f"{pipeline.stages[-1].name} by test split"})
-        )
+        tables.append(more.model_copy(update={"title": f"{name} by test split"}))
+    if last.mode == "fusion":
+        tables += last.tables[:1]  # says whether fusing helps
     rows = tuple(
         (name, ORIGIN[s.origin], f"{s.seconds:.1f}", s.run.id) for name, s in done.stages.items()
     )

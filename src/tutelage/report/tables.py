@@ -166,19 +166,26 @@ def seconds_table(record: RunRecord) -> Table:
 
 
 def stages_table(records: Mapping[str, RunRecord], headline: str) -> Table:
-    """The headline metric of every test split: each stage's, and the baselines that all share."""
+    """The headline metric of every test split: a row a stage, then the baselines all share.
+
+    Args:
+        records: Each stage's record by its name.
+        headline: The metric.
+    """
     everyone = list(records.values())
-    columns = {name: record.metrics for name, record in records.items()}
-    for name, scores in everyone[-1].baselines.items():
-        if all(name in record.baselines for record in everyone):
-            columns[name] = scores
+    rows = {name: record.metrics for name, record in records.items()}
+    rows |= {
+        name: scores
+        for name, scores in everyone[-1].baselines.items()
+        if name not in rows and all(name in record.baselines for record in everyone)
+    }
     splits = dict.fromkeys(split for record in everyone for split in splits_of(record))
-    rows = tuple(
-        (split, *(column.get(f"{split}/{headline}") for column in columns.values()))
-        for split in splits
+    cells = tuple(
+        (name, *(scores.get(f"{split}/{headline}") for split in splits))
+        for name, scores in rows.items()
     )
-    title = f"{headline} by test split and stage"
-    return Table(title=title, columns=("test split", *columns), rows=rows)
+    title = f"{headline} by stage and test split"
+    return Table(title=title, columns=("", *splits), rows=cells)
 
 
 def comparison_table(records: list[RunRecord]) -> Table:
