@@ -34,6 +34,13 @@ class Frames:
 
     def __getitem__(self, rows: slice) -> Frames:
         """A view of consecutive frames."""
+        return self._rows(rows)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Frames:
+        """Return a copy of the frames at ``rows``, or where ``rows`` (n,) holds."""
+        return self._rows(rows)
+
+    def _rows(self, rows: slice | NDArray[np.bool_] | NDArray[np.integer]) -> Frames:
         return Frames(
             self.timestamp[rows],
             self.arbitration_id[rows],

@@ -9,10 +9,9 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.id_sequences import Bools, IdSequences, Ints
-from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max
+from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max, with_frames
 
 _BITS = 64
 
@@ -68,12 +67,7 @@ class PayloadRule:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames]) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no benign frames to calibrate on",
-                hint="Give a capture with frames that are labelled benign.",
-            )
+        held = with_frames(captures)
         ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
         sequence, kinds = IdSequences.group(held, ids), len(ids)
         value = np.zeros(kinds, np.uint64)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.frames import BENIGN, Frames
+from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.rule_windows import benign_frames
 
 UNKNOWN = 0
 """The token that every id outside the vocabulary shares."""
@@ -54,7 +55,7 @@ class TrafficProfile:
         Raises:
             DataError: No capture holds a benign frame.
         """
-        benign = [_benign_part(frames) for frames in captures]
+        benign = [benign_frames(frames) for frames in captures]
         benign = [frames for frames in benign if len(frames)]
         if not benign:
             raise DataError(
@@ -128,19 +129,6 @@ class TrafficProfile:
 def _broken(why: str) -> DataError:
     hint = "Fit it again from the training captures."
     return DataError(f"a traffic profile is malformed: {why}", hint=hint)
-
-
-def _benign_part(frames: Frames) -> Frames:
-    keep = frames.label == BENIGN
-    if keep.all():
-        return frames
-    return Frames(
-        frames.timestamp[keep],
-        frames.arbitration_id[keep],
-        frames.dlc[keep],
-        frames.payload[keep],
-        frames.label[keep],
-    )
 
 
 def _gap_keys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,14 +61,22 @@ def capture_prefix(frames: Frames, seconds: float = PREFIX_SECONDS) -> Frames:
 
 def benign_frames(frames: Frames) -> Frames:
     """Return the frames that are labelled benign."""
-    keep = frames.label == BENIGN
-    return Frames(
-        frames.timestamp[keep],
-        frames.arbitration_id[keep],
-        frames.dlc[keep],
-        frames.payload[keep],
-        frames.label[keep],
-    )
+    return frames.take(frames.label == BENIGN)
+
+
+def with_frames(captures: Sequence[Frames]) -> list[Frames]:
+    """Return the captures that have frames, to learn benign traffic from.
+
+    Raises:
+        DataError: None has.
+    """
+    held = [capture for capture in captures if len(capture)]
+    if not held:
+        raise DataError(
+            "there are no benign frames to learn from",
+            hint="Give a capture with frames that are labelled benign.",
+        )
+    return held
 
 
 def id_codes(arbitration_id: NDArray[np.uint32], ids: NDArray[np.uint32]) -> NDArray[np.int64]:

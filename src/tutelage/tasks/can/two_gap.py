@@ -9,7 +9,6 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.id_sequences import (
     Bools,
@@ -18,7 +17,7 @@ from tutelage.tasks.can.id_sequences import (
     Ints,
     median_gaps,
 )
-from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max
+from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max, with_frames
 
 _REGULAR = 0.75
 """A frame whose two gaps together last less than this share of two periods is one too many."""
@@ -86,12 +85,7 @@ class TwoGapRule:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames], contaminated: float) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no benign frames to calibrate on",
-                hint="Give a capture with frames that are labelled benign.",
-            )
+        held = with_frames(captures)
         ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
         sequence, kinds = IdSequences.group(held, ids), len(ids)
         period = median_gaps(sequence, kinds)

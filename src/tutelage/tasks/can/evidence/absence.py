@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.evidence.absence_state import (
     NANO,
     AbsenceJSON,
@@ -20,7 +19,7 @@ from tutelage.tasks.can.evidence.absence_state import (
 )
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature, thousandths
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import PREFIX_SECONDS, benign_frames, id_codes
+from tutelage.tasks.can.rule_windows import PREFIX_SECONDS, benign_frames, id_codes, with_frames
 
 _BLOCK = 1 << 16
 _MISSED = 1.5
@@ -86,12 +85,7 @@ class AbsenceMonitor:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames], rare: float) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no benign frames to learn periods from",
-                hint="Give a capture with frames that are labelled benign.",
-            )
+        held = with_frames(captures)
         ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
         pause = max(_longest_pause(c) for c in held)
         gaps = [_gaps(c, ids, pause) for c in held]

@@ -10,7 +10,6 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.evidence.learning import learn_patterns
 from tutelage.tasks.can.evidence.patterns import Pattern, PatternJSON, PatternTable
 from tutelage.tasks.can.evidence.payload_state import (
@@ -22,7 +21,7 @@ from tutelage.tasks.can.evidence.payload_state import (
 )
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature, thousandths
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import benign_frames, id_codes
+from tutelage.tasks.can.rule_windows import benign_frames, id_codes, with_frames
 
 _BLOCK = 1 << 16
 
@@ -82,12 +81,7 @@ class PayloadModel:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames]) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no benign frames to learn payloads from",
-                hint="Give a capture with frames that are labelled benign.",
-            )
+        held = with_frames(captures)
         patterns = learn_patterns(held)
         draft = cls(tuple(patterns), 0.0, 0.0)
         table = PatternTable.of(draft.patterns)

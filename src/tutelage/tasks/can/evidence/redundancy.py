@@ -10,12 +10,11 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.evidence.redundancy_table import CheckTable
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature
 from tutelage.tasks.can.evidence.twins import Check, Field, Twin, find_checks
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import benign_frames, id_codes
+from tutelage.tasks.can.rule_windows import benign_frames, id_codes, with_frames
 
 _BLOCK = 1 << 14
 _LASTING = 4
@@ -91,12 +90,7 @@ class RedundancyModel:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames]) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no benign frames to learn signals from",
-                hint="Give a capture with frames that are labelled benign.",
-            )
+        held = with_frames(captures)
         return cls(tuple(find_checks(held)))
 
     def start(self) -> RedundancyState:

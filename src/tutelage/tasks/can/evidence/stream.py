@@ -87,10 +87,4 @@ def _last_of_each(frames: Frames, ids: NDArray[np.uint32]) -> Frames:
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
     place = np.arange(len(ids)) - np.repeat(starts, np.diff(np.append(starts, len(ids))))
     rows = np.sort(order[place < _KEPT])
-    return Frames(
-        frames.timestamp[rows],
-        frames.arbitration_id[rows],
-        frames.dlc[rows],
-        frames.payload[rows],
-        frames.label[rows],
-    )
+    return frames.take(rows)

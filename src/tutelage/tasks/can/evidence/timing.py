@@ -9,7 +9,6 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
 from tutelage.tasks.can.evidence.extra_frames import (
     FOREIGN_BITS,
     Extras,
@@ -28,7 +27,7 @@ from tutelage.tasks.can.id_sequences import (
     median_gaps,
     median_of_each,
 )
-from tutelage.tasks.can.rule_windows import benign_frames
+from tutelage.tasks.can.rule_windows import benign_frames, with_frames
 
 SIGMAS, SURPRISE = 6.0, 9.0
 """A deficit of 6 standard deviations is met once in 10^9 frames of a normal jitter."""
@@ -113,12 +112,7 @@ class TimingModel:
 
     @classmethod
     def _learn(cls, captures: Sequence[Frames], contaminated: float) -> Self:
-        held = [c for c in captures if len(c)]
-        if not held:
-            raise DataError(
-                "there are no frames to calibrate on",
-                hint="Give a capture with frames that are labelled benign, or not labelled.",
-            )
+        held = with_frames(captures)
         ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
         sequences, kinds = IdSequences.group(held, ids), len(ids)
         frames = np.bincount(sequences.code, minlength=kinds)

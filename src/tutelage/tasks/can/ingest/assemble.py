@@ -89,7 +89,7 @@ class Screen:
             self.bad.note(wrong, numbers, lambda row: _say(piece, row))
             keep = ~wrong if keep is None else keep & ~wrong
         if keep is not None and not keep.all():
-            frames, numbers = _select(frames, keep), numbers[keep]
+            frames, numbers = frames.take(keep), numbers[keep]
         self._check_order(frames.timestamp, numbers)
         return frames
 
@@ -185,16 +185,6 @@ def _say(piece: Piece, row: int) -> str:
     if not np.isfinite(time):
         return f"the timestamp {time} is not finite"
     return f"the arbitration id 0x{number:X} is wider than 29 bits"
-
-
-def _select(frames: Frames, rows: NDArray[np.bool_]) -> Frames:
-    return Frames(
-        frames.timestamp[rows],
-        frames.arbitration_id[rows],
-        frames.dlc[rows],
-        frames.payload[rows],
-        frames.label[rows],
-    )
 
 
 def unlabelled(count: int) -> NDArray[np.int8]:
