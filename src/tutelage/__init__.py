@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tutelage.api import audit, evaluate, export, load_run, pipeline, predict, train
+    from tutelage.api import audit, evaluate, export, load_run, pipeline, predict, train, watch
     from tutelage.core.store import Run
 
-__all__ = ["Run", "audit", "evaluate", "export", "load_run", "pipeline", "predict", "train"]
+__all__ = [
+    "Run",
+    "audit",
+    "evaluate",
+    "export",
+    "load_run",
+    "pipeline",
+    "predict",
+    "train",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> object:

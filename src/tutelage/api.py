@@ -14,7 +14,15 @@ from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
-from tutelage.task import Audit, SupportsExport, Task, load_task
+from tutelage.task import (
+    Audit,
+    Json,
+    SupportsExport,
+    SupportsWatch,
+    Task,
+    Watch,
+    load_task,
+)
 from tutelage.training.launch import how_to_go_on, launch
 from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
@@ -261,6 +269,44 @@ def _exporting_task(run: Run) -> SupportsExport:
     )
 
 
+def watch(
+    run: Run | str,
+    source: Path | str,
+    *overrides: str,
+    engine: str = "torch",
+    batch: int | None = None,
+    every: bool = False,
+    home: Path | str | None = None,
+) -> Watch:
+    """Open a stream to be judged by a finished run, for tasks that can: for CAN a log or a bus.
+
+    ``with tutelage.watch("@last", "socketcan:can0") as watch: for verdict in watch.verdicts(): …``
+
+    Args:
+        run: The run.
+        source: Names the stream.
+        overrides: Settings of data and evaluation, as typed.
+        engine: What runs the model: ``torch``, or ``onnx`` for onnxruntime.
+        batch: Samples judged together; by default what suits the stream.
+        every: Whether samples without an alarm are told too.
+        home: Where runs live.
+
+    Raises:
+        StoreError: The run isn't finished.
+        CheckpointError: Its weights or their card are damaged or were changed.
+        ConfigError: The run's model or the settings are not for streams.
+        UnknownNameError: There is no such engine.
+        RequestError: What the engine takes is not installed.
+        DataError: The stream can't be opened.
+    """
+    found = _store(home).find(run) if isinstance(run, str) else run
+    task, config, module, learned = _restore_model(found, overrides)
+    if not isinstance(task, SupportsWatch):
+        hint = "Use `tutelage predict` on its data."
+        raise ConfigError("this task has no models that judge streams", where=task.name, hint=hint)
+    return task.watch(config, module, learned, str(source), engine=engine, batch=batch, every=every)
+
+
 def audit(task: str, *overrides: str, home: Path | str | None = None) -> Audit:
     """Look for leakage and damage in a task's data.
 
@@ -302,6 +348,16 @@ def _restore(
     run: Run, overrides: Iterable[str], store: RunStore
 ) -> tuple[Task[RunConfig], RunConfig, TaskModule, TaskData]:
     """Rebuild a finished run's model from its card, and the data to apply it to."""
+    task, config, module, learned = _restore_model(run, overrides)
+    data = task.datamodule(config, store.cache(task.name), learned)
+    data.setup("test")
+    return task, config, module, data
+
+
+def _restore_model(
+    run: Run, overrides: Iterable[str]
+) -> tuple[Task[RunConfig], RunConfig, TaskModule, Json]:
+    """Rebuild a finished run's model from its card; return what it learned before training too."""
     from tutelage.training.model_card import read_preprocessing
     from tutelage.training.restore import restore_module
 
@@ -310,7 +366,4 @@ def _restore(
         raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
     task, config = run_config(run, overrides)
     module = restore_module(task, run)
-    learned = read_preprocessing(run.path, task)
-    data = task.datamodule(config, store.cache(task.name), learned)
-    data.setup("test")
-    return task, config, module, data
+    return task, config, module, read_preprocessing(run.path, task)

@@ -7,7 +7,18 @@ import sys
 import typer
 from rich.markup import escape
 
-from tutelage.cli import audit, evaluate, export, inspect, pipeline, predict, report, runs, train
+from tutelage.cli import (
+    audit,
+    evaluate,
+    export,
+    inspect,
+    pipeline,
+    predict,
+    report,
+    runs,
+    train,
+    watch,
+)
 from tutelage.cli.console import err
 from tutelage.core.errors import TutelageError
 
@@ -22,7 +33,7 @@ app = typer.Typer(
     Begin with [bold]tutelage train can[/bold]. Settings are [bold]section.field=value[/bold];
     [bold]tutelage config can[/bold] lists them all. Runs live under TUTELAGE_HOME (./runs).""",
 )
-for module in (train, pipeline, evaluate, predict, export, audit, report, runs, inspect):
+for module in (train, pipeline, evaluate, predict, watch, export, audit, report, runs, inspect):
     module.register(app)
 
 _TYPER_INTERRUPTED = 130

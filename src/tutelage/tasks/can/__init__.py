@@ -16,7 +16,9 @@ from tutelage.task import (
     SupportsDistillation,
     SupportsExport,
     SupportsFusion,
+    SupportsWatch,
     Task,
+    Watch,
 )
 from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig
 from tutelage.tasks.can.fusion.config import FusionConfig
@@ -41,6 +43,7 @@ class CANTask(
     SupportsDistillation,
     SupportsFusion,
     SupportsExport,
+    SupportsWatch[CANConfig],
 ):
     """Find intrusions on a CAN bus from windows of frames."""
 
@@ -136,6 +139,24 @@ class CANTask(
         detector = _judging(module, data)
         every = (test for tests in data.tests.values() for test in tests)
         return tuple(window_table(detector, data, test) for test in every)
+
+    def watch(
+        self,
+        config: CANConfig,
+        module: TaskModule,
+        preprocessing: Mapping[str, Any],
+        source: str,
+        *,
+        engine: str = "torch",
+        batch: int | None = None,
+        every: bool = False,
+    ) -> Watch:
+        """Open a log, standard input or a bus, whose windows are judged as they fill."""
+        from tutelage.tasks.can.live.opening import open_watch
+        from tutelage.tasks.can.preprocessing import Preprocessing
+
+        learned = Preprocessing.from_json(preprocessing)
+        return open_watch(config, module, learned, source, engine, batch, every)
 
     def audit(self, config: CANConfig, cache: Path) -> Audit:
         """Look for repeats, leakage, missing labels and suspicious captures."""

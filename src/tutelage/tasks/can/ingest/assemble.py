@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,7 +127,7 @@ class Reading:
     """
 
     format: str
-    pieces: Iterator[Piece]
+    pieces: Generator[Piece, None, None]
     unit: str = "line"
     suspect: str = ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def open_log(path: Path, format: Format) -> Reading:
     return Reading(format.value, _pieces(path, format), unit="message")
 
 
-def _pieces(path: Path, format: Format) -> Iterator[Piece]:
+def _pieces(path: Path, format: Format) -> Generator[Piece, None, None]:
     count = 0
     try:
         with _open(path, format) as reader:

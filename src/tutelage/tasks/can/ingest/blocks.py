@@ -59,7 +59,7 @@ def line_blocks(
             cut = raw.rfind(b"\n") + 1 if chunk else len(raw)
             rest = raw[cut:]
             if cut:
-                lines, count = _split(_drop(raw[:cut], drop), number)
+                lines, count = split_lines(_drop(raw[:cut], drop), number)
                 number += count
                 yield _without_first(lines, skip)
             if not chunk:
@@ -72,8 +72,13 @@ def _drop(raw: bytes, characters: bytes) -> bytes:
     return raw
 
 
-def _split(raw: bytes, first_number: int) -> tuple[Lines, int]:
-    """Cut whole lines; return those that are not empty and how many there were in all."""
+def split_lines(raw: bytes, first_number: int) -> tuple[Lines, int]:
+    """Cut whole lines; return those that are not empty and how many there were in all.
+
+    Args:
+        raw: The bytes; a last line may lack its end.
+        first_number: Number of the first line.
+    """
     if not raw.endswith(b"\n"):
         raw += b"\n"
     buffer = padded(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def open_parquet(path: Path, columns: Mapping[str, str] | None) -> Reading:
     return Reading("parquet", _pieces(file, names, path), unit="row", suspect=names.suspect)
 
 
-def _pieces(file: pq.ParquetFile, names: ColumnNames, path: Path) -> Iterator[Piece]:
+def _pieces(file: pq.ParquetFile, names: ColumnNames, path: Path) -> Generator[Piece, None, None]:
     wanted = [n for n in (names.timestamp, names.arbitration_id, names.data_field) if n]
     wanted += [n for n in (names.label, names.dlc) if n]
     row = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ class Grammar(Protocol):
 
 def text_pieces(
     path: Path, grammar: Grammar, *, skip: int = 0, drop: bytes = b""
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """Read a text capture block by block.
 
     Args:

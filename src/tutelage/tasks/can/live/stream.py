@@ -37,7 +37,8 @@ class WindowStream:
         window: Frames in a graph, 2 to `tutelage.tasks.can.graphs.MAX_WINDOW`.
         stride: Frames between starts, at least 1.
 
-    ``frames`` counts the frames so far, ``windows`` the windows.
+    ``frames`` counts the frames so far, ``windows`` the windows, which start ``stride`` frames
+    apart.
 
     Raises:
         ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
@@ -47,7 +48,7 @@ class WindowStream:
         check_window(profile, window, stride)
         self._baselines = IdTables.of(profile)
         self.history = IdHistory(self._baselines)
-        self._window, self._stride = window, stride
+        self._window, self.stride = window, stride
         self._pending: Columns | None = None
         self._empty = no_graphs(window, stride)
         self._earliest, self._latest = np.inf, -np.inf
@@ -61,7 +62,7 @@ class WindowStream:
     @property
     def missing(self) -> int:
         """Frames that the next window still lacks."""
-        return self.windows * self._stride + self._window - self.frames
+        return self.windows * self.stride + self._window - self.frames
 
     def push(self, frames: Frames) -> Graphs:
         """Take the next frames; return the windows that they complete, which may be none.
@@ -75,12 +76,12 @@ class WindowStream:
         columns = self.history.compare(frames)
         pending = columns if self._pending is None else _append(self._pending, columns)
         base = self.frames - len(pending.time)
-        full = max(0, 1 + (self.frames - self._window) // self._stride)
+        full = max(0, 1 + (self.frames - self._window) // self.stride)
         ready = full - self.windows
-        first = self.windows * self._stride - base
+        first = self.windows * self.stride - base
         graphs = self._graphs(pending, first, ready) if ready else self._empty
         self.windows = full
-        kept = max(0, full * self._stride - base)
+        kept = max(0, full * self.stride - base)
         self._pending = _from(pending, kept) if kept < len(pending.time) else None
         return graphs
 
@@ -90,12 +91,12 @@ class WindowStream:
         parts = []
         for start in range(0, count, size):
             here = min(size, count - start)
-            local = Windows(first + start * self._stride, here, self._window, self._stride)
+            local = Windows(first + start * self.stride, here, self._window, self.stride)
             columns = Columns(*(local.cut(getattr(pending, name)) for name in _COLUMNS))
             limit = self.history.highest + 1
             block = WindowBlock(self._window, columns, columns.arbitration_id, limit)
-            row = (self.windows + start) * self._stride
-            rows = Windows(row, here, self._window, self._stride)
+            row = (self.windows + start) * self.stride
+            rows = Windows(row, here, self._window, self.stride)
             parts.append(window_graphs(block, self._baselines, rows))
         return join_graphs(parts)
 
