@@ -69,11 +69,12 @@ class Tutelage:
         command: tuple[object, ...] = (COMMAND,),
         prepare: Callable[[], None] | None = None,
         environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[str]:
         """Start the command and return at once."""
         return subprocess.Popen(
             [str(part) for part in (*command, *arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -55,7 +55,9 @@ def watch(
 
         tutelage watch @last --input drive.log
 
-        tutelage watch @last --input socketcan:can0 --engine onnx --json evaluation.k=2 evaluation.n=3
+        tutelage watch @last --input socketcan:can0 --engine onnx --json
+
+        candump -L can0 | tutelage watch @last evaluation.k=2 evaluation.n=3
     """
     from tutelage import api
 
