@@ -80,7 +80,7 @@ class Addresses:
         if key in _OWN:
             hint = f"Say of which stage it is, as in {self.stages[0]}.{key}."
             raise ConfigError(f"{key!r} belongs to one stage", where=where, hint=hint)
-        hint = suggest(key, known)
+        hint = suggest(str(key), known)  # YAML has keys that are no words
         raise ConfigError(
             f"no stage and no group of settings is called {key!r}", where=where, hint=hint
         )
