@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError, StoreError, UnknownNameError
+from tutelage.core.errors import ConfigError, StorageError, StoreError, UnknownNameError
 from tutelage.core.files import digest_json, write_json
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
@@ -225,6 +225,7 @@ def export(
         ConfigError: Its model can't be exported.
         CheckpointError: Its weights or their card are damaged or were changed.
         DataError: The data to check it by are missing or malformed.
+        StorageError: The file can't be written there.
         RunFailedError: The file says something else than the model; nothing was written.
     """
     if format not in FORMATS:
@@ -232,13 +233,15 @@ def export(
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
     able = _exporting_task(found)
+    path = found.path / f"model.{format}" if out is None else Path(out)
+    if not path.parent.is_dir():
+        raise StorageError("there is no such folder to write to", where=path.parent)
     from tutelage.training.export.onnx_file import export_onnx
     from tutelage.training.export.runtime import require_exporter
     from tutelage.training.model_card import read_preprocessing
 
     require_exporter()
     _, config, module, data = _restore(found, overrides, store)
-    path = found.path / f"model.{format}" if out is None else Path(out)
     card = export_onnx(
         able.exportable(module, data),
         path,
