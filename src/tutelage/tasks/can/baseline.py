@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tutelage.core.errors import DataError
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.evidence import Monitors
 from tutelage.tasks.can.frames import BENIGN, Frames
@@ -54,7 +55,7 @@ class Baseline:
         The few frames that look injected are kept out of the profile.
 
         Raises:
-            DataError: The stretch is shorter than a window.
+            DataError: The stretch is shorter than a window, or nearly all of it looks injected.
         """
         rules: dict[str, Rule] = {
             "unseen_id_count": UnseenIdCountRule.calibrated(prefix, window),
@@ -63,6 +64,12 @@ class Baseline:
         }
         monitors = Monitors.calibrated(prefix)
         odd = monitors.timing.evidence(prefix).score > _CLEAN
+        if len(prefix) - int(odd.sum()) < window:
+            raise DataError(
+                f"of {len(prefix)} frames to calibrate on {int(odd.sum())} look injected; the rest "
+                f"is fewer than a window of {window}",
+                hint="Calibrate on a longer stretch without attack.",
+            )
         unread = replace(prefix, label=np.where(odd, np.int8(1), np.int8(BENIGN)))
         return cls(TrafficProfile.fit([unread], window), rules, monitors)
 

@@ -71,6 +71,13 @@ class CalibratedTest:
         """
         frames, store = test.capture.frames, test.store
         prefix = capture_prefix(frames, settings.calibration_seconds)
+        if len(prefix) < store.window:
+            raise DataError(
+                f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames, fewer "
+                f"than a window of {store.window}",
+                where=test.capture.path or test.capture.label,
+                hint="Set a longer evaluation.calibration_seconds.",
+            )
         known = learned.vehicle_of(prefix)
         normal: Baseline | None = None  # from other drives, if so; then the beginning is judged too
         if settings.calibration == "drives":
@@ -83,15 +90,16 @@ class CalibratedTest:
             tokens[1:] = learned.profile.id_index(baseline.profile.ids)
         graphs = replace(graphs, id_index=tokens[graphs.id_index])
         own = GraphStore.from_graphs([graphs])
-        first = store.first_row[test.windows]
-        after = test.windows if normal else test.windows[first >= len(prefix)]
-        before = torch.arange(max(0, (len(prefix) - store.window) // store.stride + 1))
-        if not len(after) or not len(before):
+        after = (
+            test.windows if normal else test.windows[store.first_row[test.windows] >= len(prefix)]
+        )
+        if not len(after):
             raise DataError(
                 f"no window is left after the first {settings.calibration_seconds:g} s",
-                where=test.capture.path,
+                where=test.capture.path or test.capture.label,
                 hint="Set a shorter evaluation.calibration_seconds, or give a longer capture.",
             )
+        before = torch.arange((len(prefix) - store.window) // store.stride + 1)
         return cls(
             replace(test, store=own, windows=after),
             replace(test, store=own, windows=before),

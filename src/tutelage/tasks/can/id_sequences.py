@@ -79,8 +79,9 @@ class IdSequences:
     def hop(self) -> Ints:
         """Return (n,) the larger number of bits by which each differs from a neighbour."""
         step = np.bitwise_count(self.word[1:] ^ self.word[:-1]).astype(np.int64)
-        step = np.where(self.key[1:] == self.key[:-1], step, 0)
-        larger: Ints = np.maximum(np.append(0, step), np.append(step, 0))
+        larger = np.zeros(len(self), np.int64)
+        larger[1:] = np.where(self.key[1:] == self.key[:-1], step, 0)
+        larger[:-1] = np.maximum(larger[:-1], larger[1:])
         return larger
 
 

@@ -79,7 +79,10 @@ class Extras:
         deficit: (n,) frames too many about it.
         best: (n,) whether it explains the deficit better than its neighbours do.
         single: (n,) whether the cycle is whole again without it: the mark of an injected frame.
-        foreign: (n,) bits of its payload that stand alone, and bits by which it differs.
+        isolated: (n,) bits of its payload that stand alone.
+        hop: (n,) bits by which it differs from a neighbour.
+        before: (n,) periods since the frame before.
+        after: (n,) periods until the one after.
     """
 
     deficit: Floats
