@@ -26,8 +26,11 @@ def scores(frames: Frames) -> tuple[float, float]:
     evidence = TimingModel.calibrated(prefix).evidence(frames)
     seconds = float(np.ptp(frames.timestamp))
     level = alarm_level(len(frames) / seconds, 10 / 4)
-    windows = [window_max(values.astype(np.float32), 100, 100) > limit
-               for values, limit in ((evidence.score, level), (frames.label == ATTACK, 0))]  # fmt: skip
+    truth_of = (frames.label == ATTACK).astype(np.float32)
+    windows = [
+        window_max(values, 100, 100) > limit
+        for values, limit in ((evidence.score, level), (truth_of, 0))
+    ]
     alarm, truth = (window[-(-len(prefix) // 100) :] for window in windows)
     hits, false = int((alarm & truth).sum()), int((alarm & ~truth).sum())
     hours = float((~truth).mean()) * (seconds - 10) / 3600
