@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_captures import capture
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.baseline import Baseline, vehicles
-from tutelage.tasks.can.frames import ATTACK, Frames
+from tutelage.tasks.can.baseline import Baseline, from_drives, recognises, vehicles
+from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.rule_windows import capture_prefix
 from tutelage.tasks.can.simulator import VEHICLES, simulate_capture
@@ -41,15 +42,15 @@ def test_drives_are_grouped_by_vehicle(known: tuple[Baseline, ...]) -> None:
     assert set(loads) == {len(estate), len(hatchback)}
     for baseline, ids in zip(known, (estate, hatchback), strict=True):
         assert np.array_equal(baseline.profile.ids, ids)
-        assert set(baseline.rules) == {"unseen_id_count", "two_gap"}
+        assert set(baseline.rules) == {"unseen_id_count", "two_gap", "payload"}
 
 
 def test_a_stretch_is_recognised_by_its_own_vehicle_alone(known: tuple[Baseline, ...]) -> None:
     for number, vehicle in enumerate(("estate", "hatchback")):
         for attack in (None, "fuzzing"):
             prefix = capture_prefix(drive(vehicle, 11, attack), 3.0)
-            assert [b.recognises(prefix) for b in known] == [number == 0, number == 1]
-    assert not any(b.recognises(drive("pickup", 11)) for b in known)
+            assert [recognises(b.profile, prefix) for b in known] == [number == 0, number == 1]
+    assert not any(recognises(b.profile, drive("pickup", 11)) for b in known)
 
 
 def test_half_of_a_bus_or_half_of_another_is_not_recognised(known: tuple[Baseline, ...]) -> None:
@@ -57,11 +58,11 @@ def test_half_of_a_bus_or_half_of_another_is_not_recognised(known: tuple[Baselin
     ids = np.unique(frames.arbitration_id)
     fewer = np.isin(frames.arbitration_id, ids[::2])
     columns = (getattr(frames, name) for name in Frames.__slots__)
-    assert not known[0].recognises(Frames(*(column[fewer] for column in columns)))
+    assert not recognises(known[0].profile, Frames(*(column[fewer] for column in columns)))
     foreign = frames.arbitration_id.copy()
     foreign[::2] += np.uint32(0x10000)
-    assert not known[0].recognises(replace(frames, arbitration_id=foreign))
-    assert not known[0].recognises(frames[:0])
+    assert not recognises(known[0].profile, replace(frames, arbitration_id=foreign))
+    assert not recognises(known[0].profile, frames[:0])
 
 
 def test_stretches_with_too_few_benign_frames_teach_no_vehicle() -> None:
@@ -81,6 +82,34 @@ def test_the_vehicle_of_a_stretch_is_found_among_those_known_also_from_json() ->
             stretches[1].arbitration_id))  # fmt: skip
         assert each.vehicle_of(drive("pickup", 5)) is None
     assert again.to_json() == learned.to_json()
+
+
+def test_other_drives_of_the_vehicle_are_learned_from_and_labels_of_none_are_needed() -> None:
+    judged = capture("test", "judged", drive("estate", 20, "fuzzing"))
+    prefix = capture_prefix(judged.frames, 3.0)
+    own, attacked = drive("estate", 21), drive("estate", 22, "dos")
+    others = [drive("hatchback", 23), own, attacked, own[:99]]
+    drives = [capture("", str(at), frames) for at, frames in enumerate(others)]
+    found = from_drives(drives, judged, prefix, 100)
+    assert found is not None
+    assert found.to_json() == Baseline.fit([own, attacked], 100).to_json()
+    blank = replace(own, label=np.full(len(own), UNLABELLED, np.int8))
+    unlabelled = from_drives([capture("", "blank", blank)], judged, prefix, 100)
+    assert unlabelled is not None
+    assert unlabelled.to_json() == Baseline.fit([own], 100).to_json()
+    assert from_drives(drives[:1], judged, prefix, 100) is None
+    assert from_drives([], judged, prefix, 100) is None
+
+
+def test_a_drive_that_shares_traffic_with_the_judged_one_is_left_out() -> None:
+    frames, other = drive("estate", 20, "fuzzing"), drive("estate", 21)
+    judged = capture("test", "judged", frames)
+    later = replace(frames[len(frames) // 2 :], timestamp=frames.timestamp[len(frames) // 2 :] + 99)
+    twin, apart = capture("", "twin", later), capture("", "apart", other)
+    prefix = capture_prefix(frames, 3.0)
+    assert from_drives([twin], judged, prefix, 100) is None
+    found = from_drives([twin, apart], judged, prefix, 100)
+    assert found is not None and found.to_json() == Baseline.fit([other], 100).to_json()
 
 
 def test_a_calibrated_baseline_reads_no_label() -> None:

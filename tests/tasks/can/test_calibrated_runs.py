@@ -20,7 +20,8 @@ FAST = ("training.max_epochs=1", "training.accelerator=cpu")
 HELD = "data.validation_fraction=0.3"
 SMALL = ("model.layers=1", "model.hidden=4", "model.heads=2")
 PREFIX = ("evaluation.calibration=prefix", "evaluation.calibration_seconds=4")
-ALONE = {"learned_alone", "monitors_alone", "unseen_id_count", "two_gap", "always_alarm"}
+RULES = {"unseen_id_count", "two_gap", "payload", "always_alarm"}
+ALONE = {"learned_alone", "monitors_alone", *RULES}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_calibration_can_be_asked_for_and_left_out_after_training(
     gat: Run, vgae: Run, home: Path
 ) -> None:
     plain = api.evaluate(gat, "evaluation.calibration=none", home=home).evaluation
-    assert set(plain.baselines) == {"unseen_id_count", "two_gap", "always_alarm"}
+    assert set(plain.baselines) == RULES
     assert plain.metrics["test_01/windows"] > gat.metrics["test_01/windows"]
     later = api.evaluate(vgae, *PREFIX, home=home).evaluation
     assert set(later.baselines) == ALONE

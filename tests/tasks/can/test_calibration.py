@@ -11,6 +11,7 @@ import torch
 from made_captures import can_config, capture, write_drive
 
 from tutelage.core.errors import ConfigError, DataError
+from tutelage.tasks.can.baseline import Baseline
 from tutelage.tasks.can.calibration import (
     LEARNED,
     MONITORS,
@@ -68,7 +69,7 @@ def calibrate(data: CANGraphDataModule, test: Judged, *overrides: str) -> Calibr
 def test_every_detector_is_scored_on_the_windows_after_the_beginning(scored: Scored) -> None:
     module, data = scored
     found = evaluate(module, judged_by(data, *PREFIX))
-    rows = {LEARNED, MONITORS, "unseen_id_count", "two_gap", "always_alarm"}
+    rows = {LEARNED, MONITORS, "unseen_id_count", "two_gap", "payload", "always_alarm"}
     assert set(found.baselines) == rows
     for split in (KNOWN, UNKNOWN):
         (test,) = data.tests[split]
@@ -125,6 +126,36 @@ def test_drives_are_the_baseline_of_a_vehicle_that_is_known(scored: Scored) -> N
     assert own.to_json() != data.learned.vehicles[0].to_json()
     by_drives, by_prefix = (calibrate(data, unknown, *how).baseline for how in (drives, PREFIX))
     assert by_drives.to_json() == by_prefix.to_json()
+
+
+def test_the_beginning_is_judged_too_where_other_drives_calibrate(scored: Scored) -> None:
+    module, data = scored
+    asked = judged_by(data, "evaluation.calibration=drives", SECONDS)
+    (known,), (unknown,) = asked.tests[KNOWN], asked.tests[UNKNOWN]
+    metrics = evaluate(module, asked).metrics
+    assert metrics[f"{KNOWN}/windows"] == len(known.windows)
+    assert metrics[f"{UNKNOWN}/windows"] < len(unknown.windows)
+    assert window_table(module, asked, known).rows[0][0] == 0
+
+
+def test_drives_that_are_named_take_the_place_of_those_that_trained(
+    scored: Scored, tmp_path: Path
+) -> None:
+    module, data = scored
+    write_drive(tmp_path / "some.csv", 11, None, vehicle="pickup")
+    write_drive(tmp_path / "other.csv", 12, "dos", vehicle="pickup")
+    asked = judged_by(data, "evaluation.calibration=drives", SECONDS,
+                      f"evaluation.drives={tmp_path}")  # fmt: skip
+    assert [drive.name for drive in asked.drives] == ["other", "some"]
+    (known,), (unknown,) = asked.tests[KNOWN], asked.tests[UNKNOWN]
+    named = CalibratedTest.of(unknown, data.learned, asked.config.evaluation, asked.drives)
+    every = [drive.frames for drive in asked.drives]
+    assert named.baseline.to_json() == Baseline.fit(every, 100).to_json()
+    metrics = evaluate(module, asked)
+    assert metrics.metrics[f"{UNKNOWN}/windows"] == len(unknown.windows)
+    assert metrics.metrics[f"{KNOWN}/windows"] < len(known.windows)
+    assert metrics.baselines[MONITORS][f"{UNKNOWN}/f1"] > 0.95
+    assert len(window_table(module, asked, unknown).rows) == len(unknown.windows)
 
 
 def test_ids_of_an_unknown_vehicle_are_unknown_and_those_of_a_known_one_keep_their_token(

@@ -72,36 +72,31 @@ class CalibratedTest:
         frames, store = test.capture.frames, test.store
         prefix = capture_prefix(frames, settings.calibration_seconds)
         if len(prefix) < store.window:
-            raise DataError(
-                f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames, fewer "
-                f"than a window of {store.window}",
-                where=test.capture.path or test.capture.label,
-                hint="Set a longer evaluation.calibration_seconds.",
-            )
+            few = f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames"
+            problem = f"{few}, fewer than a window of {store.window}"
+            longer = "Set a longer evaluation.calibration_seconds."
+            raise DataError(problem, where=_place(test), hint=longer)
         known = learned.vehicle_of(prefix)
         normal: Baseline | None = None  # from other drives, if so; then the beginning is judged too
         if settings.calibration == "drives":
             other = (drives, test.capture, prefix, store.window)
             normal = from_drives(*other) if settings.drives else known
         baseline = normal or Baseline.calibrated(prefix, store.window)
-        graphs = build_graphs(frames, baseline.profile, store.window, store.stride)
         tokens = np.zeros(len(baseline.profile) + 1, np.int32)
         if known is not None:  # the ids of an unknown vehicle mean something else
             tokens[1:] = learned.profile.id_index(baseline.profile.ids)
-        graphs = replace(graphs, id_index=tokens[graphs.id_index])
-        own = GraphStore.from_graphs([graphs])
-        after = (
-            test.windows if normal else test.windows[store.first_row[test.windows] >= len(prefix)]
-        )
-        if not len(after):
-            raise DataError(
-                f"no window is left after the first {settings.calibration_seconds:g} s",
-                where=test.capture.path or test.capture.label,
-                hint="Set a shorter evaluation.calibration_seconds, or give a longer capture.",
-            )
+        graphs = build_graphs(frames, baseline.profile, store.window, store.stride)
+        own = GraphStore.from_graphs([replace(graphs, id_index=tokens[graphs.id_index])])
+        judged = test.windows
+        if normal is None:
+            judged = judged[store.first_row[judged] >= len(prefix)]
+        if not len(judged):
+            problem = f"no window is left after the first {settings.calibration_seconds:g} s"
+            shorter = "Set a shorter evaluation.calibration_seconds, or give a longer capture."
+            raise DataError(problem, where=_place(test), hint=shorter)
         before = torch.arange((len(prefix) - store.window) // store.stride + 1)
         return cls(
-            replace(test, store=own, windows=after),
+            replace(test, store=own, windows=judged),
             replace(test, store=own, windows=before),
             baseline,
             baseline.monitors.evidence(frames),
@@ -153,6 +148,11 @@ class CalibratedTest:
         store = self.test.store
         chosen: Scores = window_max(score, store.window, store.stride)[self.test.windows.numpy()]
         return chosen
+
+
+def _place(test: TestCapture) -> str:
+    """Where a capture is, for a message."""
+    return str(test.capture.path or test.capture.label)
 
 
 def log_odds(probability: Scores) -> Floats:
