@@ -129,7 +129,7 @@ def test_labels_are_unread_by_calibration(drive: Frames) -> None:
 
 
 def test_there_is_nothing_to_learn_without_frames(drive: Frames) -> None:
-    with pytest.raises(DataError, match="no frames to calibrate on"):
+    with pytest.raises(DataError, match="no benign frames"):
         Monitors.calibrated(drive[:0])
 
 

@@ -222,11 +222,11 @@ def test_a_model_from_its_json_gives_the_same_evidence(drive: Frames) -> None:
 
 
 def test_there_is_nothing_to_learn_without_frames(drive: Frames) -> None:
-    with pytest.raises(DataError, match="no frames to calibrate on"):
+    with pytest.raises(DataError, match="no benign frames"):
         TimingModel.calibrated(drive[:0])
     attack = Frames(drive.timestamp, drive.arbitration_id, drive.dlc, drive.payload,
                     np.full(len(drive), ATTACK, np.int8))  # fmt: skip
-    with pytest.raises(DataError, match="no frames to calibrate on"):
+    with pytest.raises(DataError, match="no benign frames"):
         TimingModel.fit([attack])
 
 
