@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-system check bench docs clean
+.PHONY: help quickstart test test-system check bench bench-can docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,11 @@ bench: $(VENV)/.dev  ## every benchmark, JSON into benchmarks/results
 	  echo "== $$script"; \
 	  $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; \
 	done
+
+CAN_MODELS ?= benchmarks/results/can_models
+bench-can: $(VENV)/.dev  ## compare every CAN model, mode and fusion; ARGS="--data DIR --seeds 3"
+	@mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/can_models.py --home $(CAN_MODELS) --json $(CAN_MODELS).json $(ARGS)
 
 docs: $(VENV)/.dev  ## serve the documentation on this machine
 	$(BIN)/mkdocs serve
