@@ -11,8 +11,8 @@ METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 PER_HOUR = "false_alarms_per_hour"
 NOTE = """\
 Mean over seeds ± half the width of its 95 % confidence interval (Student's t), which tells of the
-seeds alone: the captures are the same. – where there is nothing to divide by. *Calibrated*: on each
-capture's own first seconds, labels unread; those seconds are left out of the score."""
+seeds alone: the captures are the same. – where there is nothing to divide by, (2 of 3) where two seeds
+have something. *Calibrated*: on each capture's own first seconds, labels unread; those seconds are left out of the score."""
 PAIRED = """\
 F1 points by which the first is better than the second of the same seed; *helps* and *hurts* where
 the interval does not hold 0."""
@@ -137,7 +137,10 @@ def _count(parameters: int | None) -> str:
 
 def _score(row: Row, split: str, metric: str) -> str:
     found = row.over_seeds(f"{split}/{metric}")
-    return "–" if found is None else _within(found, "{:.4f}", "{:.4f}")
+    if found is None:
+        return "–"
+    some = f" ({found.n} of {len(row.columns)})" if found.n < len(row.columns) else ""
+    return _within(found, "{:.4f}", "{:.4f}") + some
 
 
 def _rate(found: Interval | None) -> str:
