@@ -11,8 +11,9 @@ METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
 PER_HOUR = "false_alarms_per_hour"
 NOTE = """\
 Mean over seeds ± half the width of its 95 % confidence interval (Student's t), which tells of the
-seeds alone: the captures are the same. – where there is nothing to divide by, (2 of 3) where two seeds
-have something. *Calibrated*: on each capture's own first seconds, labels unread; those seconds are left out of the score."""
+seeds alone: the captures are the same. – where there is nothing to divide by, (2 of 3) where two
+seeds have something. *Calibrated*: on each capture's own first seconds, labels unread; those are
+left out of the score."""
 PAIRED = """\
 F1 points by which the first is better than the second of the same seed; *helps* and *hurts* where
 the interval does not hold 0."""
