@@ -120,7 +120,8 @@ def test_a_new_run_starts_from_the_weights_of_the_previous_one(unbroken: Tutelag
     settings = (*LONG, "run.policy=continue_from_previous", "training.learning_rate=1e-12")
     previous = unbroken.runs()[0]
     follower = unbroken.done("train", "can", *settings, "--json").json
-    assert follower["parents"] == [{"run": previous.name, "role": "initial weights"}]
+    began = {"run": previous.name, "role": "initial weights", "same_data": True}
+    assert follower["parents"] == [began]
     assert follower["run"] != previous.name
     same = record(previous)["metrics"]
     shared_keys = [key for key in same if key.endswith("/auroc")]
