@@ -256,7 +256,7 @@ def test_the_worst_case_is_weighed_and_typical_batches_are_timed_in_turn(tmp_pat
     timed = steps[2:-2]
     assert steps[:2] == steps[-2:] == [-1, -1]
     assert timed == [k % TYPICAL_DRAWS for k in range(len(timed))]
-    assert len(timed) == choice.table[0].steps >= 4
+    assert len(timed) == choice.table[0].steps >= TYPICAL_DRAWS  # whatever the time they take
     assert 32 << 20 <= choice.table[0].peak_bytes < 256 << 20
 
 
