@@ -112,3 +112,13 @@ def test_octets_that_mirror_each_other_are_no_checksum() -> None:
     words = payload.view("<u8").ravel()
     assert find_parity_checksum(words, 8) is None
     assert find_sum_checksum(words, 8) is None
+
+
+def test_the_low_bits_of_a_value_that_rises_steadily_are_no_counter() -> None:
+    value = 4 * np.arange(400) + 3
+    little = (value & 0xFF) | (value >> 8 << 8) | 0xC2 << 32
+    assert find_counters([little.astype(np.uint64)]) == []
+    swapped = (value & 0xFF) << 8 | value >> 8
+    assert find_counters([swapped.astype(np.uint64)]) == []
+    (found,) = find_counters([(value & 0xFF).astype(np.uint64)])
+    assert (found.shift, found.width) == (2, 6)

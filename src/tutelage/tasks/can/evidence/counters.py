@@ -13,6 +13,8 @@ _CYCLES = 2
 """Full turns of a counter before it is believed."""
 _EXACT = 1e-3
 """Two fields whose shares of +1 steps differ by less are told apart by their width."""
+_CARRIED = 0.75
+"""Share of a field's beginnings at which its neighbour turns over, if it is a carry."""
 
 Words = NDArray[np.uint64]
 
@@ -57,7 +59,7 @@ def find_counters(runs: list[Words]) -> list[Counter]:
         if taken >> shift & 1:
             continue
         best = _best(runs, shift, rate, len(turned))
-        if best is not None:
+        if best is not None and not _carries(runs, best):
             found.append(best)
             taken |= best.mask << best.shift
     return found
@@ -80,6 +82,26 @@ def _best(runs: list[Words], shift: int, rate: NDArray[np.float64], steps: int) 
             if good / steps >= best_share + (0 if best and width > best.width else _EXACT):
                 best, best_share = Counter(shift, width, modulus), good / steps
     return best
+
+
+def _carries(runs: list[Words], counter: Counter) -> bool:
+    """Whether a field is the low part of a longer value, which rises by chance at a steady pace.
+
+    Then a bit next to it turns over when it begins again, and seldom otherwise: the next higher
+    bit, or the lowest of the octet before or after its own.
+    """
+    octet, end = counter.shift // 8, counter.shift + counter.width
+    nearby = [end] if end % 8 else [8 * (octet - 1), 8 * (octet + 1)]
+    begins, turned = [], []
+    for run in runs:
+        value = (run >> np.uint64(counter.shift) & np.uint64(counter.mask)).astype(np.int64)
+        begins.append(np.diff(value) < 0)
+        turned.append(_bits(run[1:] ^ run[:-1]).astype(np.bool_))
+    again, bits = np.concatenate(begins), np.concatenate(turned)
+    for bit in (bit for bit in nearby if 0 <= bit < 64):
+        if bits[again, bit].mean() >= _CARRIED and bits[~again, bit].mean() < 1 - _CARRIED:
+            return True
+    return False
 
 
 def _bits(words: Words) -> NDArray[np.uint8]:
