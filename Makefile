@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-system check bench bench-can docs clean
+.PHONY: help quickstart test test-system check bench bench-can soak docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,11 @@ CAN_MODELS ?= benchmarks/results/can_models
 bench-can: $(VENV)/.dev  ## compare every CAN model, mode and fusion; ARGS="--data DIR --seeds 3"
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/can_models.py --home $(CAN_MODELS) --json $(CAN_MODELS).json $(ARGS)
+
+SOAK_SECONDS ?= 600
+soak: $(VENV)/.dev  ## watch a virtual bus of 8,000 frames a second for ten minutes (SOAK_SECONDS)
+	@mkdir -p benchmarks/results
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak_watch.py --seconds $(SOAK_SECONDS) --json benchmarks/results/soak_watch.json
 
 docs: $(VENV)/.dev  ## serve the documentation on this machine
 	$(BIN)/mkdocs serve

@@ -92,7 +92,7 @@ class WindowStream:
         for start in range(0, count, size):
             here = min(size, count - start)
             local = Windows(first + start * self.stride, here, self._window, self.stride)
-            columns = Columns(*(local.cut(getattr(pending, name)) for name in _COLUMNS))
+            columns = _cut(pending, local)
             limit = self.history.highest + 1
             block = WindowBlock(self._window, columns, columns.arbitration_id, limit)
             row = (self.windows + start) * self.stride
@@ -108,6 +108,13 @@ class WindowStream:
                 f"the timestamps span {self._latest - self._earliest:.3g} seconds",
                 hint="Timestamps are seconds; divide other units.",
             )
+
+
+def _cut(columns: Columns, rows: Windows) -> Columns:
+    """The frames of some windows; for a lone window that is all there is, the same columns."""
+    if rows.count == 1 and rows.first == 0 and rows.window == len(columns.time):
+        return columns
+    return Columns(*(rows.cut(getattr(columns, name)) for name in _COLUMNS))
 
 
 def _append(before: Columns, after: Columns) -> Columns:
