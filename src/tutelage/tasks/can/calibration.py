@@ -22,9 +22,8 @@ from tutelage.tasks.can.rule_windows import RuleVerdict, capture_prefix, window_
 from tutelage.tasks.can.verdicts import MODEL
 
 LEARNED, MONITORS = "learned_alone", "monitors_alone"
-SIGMAS = 6.0
-"""Robust deviations by which a learned score that is an alarm lies above the beginning's."""
-_NORMAL = 1.4826
+_TAIL = 0.1
+"""Share of the beginning's highest scores that tell how its tail falls off."""
 _NEVER = 1e-7
 
 Scores = NDArray[np.float32]
@@ -114,11 +113,10 @@ class CalibratedTest:
             learned: (T,) scores of the learned detector, where benign ones are about normal.
             beginning: Its scores of the beginning.
             threshold: The score above which it alarms without calibration.
-            per_hour: False alarms an hour that the monitors may have.
+            per_hour: False alarms an hour that the monitors may have, and the learned detector.
         """
         middle = float(np.median(beginning))
-        spread = _NORMAL * float(np.median(np.abs(beginning - middle)))
-        limit = max(threshold, middle + SIGMAS * spread)
+        limit = max(threshold, _tail_limit(beginning, per_hour / self._windows_per_hour()))
         excess = (learned - middle) / max(limit - middle, 1e-6)
         monitored = self._windows(self.evidence.score)
         level = self.baseline.monitors.level(per_hour)
@@ -144,6 +142,11 @@ class CalibratedTest:
         ]
         return [said.reason(row) if row >= 0 else "" for row in rows]
 
+    def _windows_per_hour(self) -> float:
+        store, windows = self.prefix.store, self.prefix.windows
+        seconds = float(store.end_time[windows].max() - store.start_time[windows].min())
+        return 3600.0 * len(windows) / max(seconds, 1e-3)
+
     def _windows(self, score: Scores) -> Scores:
         store = self.test.store
         chosen: Scores = window_max(score, store.window, store.stride)[self.test.windows.numpy()]
@@ -153,6 +156,17 @@ class CalibratedTest:
 def _place(test: TestCapture) -> str:
     """Where a capture is, for a message."""
     return str(test.capture.path or test.capture.label)
+
+
+def _tail_limit(scores: Floats, share: float) -> float:
+    """Return what a share of scores too small to be seen is expected to exceed.
+
+    Above a high quantile scores are taken to fall off exponentially (Pickands 1975), at the pace of
+    those seen. An attack among them raises the limit.
+    """
+    high = float(np.quantile(scores, 1.0 - _TAIL))
+    pace = float((scores[scores >= high] - high).mean())
+    return high + pace * max(0.0, float(np.log(_TAIL / share)))
 
 
 def log_odds(probability: Scores) -> Floats:
