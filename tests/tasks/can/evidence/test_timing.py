@@ -115,6 +115,20 @@ def test_a_burst_of_event_frames_whose_payload_goes_on_is_no_alarm() -> None:
     assert not alarms(model, frames).size
 
 
+def eventful(seconds: float, word: int) -> Frames:
+    """A sender at 200 ms that adds a frame to its cycle every five seconds."""
+    usual = made(0x300, np.arange(0, seconds, 0.2), 0x0303)
+    return merged(usual, made(0x300, np.arange(1.08, seconds, 5.0), word))
+
+
+def test_of_a_sender_that_answers_events_only_foreign_frames_too_many_are_alarms() -> None:
+    model = TimingModel.fit([merged(bus(30, seed=1), eventful(30, 0x0301))])
+    assert not model.steady[-1] and model.steady[:10].all()
+    drive = bus(12, seed=2)
+    assert not alarms(model, merged(drive, eventful(12, 0x0301))).size
+    assert alarms(model, merged(drive, eventful(12, FOREIGN))).size == 3
+
+
 def test_a_flood_faster_than_the_fastest_cycle_is_an_alarm(
     model: TimingModel, drive: Frames
 ) -> None:
