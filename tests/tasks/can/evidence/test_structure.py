@@ -122,3 +122,8 @@ def test_the_low_bits_of_a_value_that_rises_steadily_are_no_counter() -> None:
     assert find_counters([swapped.astype(np.uint64)]) == []
     (found,) = find_counters([(value & 0xFF).astype(np.uint64)])
     assert (found.shift, found.width) == (2, 6)
+
+
+def test_a_counter_that_never_begins_again_within_a_stretch_is_no_error() -> None:
+    rising = [np.arange(at, at + 3, dtype=np.uint64) for at in range(6)] * 40
+    assert Counter(0, 3, 8) in find_counters(rising)

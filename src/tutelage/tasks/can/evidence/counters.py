@@ -98,6 +98,8 @@ def _carries(runs: list[Words], counter: Counter) -> bool:
         begins.append(np.diff(value) < 0)
         turned.append(_bits(run[1:] ^ run[:-1]).astype(np.bool_))
     again, bits = np.concatenate(begins), np.concatenate(turned)
+    if again.all() or not again.any():
+        return False
     for bit in (bit for bit in nearby if 0 <= bit < 64):
         if bits[again, bit].mean() >= _CARRIED and bits[~again, bit].mean() < 1 - _CARRIED:
             return True
