@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
+PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -21,6 +23,7 @@ $(VENV)/.can: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.can
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps $(PEERS)
 	@touch $@
 
 quickstart: $(VENV)/.can  ## set up, then train a graph attention network on embedded CAN data
