@@ -1,0 +1,1 @@
+"""Token classification: texts, words, and the entities that models find in them."""

@@ -1,0 +1,124 @@
+"""Settings of the token-classification task: its data, its scores, and the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tutelage.core.config import DataConfig, RunConfig, Section, as_word
+from tutelage.tasks.ner.models.config import BiLSTMConfig, NERModel, NERTraining
+
+Combination = Literal["new_only", "combined", "append"]
+
+
+class Columns(Section):
+    """Where a file keeps what, if that can't be seen from the file."""
+
+    token: int | None = None
+    """CoNLL column of the token, counted from 0; negative from the end."""
+    tag: int | None = None
+    """CoNLL column of the tag, counted from 0; negative from the end."""
+    text: str | None = None
+    """Field of the text (JSONL, Arrow)."""
+    spans: str | None = None
+    """Field of the entities (JSONL, Arrow)."""
+    tokens: str | None = None
+    """Field of the tokens (Arrow)."""
+    tags: str | None = None
+    """Field of the tokens' tags (Arrow)."""
+    group: str | None = None
+    """Field of what a text belongs to (JSONL, Arrow)."""
+
+
+class Combine(Section):
+    """An older set of texts that the new one is put together with."""
+
+    name: Combination = "new_only"
+    """`new_only`: the older set is not read; `combined`: both sets' parts together, and all that
+    is not named train, dev or test split anew; `append`: the older set keeps its parts as they are,
+    its tests too, and the new texts are added to training and held-out texts alone."""
+    root: Annotated[Path | None, BeforeValidator(as_word)] = None
+    """File or folder of the older set."""
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: Path | None) -> Path | None:
+        """Keep the path true when the run is read from another folder."""
+        return None if root is None else root.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if self.name != "new_only" and self.root is None:
+            raise ValueError(f"{self.name} needs data.combine.root, the older set")
+        return self
+
+
+class NERData(DataConfig):
+    """Texts with entities, and how they are checked, combined and split."""
+
+    formats: ClassVar[Mapping[str, str]] = {
+        "conll": "CoNLL, IOB, IOB2, BIOES: a token and its tag a line, a blank line between texts",
+        "doccano": "JSONL: text, label (or labels): [[start, end, type], …], or entities",
+        "label-studio": "JSON or JSONL: data.text, annotations[].result[].value",
+        "prodigy": "JSONL: text, spans: [{start, end, label}, …]",
+        "dataturks": "JSONL: content, annotation: [{label, points: [{start, end}]}, …]",
+        "arrow": "a folder that Hugging Face datasets saved (save_to_disk), or Parquet files",
+        "text": "plain text, a text a line (no entities; to be predicted)",
+    }
+    embedded: Literal["wnut17", "resumes"] = "wnut17"
+    """The set that is taken without `root`: WNUT-17, or résumés that are made up."""
+    resumes: int = Field(default=600, ge=10)
+    """Résumés that are made up."""
+    resume_seed: int = Field(default=0, ge=0)
+    """Seed of the résumés."""
+    columns: Columns = Columns()
+    """Where foreign files keep what."""
+    scheme: Literal["iob2", "bioes"] = "iob2"
+    """Tags that the model learns, whatever the files' own."""
+    rename: Mapping[str, str] = {}
+    """Types of entities that are called otherwise: `{PER: person}`; null text drops the type."""
+    validation_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the training texts held out, where no file is named dev or validation."""
+    test_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share of all texts that tests, where no file is named test."""
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split."""
+    near_duplicate: float = Field(default=0.8, gt=0, le=1)
+    """Texts that share this much of their three-word runs (Jaccard) never straddle a split."""
+    cross_split: Literal["drop", "keep"] = "drop"
+    """What becomes of training texts that are also in files named dev or test: left out of
+    training, or kept and reported."""
+    bad_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of entities (or texts) that may be wrong and left out before it is an error."""
+    combine: Combine = Combine()
+    """An older set that these texts are put together with."""
+
+
+class NEREvaluation(Section):
+    """How entities are read from a model's probabilities, and how they are scored."""
+
+    decoding: Literal["legal", "argmax"] = "legal"
+    """`legal`: the most probable tags of those that follow each other rightly; `argmax`: each
+    word's most probable tag."""
+    bootstrap: int = Field(default=1000, ge=0)
+    """Draws of texts from which the interval of the entity F1 comes; 0 leaves it out."""
+    errors: int = Field(default=20, ge=0)
+    """Wrong entities of each test that are listed with their text."""
+
+
+class NERConfig(RunConfig):
+    """A whole token-classification run."""
+
+    task: Literal["ner"] = "ner"
+    """The domain."""
+    model: NERModel = BiLSTMConfig()
+    """The network."""
+    data: NERData = NERData()
+    """Texts with entities, and how they are checked, combined and split."""
+    training: NERTraining = NERTraining()
+    """The optimiser, the loop and the device."""
+    evaluation: NEREvaluation = NEREvaluation()
+    """How entities are read from a model's probabilities, and how they are scored."""
