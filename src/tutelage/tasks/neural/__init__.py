@@ -1,0 +1,1 @@
+"""Neural responses: many recordings, one core, a readout for each."""

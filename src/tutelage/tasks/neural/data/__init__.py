@@ -1,0 +1,1 @@
+"""Recordings as batches: splits, chunks, order, and the data module."""

@@ -1,0 +1,1 @@
+"""Scores of predicted responses, beside ceilings and baselines."""
