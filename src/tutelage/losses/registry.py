@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import nn
 
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.registry import Registry
 
-LOSSES: Registry[type[nn.Module]] = Registry("loss")
+L = TypeVar("L", bound=type[nn.Module])
 
 
-def register_loss(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Return a class decorator that files a loss under ``name``."""
-    return LOSSES.register(name)
+@dataclass(frozen=True)
+class LossEntry:
+    """A loss as it is registered.
+
+    Args:
+        name: Its key, in snake case.
+        loss: The class.
+        formula: What it computes, on one line of plain text.
+        paper: Where it was proposed, as a link.
+        aliases: Other names of the same loss.
+    """
+
+    name: str
+    loss: type[nn.Module]
+    formula: str
+    paper: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's documentation."""
+        return (inspect.getdoc(self.loss) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Each option and its default; `inspect.Parameter.empty` where it has none."""
+        parameters = inspect.signature(self.loss.__init__).parameters
+        return {name: p.default for name, p in parameters.items() if name != "self"}
+
+
+LOSSES: Registry[LossEntry] = Registry("loss")
+"""Every loss, under its name and under each alias."""
+
+
+def register_loss(
+    name: str, *, formula: str = "", paper: str = "", aliases: Sequence[str] = ()
+) -> Callable[[L], L]:
+    """Return a class decorator that files a loss under ``name`` and its ``aliases``.
+
+    Raises:
+        ConfigError: One of the names is taken.
+    """
+
+    def decorate(loss: L) -> L:
+        entry = LossEntry(name, loss, formula, paper, tuple(aliases))
+        for key in (name, *aliases):
+            LOSSES.register(key)(entry)
+        return loss
+
+    return decorate
 
 
 def get_loss(name: str, **options: object) -> nn.Module:
@@ -23,12 +72,16 @@ def get_loss(name: str, **options: object) -> nn.Module:
 
     Raises:
         UnknownNameError: There is no such loss.
-        ConfigError: It has no such option.
+        ConfigError: It has no such option, or needs one that is not given.
     """
-    loss = LOSSES.get(name)
-    known = [p for p in inspect.signature(loss.__init__).parameters if p != "self"]
+    entry = LOSSES.get(name)
+    known = entry.options
     for option in options:
         if option not in known:
             problem = f"the loss {name!r} has no option {option!r}"
             raise ConfigError(problem, hint=suggest(option, known))
-    return loss(**options)
+    needed = [o for o, default in known.items() if default is inspect.Parameter.empty]
+    if missing := [option for option in needed if option not in options]:
+        problem = f"the loss {name!r} needs {' and '.join(map(repr, missing))}"
+        raise ConfigError(problem, hint=f"Give get_loss({name!r}, {missing[0]}=...).")
+    return entry.loss(**options)

@@ -1,0 +1,1 @@
+"""Losses that are made of other losses, or that look at both modalities at once."""
