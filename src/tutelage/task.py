@@ -20,7 +20,7 @@ from tutelage.core.records import AuditStamp, Evaluation, Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
     from tutelage.training.export.form import Exportable
     from tutelage.training.fusion.expert import Expert
@@ -34,10 +34,17 @@ GROUP = "tutelage.tasks"
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A line of a task's table of models: what it is, and the modes that can train it."""
+    """A line of a task's table of models.
+
+    Args:
+        summary: What it is.
+        modes: The modes that can train it.
+        guides: Whether its runs can say how hard a sample is, to guide a curriculum.
+    """
 
     summary: str
     modes: tuple[str, ...]
+    guides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +171,29 @@ class Task(ABC, Generic[C]):
             )
 
 
-class SupportsAutoencoder(ABC):
-    """A task with models that reconstruct, and data that can be reduced to normal samples."""
+class SupportsAutoencoder(Generic[C]):
+    """A task with models that learn to reconstruct, for their own sake or before anything else."""
 
-    @abstractmethod
     def normal_data(self, data: TaskData) -> TaskData:
-        """Return ``data`` with training and validation reduced to samples known to be normal."""
+        """Return ``data`` with training and validation reduced to what is to be reconstructed.
+
+        By default everything is; a detector of anomalies leaves what is known to be normal.
+        """
+        return data
+
+    def pretraining(self, config: C, module: TaskModule, data: TaskData) -> Objective | None:
+        """Return the objective that ``module`` is pretrained by, or null if its own is enough.
+
+        Args:
+            config: The whole run.
+            module: The model, fresh.
+            data: The data that it is trained on.
+        """
+        return None
 
 
 class SupportsCurriculum(ABC, Generic[C]):
-    """A task whose training samples are positive or normal, and can be mixed at will."""
+    """A task whose training samples can be drawn in any order and mix."""
 
     @abstractmethod
     def curriculum_data(self, config: C, cache: Path) -> CurriculumData:
@@ -190,12 +210,21 @@ class SupportsDistillation(ABC):
 
     @abstractmethod
     def inputs_differ(self, teacher: Json, student: Json) -> str | None:
-        """Say how the inputs of two models differ, if they do.
+        """Say how the inputs of two models differ, if no batch can serve both.
 
         Args:
             teacher: The preprocessing that the teacher was trained under.
             student: The preprocessing learned from the student's data.
         """
+
+    def teaching_data(self, data: TaskData, teacher: Json) -> TaskData:
+        """Return ``data`` with batches that the teacher reads too; by default it reads any.
+
+        Args:
+            data: The student's data.
+            teacher: The preprocessing that the teacher was trained under.
+        """
+        return data
 
 
 class SupportsFusion(ABC):

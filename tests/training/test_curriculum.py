@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import torch
 from tiny_task import (
     Batch,
     OnStep,
+    TinyConfig,
+    TinyCurriculumData,
     TinyModule,
     TinyTask,
     crash_at,
+    length,
     same_bits,
     sample,
     tiny,
@@ -23,10 +27,11 @@ from tiny_task import (
 )
 
 from tutelage.core.config import CurriculumMode, Memory, RunConfig
-from tutelage.core.errors import ConfigError, DataError, RunFailedError, StoreError
+from tutelage.core.errors import ConfigError, DataError, RequestError, RunFailedError, StoreError
 from tutelage.core.store import METRICS, Run, RunStore
 from tutelage.task import ModelEntry, SupportsCurriculum, Task
 from tutelage.training.checkpoints import TutelageCheckpointIO, find_valid
+from tutelage.training.curriculum import Stage
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
 
@@ -74,7 +79,7 @@ def hardness(run: Run, x: torch.Tensor) -> torch.Tensor:
     module = TinyModule(tiny(*GUIDE), [0.0] * 8, lambda module, batch: None)
     module.load_state_dict(weights(run))
     with torch.inference_mode():
-        return module.eval().anomaly_scores((x, x))
+        return module.eval().errors((x, x))
 
 
 def test_a_guide_gives_easy_normal_samples_first_and_hard_ones_last(
@@ -119,6 +124,7 @@ OPTIONS = {
     "guide": "mode.guide=null",
     "easiest_share": "mode.easiest_share=0.3",
     "hardest_share": "mode.hardest_share=0.3",
+    "draw": "mode.draw=weighted",
 }
 MEMORY = {
     "name": ("replay", "mode.memory.name=ewc"),
@@ -130,7 +136,7 @@ MEMORY = {
 
 
 def test_every_option_is_tried_below() -> None:
-    apart = {"name", "resize_batch", "memory"}  # each has a test of its own
+    apart = {"name", "resize_batch", "memory", "measure"}  # each has a test of its own
     assert OPTIONS.keys() == CurriculumMode.model_fields.keys() - apart
     assert MEMORY.keys() == Memory.model_fields.keys()
 
@@ -166,6 +172,85 @@ def test_each_option_of_memory_changes_what_is_learned(
     plain = last_weights(home, guide, f"mode.memory.name={memory}")
     assert not alike(last_weights(home, guide, f"mode.memory.name={memory}", change), plain)
     assert not alike(last_weights(home, guide), plain)  # and memory=none is another again
+
+
+# ---- samples of one kind
+
+ONE_KIND = (*FAST, "data.kinds=1")
+BY_LENGTH = "mode.measure=length"
+
+
+def lengths(seen: dict[int, list[Batch]], epoch: int) -> torch.Tensor:
+    """How far from the origin the samples of an epoch lay."""
+    return length(torch.cat([x for x, _ in seen[epoch]]))
+
+
+def test_a_measure_gives_easy_samples_first_and_hard_ones_last(tmp_path: Path) -> None:
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    run = train(tmp_path, *ONE_KIND, BY_LENGTH, on_step=seen_by_epoch(seen)).run
+    middle = length(sample(70, 1)[0]).median()
+    assert lengths(seen, 0).max() <= middle <= lengths(seen, 7).min()
+    (table,) = run.record.tables
+    assert [row[2:5] for row in table.rows][::3] == [
+        (None, "0% to 50%", 1),
+        (None, "50% to 100%", 1),
+    ]
+
+
+def test_a_measure_drawn_by_weight_ends_with_all_samples_alike(tmp_path: Path) -> None:
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    train(tmp_path, *ONE_KIND, BY_LENGTH, "mode.draw=weighted", on_step=seen_by_epoch(seen))
+    whole = length(sample(70, 1)[0])
+    assert lengths(seen, 0).mean() < whole.mean() - whole.std() / 4
+    assert set(lengths(seen, 7).tolist()) == set(whole.tolist())
+
+
+def test_a_finished_classifier_can_be_the_guide(tmp_path: Path) -> None:
+    teacher = train(tmp_path, "training.accelerator=cpu", "training.max_epochs=1").run
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    train(tmp_path, *ONE_KIND, f"mode.guide={teacher.id}", on_step=seen_by_epoch(seen))
+    module = TinyTask().build(tiny(), {"mean": [0.0] * 8}).eval()
+    module.load_state_dict(weights(teacher))
+    with torch.inference_mode():
+        loss = [module.difficulty_scores(batch) for batch in (sample(70, 1), *seen[0])]
+    assert torch.cat(loss[1:]).max() <= loss[0].median()
+
+
+def test_what_an_epoch_draws_is_put_into_batches_as_the_data_say(tmp_path: Path) -> None:
+    class Sorted(TinyCurriculumData):
+        def arrange(
+            self, places: torch.Tensor, size: int, stage: Stage, epoch: int
+        ) -> Sequence[torch.Tensor]:
+            return torch.split(places.sort(descending=stage.progress == 1).values, size)
+
+    class SortedTask(TinyTask):
+        def curriculum_data(self, config: TinyConfig, cache: Path) -> Sorted:
+            return Sorted(config, None)
+
+    seen: dict[int, list[Batch]] = defaultdict(list)
+    launch(SortedTask(seen_by_epoch(seen)), tiny(*ONE_KIND), RunStore(tmp_path))
+    x = sample(70, 1)[0]
+    whole = torch.cat([x, x[:10]])  # 80 are drawn
+    for epoch in (0, 7):
+        places = [int((x == row).all(1).nonzero()) for batch, _ in seen[epoch] for row in batch]
+        assert places == sorted(places, reverse=epoch == 7) and len(places) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("mode.measure=lenght",), "unknown measure 'lenght'"),
+        ((), "nothing says which samples are easy"),
+        ((BY_LENGTH, "mode.end_ratio=3"), "there is no ratio to move"),
+        ((BY_LENGTH, "mode.guide=run"), "give one of them"),
+    ],
+)
+def test_what_would_do_nothing_for_samples_of_one_kind_is_refused(
+    tmp_path: Path, settings: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        train(tmp_path, *ONE_KIND, *settings)
+    assert not [run for run in RunStore(tmp_path).runs() if run.record.status == "finished"]
 
 
 # ---- memory

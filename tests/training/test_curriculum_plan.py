@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,10 @@ def curriculum(
     return Curriculum(stages, EPOCHS, *where, seed=3, buffer=8, replay=replay)
 
 
+def as_drawn(places: torch.Tensor, size: int, *_: object) -> Sequence[torch.Tensor]:
+    return torch.split(places, size)
+
+
 # ---- the plan
 
 
@@ -27,7 +33,8 @@ def ratios(**options: object) -> list[float]:
     """The ratio of each of eight epochs."""
     stages = plan(CurriculumMode(**options), EPOCHS)  # type: ignore[arg-type]
     where = curriculum(stages)
-    return [round(stages[where.stage_of(epoch)].ratio, 3) for epoch in range(EPOCHS)]
+    found = [stages[where.stage_of(epoch)].ratio for epoch in range(EPOCHS)]
+    return [round(ratio, 3) for ratio in found if ratio is not None]
 
 
 def test_the_ratio_climbs_in_stages_and_stays_at_its_end() -> None:
@@ -60,7 +67,26 @@ def test_every_plan_begins_at_the_start_and_reaches_the_end(
         assert (last.easiest, last.hardest) == (0.5, 1)
 
 
+def test_samples_of_one_kind_have_no_ratio() -> None:
+    stages = plan(CurriculumMode(measure="length"), EPOCHS, two_kinds=False)
+    assert {stage.ratio for stage in stages} == {None}
+    assert [stage.progress for stage in stages] == [0, 1 / 3, 2 / 3, 1]
+    drawn = curriculum(stages, positives=0).draw(0, 60)
+    assert set(drawn.tolist()) == set(range(100, 120))  # the easier half, each three times
+
+
 # ---- what is drawn
+
+
+def test_drawn_by_weight_the_hard_samples_are_rare_at_first_and_as_frequent_as_any_at_last() -> (
+    None
+):
+    stages = plan(CurriculumMode(measure="length", draw="weighted"), EPOCHS, two_kinds=False)
+    drawing = curriculum(stages, positives=0, normals=4)
+    shares = [drawing.draw(e, 40_000).bincount(minlength=104)[100:] / 40_000 for e in (0, 2, 4, 7)]
+    expected = [(0.4, 0.3, 0.2, 0.1), (0.35, 0.2833, 0.2167, 0.15), (0.3, 0.2667, 0.2333, 0.2)]
+    for share, row in zip(shares, (*expected, (0.25,) * 4), strict=True):
+        assert torch.allclose(share, torch.tensor(row), atol=0.01)
 
 
 @given(
@@ -126,9 +152,9 @@ def test_the_buffer_holds_as_many_samples_that_each_earlier_stage_drew() -> None
 
 def test_the_whole_run_draws_as_many_samples_as_passes_over_the_data_would() -> None:
     drawing = curriculum((Stage(0, 1.0), Stage(4, 4.0)))
-    assert CurriculumOrder(drawing, (500, 8)).sizes == (drawing.size, 8)
+    assert CurriculumOrder(drawing, (500, 8), as_drawn).sizes == (drawing.size, 8)
     for sizes in ((8, 8), (4, 16)):
-        order = CurriculumOrder(drawing, sizes)
+        order = CurriculumOrder(drawing, sizes, as_drawn)
         batches = [order.batches(epoch) for epoch in range(EPOCHS)]
         assert {len(epoch) for epoch in batches} == {len(order)}
         assert [len(epoch[0]) for epoch in batches] == [sizes[0]] * 4 + [sizes[1]] * 4

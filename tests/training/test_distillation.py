@@ -55,7 +55,7 @@ def distillation(**settings: float) -> tuple[Distillation, TinyModule, TinyModul
     ours, theirs = module(4, 0), module(9, 1)
     mode = DistillationMode.model_validate({"teacher": "T", **settings})
     torch.manual_seed(2)
-    return Distillation(mode, theirs, ours.feature_width), ours, theirs, sample(20, 5)
+    return Distillation(mode, theirs, ours), ours, theirs, sample(20, 5)
 
 
 def test_the_loss_is_the_weighted_sum_of_task_soft_targets_and_features() -> None:

@@ -309,8 +309,8 @@ def test_a_refused_request_trains_nothing_and_leaves_no_finished_run(
 
 
 def test_a_mode_that_can_not_train_the_model_is_refused_before_any_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="mode 'autoencoder' can't train the model 'classifier'"):
-        train(tmp_path, *FAST, "mode=autoencoder")
+    with pytest.raises(ConfigError, match="mode 'normal' can't train the model 'reconstructor'"):
+        train(tmp_path, *FAST, "model=reconstructor")
     assert not list(tmp_path.iterdir())
 
 

@@ -298,12 +298,12 @@ def test_a_wrong_setting_is_refused_before_any_work(
     assert store.runs() == []
 
 
-def test_a_guide_has_to_give_anomaly_scores_and_a_fusion_is_no_expert(
+def test_a_guide_has_to_say_what_is_hard_and_a_fusion_is_no_expert(
     tmp_path: Path, store: RunStore
 ) -> None:
     content = yaml.safe_load(RECIPE)
-    content["stages"]["late"] = {"mode": {"name": "curriculum", "guide": "small"}}
-    with pytest.raises(ConfigError, match="stage late: .*'classifier' can't be a guide"):
+    content["stages"]["late"] = {"mode": {"name": "curriculum", "guide": "both"}}
+    with pytest.raises(ConfigError, match="stage late: .*'combiner' can't be a guide"):
         planned(write(tmp_path / "mine.yaml", content), store)
     content["stages"]["late"] = {
         "model": "combiner",

@@ -27,7 +27,7 @@ from tutelage.task import (
     SupportsDistillation,
     Task,
 )
-from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.contracts import Objective, TaskData, TaskModule
 from tutelage.training.curriculum import CurriculumData
 from tutelage.training.launch import Launched, launch
 from tutelage.training.loaders import EvalLoader, ResumableLoader
@@ -53,6 +53,8 @@ class ReconstructorConfig(ModelConfig):
 class TinyData(DataConfig):
     samples: int = Field(default=70, ge=0)
     """Training samples."""
+    kinds: Literal[1, 2] = 2
+    """Whether a curriculum tells the classes apart."""
     tests: int = 40
     """Samples of the test split, and of validation."""
 
@@ -82,6 +84,11 @@ def sample(n: int, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     y = (torch.rand(n, generator=generator) < 0.4).long()
     return torch.randn(n, FEATURES, generator=generator) + 0.5 * y[:, None], y
+
+
+def length(x: Tensor) -> Tensor:
+    """How far each sample (n, 8) lies from the origin, (n,)."""
+    return x.norm(dim=1)
 
 
 class TinyDataModule(TaskData):
@@ -139,8 +146,12 @@ class TinyDataModule(TaskData):
 
 class TinyCurriculumData(TinyDataModule, CurriculumData):
     @property
-    def positives(self) -> Tensor:
-        return self.train[1] == 1
+    def positives(self) -> Tensor | None:
+        return self.train[1] == 1 if self.config.data.kinds == 2 else None
+
+    @property
+    def measures(self) -> Mapping[str, Callable[[], Tensor]]:
+        return {"length": lambda: length(self.train[0])}
 
     def batch_at(self, places: Tensor) -> Batch:
         return self.train[0][places], self.train[1][places]
@@ -200,13 +211,20 @@ class TinyModule(TaskModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         return {"loss": self.loss(batch), "positives": batch[1].float().mean()}
 
-    def anomaly_scores(self, batch: Tensor | Batch) -> Tensor:
+    def errors(self, batch: Batch) -> Tensor:
         x = self.standardised(batch[0])
         return (self.network(x) - x).square().mean(1)
 
+    def difficulty_scores(self, batch: Batch) -> Tensor:
+        if self.reconstructs:
+            return self.errors(batch)
+        return F.cross_entropy(
+            self.network(self.standardised(batch[0])), batch[1], reduction="none"
+        )
+
     def scores(self, batch: Batch) -> Tensor:
         if self.reconstructs:
-            return self.anomaly_scores(batch)
+            return self.errors(batch)
         return self.network(self.standardised(batch[0])).softmax(1)[:, 1]
 
     def samples(self, batch: Batch) -> int:
@@ -223,8 +241,30 @@ class TinyModule(TaskModule):
         self.accuracy.reset()
 
 
+class TinyReconstructor(TinyModule):
+    def anomaly_scores(self, batch: Batch) -> Tensor:
+        return self.errors(batch)
+
+
+class Reconstruction(Objective):
+    """Rebuild a sample from the hidden layer of a classifier."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.decoder = nn.Linear(hidden, FEATURES)
+
+    def forward(self, module: TaskModule, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, TinyModule)
+        _, features = module.outputs(batch)
+        loss = F.mse_loss(self.decoder(features), module.standardised(batch[0]))
+        return {"loss": loss, "reconstruction": loss.detach()}
+
+
 class TinyTask(
-    Task[TinyConfig], SupportsAutoencoder, SupportsCurriculum[TinyConfig], SupportsDistillation
+    Task[TinyConfig],
+    SupportsAutoencoder[TinyConfig],
+    SupportsCurriculum[TinyConfig],
+    SupportsDistillation,
 ):
     """Args: ``on_step`` is called in each training step with the module and the batch."""
 
@@ -232,8 +272,12 @@ class TinyTask(
     summary: ClassVar = "two classes in eight dimensions"
     data_summary: ClassVar = "drawn from two normal distributions"
     models: ClassVar = {
-        "classifier": ModelEntry("one hidden layer", ("normal", "curriculum", "distillation")),
-        "reconstructor": ModelEntry("a linear autoencoder", ("autoencoder",)),
+        "classifier": ModelEntry(
+            "one hidden layer",
+            ("normal", "autoencoder", "curriculum", "distillation"),
+            guides=True,
+        ),
+        "reconstructor": ModelEntry("a linear autoencoder", ("autoencoder",), guides=True),
     }
     headline: ClassVar = "accuracy"
     config_type = TinyConfig
@@ -250,7 +294,9 @@ class TinyTask(
         return TinyDataModule(config, preprocessing)
 
     def build(self, config: TinyConfig, preprocessing: Mapping[str, Any]) -> TinyModule:
-        return TinyModule(config, preprocessing["mean"], self.on_step)
+        reconstructs = isinstance(config.model, ReconstructorConfig)
+        kind = TinyReconstructor if reconstructs else TinyModule
+        return kind(config, preprocessing["mean"], self.on_step)
 
     def evaluate(self, config: TinyConfig, module: TaskModule, data: TaskData) -> Evaluation:
         assert isinstance(module, TinyModule) and isinstance(data, TinyDataModule)
@@ -275,10 +321,18 @@ class TinyTask(
 
     def normal_data(self, data: TaskData) -> TaskData:
         assert isinstance(data, TinyDataModule)
+        if isinstance(data.config.model, ClassifierConfig):
+            return data
         for name in ("train", "validation"):
             x, y = getattr(data, name)
             setattr(data, name, (x[y == 0], y[y == 0]))
         return data
+
+    def pretraining(
+        self, config: TinyConfig, module: TaskModule, data: TaskData
+    ) -> Objective | None:
+        model = config.model
+        return Reconstruction(model.hidden) if isinstance(model, ClassifierConfig) else None
 
     def curriculum_data(self, config: TinyConfig, cache: Path) -> TinyCurriculumData:
         return TinyCurriculumData(config, None)

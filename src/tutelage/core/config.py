@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     Tag,
     field_validator,
+    model_validator,
 )
 
 SCHEMA_VERSION: Final = 2
@@ -86,11 +87,17 @@ class NormalMode(Mode):
 
 
 class AutoencoderMode(Mode):
-    """Learn to reconstruct normal samples; what reconstructs badly is anomalous."""
+    """Learn to reconstruct: normal samples, so that what reconstructs badly is anomalous; or any,
+    before the task's own objective.
+    """
 
     name: Literal["autoencoder"] = "autoencoder"
     threshold_quantile: float = Field(default=0.995, gt=0, lt=1)
-    """Quantile of held-out normal samples' scores above which a sample is called anomalous."""
+    """Quantile of held-out normal samples' scores above which a sample is called anomalous (a model
+    that scores anomalies)."""
+    pretraining_fraction: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the epochs, the first, that train by reconstruction (a model that has another
+    objective besides)."""
 
 
 class Memory(Section):
@@ -111,14 +118,18 @@ class Memory(Section):
 
 
 class CurriculumMode(Mode):
-    """Begin with few and easy normal samples for each positive one; end with many and hard ones."""
+    """Begin with few and easy samples; end with many and hard ones.
+
+    Where some samples are positive (an attack, a fault) and the others normal, the normal ones are
+    few at first, and it is they that are easy or hard.
+    """
 
     parents: ClassVar[Mapping[str, str]] = {"guide": "guide"}
     name: Literal["curriculum"] = "curriculum"
     start_ratio: float = Field(default=1.0, gt=0)
-    """Normal samples for each positive one (an attack, a fault) in the first stage."""
+    """Normal samples for each positive one in the first stage, where there are two kinds."""
     end_ratio: float = Field(default=10.0, gt=0)
-    """Normal samples for each positive one in the last stage."""
+    """Normal samples for each positive one in the last stage, where there are two kinds."""
     shape: Literal["linear", "geometric"] = "linear"
     """Whether the ratio moves by equal differences or by equal factors."""
     stages: int = Field(default=4, ge=2)
@@ -126,16 +137,33 @@ class CurriculumMode(Mode):
     ramp_fraction: float = Field(default=0.75, gt=0, le=1)
     """Share of the epochs after which the last stage begins; the last epoch always is of it."""
     guide: str | None = Field(default=None, min_length=1)
-    """Finished autoencoder run (id, unique prefix, path or `@last`) whose anomaly scores say how
-    hard a normal sample is; null takes all alike."""
+    """Finished run (id, unique prefix, path or `@last`) whose model says how hard a sample is; null
+    leaves that to `measure`."""
+    measure: str | None = Field(default=None, min_length=1)
+    """What says how hard a sample is, by one of the task's names for it (an unknown name lists
+    them); null leaves that to `guide`, and with neither all are alike."""
+    draw: Literal["window", "weighted"] = "window"
+    """`window`: a stage draws from a range of difficulty, which moves from the easiest to the
+    hardest; `weighted`: from all, the easier the oftener, and in the last stage all alike."""
     easiest_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the normal samples, the easiest, that the first stage draws from (with a guide)."""
+    """Share of the samples, the easiest, that the first stage draws from (window)."""
     hardest_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the normal samples, the hardest, that the last stage draws from (with a guide)."""
+    """Share of the samples, the hardest, that the last stage draws from (window)."""
     resize_batch: bool = False
     """Measure a batch size for each stage; needs training.batch_size=auto."""
     memory: Memory = Memory()
     """What keeps the model from forgetting earlier stages."""
+
+    @property
+    def knows_difficulty(self) -> bool:
+        """Whether anything says how hard a sample is."""
+        return self.guide is not None or self.measure is not None
+
+    @model_validator(mode="after")
+    def _one_difficulty(self) -> Self:
+        if self.guide is not None and self.measure is not None:
+            raise ValueError("guide and measure both say how hard a sample is; give one of them")
+        return self
 
 
 class DistillationMode(Mode):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -153,6 +154,29 @@ class ProgressBar(Callback):
         self.progress.stop()
 
 
+class EarlyStoppingFrom(EarlyStopping):
+    """Lightning's early stopping, which does not look at the first epochs.
+
+    Args:
+        first: The first epoch that counts, from 0.
+        options: Lightning's own.
+    """
+
+    def __init__(self, first: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.first = first
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look, if the epoch counts."""
+        if trainer.current_epoch >= self.first:
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look, if the epoch counts."""
+        if trainer.current_epoch >= self.first:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
 class CurriculumCallback(Callback):
     """Say which stage begins; at a stage's end, let the module hold on to what it has learned.
 
@@ -170,10 +194,10 @@ class CurriculumCallback(Callback):
         number = curriculum.stage_of(trainer.current_epoch)
         stage = curriculum.stages[number]
         if stage.first_epoch == trainer.current_epoch:
+            mix = "" if stage.ratio is None else f"{stage.ratio:.3g} normal for each positive one, "
             log.info(
-                "stage %d/%d: %.3g normal samples for each positive one, "
-                "of difficulty %.0f to %.0f %%, in batches of %d",
-                *(number + 1, len(curriculum.stages), stage.ratio),
+                "stage %d/%d: samples %sof difficulty %.0f to %.0f %%, in batches of %d",
+                *(number + 1, len(curriculum.stages), mix),
                 *(100 * stage.easiest, 100 * stage.hardest, self.order.sizes[number]),
             )
 

@@ -57,6 +57,7 @@ class CheckpointManager(Checkpoint):
         keep_best: How many of the best by ``monitor`` are kept besides.
         monitor: A name in ``trainer.callback_metrics``; None for no ranking.
         mode: Whether the least or the greatest value is best.
+        ranked_from: First epoch, from 0, that can be the best.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -74,6 +75,7 @@ class CheckpointManager(Checkpoint):
         keep_best: int = 1,
         monitor: str | None = None,
         mode: Literal["min", "max"] = "min",
+        ranked_from: int = 0,
     ) -> None:
         if every_n_steps is not None and every_n_steps < 1:
             raise ConfigError(f"every_n_steps must be at least 1 or None, not {every_n_steps}")
@@ -87,7 +89,7 @@ class CheckpointManager(Checkpoint):
         self.folder = Path(folder)
         self._every_n_steps, self._every_n_epochs = every_n_steps, every_n_epochs
         self._keep_last, self._keep_best = keep_last, keep_best
-        self._monitor, self._mode = monitor, mode
+        self._monitor, self._mode, self._ranked_from = monitor, mode, ranked_from
         self._seen_step = 0  # optimiser steps when the last batch ended
         self._ended_step = -1  # and when the last checkpoint of an epoch's end was taken
         self._due = False
@@ -216,7 +218,7 @@ class CheckpointManager(Checkpoint):
         self._ended_step = trainer.global_step
 
     def _read_metric(self, trainer: pl.Trainer) -> float | None:
-        if self._monitor is None:
+        if self._monitor is None or trainer.current_epoch < self._ranked_from:
             return None
         if trainer.enable_validation and not self._validated:
             return None  # no validation in this epoch: a value would be an older epoch's

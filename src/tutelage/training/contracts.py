@@ -140,6 +140,15 @@ class TaskModule(LightningModule, ABC):
 
 
 @runtime_checkable
+class DifficultyScorer(Protocol):
+    """A module that says how hard each sample is, so that it can guide a curriculum."""
+
+    def difficulty_scores(self, batch: Any) -> Tensor:
+        """Return one score a sample, (n,); larger is harder."""
+        ...
+
+
+@runtime_checkable
 class AnomalyScorer(Protocol):
     """A module that gives each sample an anomaly score and calls those above `threshold`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tutelage.core.config import CurriculumMode
 from tutelage.training.contracts import TaskData
-from tutelage.training.samplers import BatchOrder, permutation
+from tutelage.training.samplers import BatchOrder, permutation, weighted_draw
 
 _POSITIVE, _NORMAL, _REPLAYED, _MIXED = range(4)  # independent random streams of an epoch
 _STREAMS = 4
@@ -25,22 +25,34 @@ class Stage:
 
     Args:
         first_epoch: From 0.
-        ratio: Normal samples for each positive one.
-        easiest: Share of the normal samples that are too easy to be drawn.
-        hardest: Share of the normal samples up to which they aren't too hard to be drawn.
+        ratio: Normal samples for each positive one; null where all samples are of one kind.
+        easiest: Share of the samples that are too easy to be drawn.
+        hardest: Share of the samples up to which they aren't too hard to be drawn.
+        evenness: How much alike easy and hard samples are drawn, from 0 (the easiest twice as often
+            as the mean, the hardest never) to 1 (all alike).
+        progress: From 0 in the first stage to 1 in the last.
+
+    Where there are positive samples, only the normal ones are easy or hard.
     """
 
     first_epoch: int
-    ratio: float
+    ratio: float | None
     easiest: float = 0.0
     hardest: float = 1.0
+    evenness: float = 1.0
+    progress: float = 1.0
 
 
-def plan(mode: CurriculumMode, max_epochs: int) -> tuple[Stage, ...]:
+def plan(mode: CurriculumMode, max_epochs: int, two_kinds: bool = True) -> tuple[Stage, ...]:
     """Return the stages that come to pass in so many epochs, in their order.
 
-    The ratio moves from `start_ratio` to `end_ratio`; with a guide, the normal samples drawn from
-    move from the easiest to the hardest (Bengio et al. 2009, https://doi.org/10.1145/1553374.1553380).
+    The ratio moves from `start_ratio` to `end_ratio`; where difficulty is known, what is drawn
+    moves from easy to hard (Bengio et al. 2009, https://doi.org/10.1145/1553374.1553380).
+
+    Args:
+        mode: The settings.
+        max_epochs: Epochs of the whole run.
+        two_kinds: Whether there are positive and normal samples.
     """
     last = mode.stages - 1
     ramp = max(1, min(max_epochs - 1, round(mode.ramp_fraction * max_epochs)))
@@ -48,21 +60,26 @@ def plan(mode: CurriculumMode, max_epochs: int) -> tuple[Stage, ...]:
     for epoch in range(max_epochs):
         step = min(last, epoch * last // ramp)
         if step not in found:
-            found[step] = _stage(mode, epoch, step / last)
+            ratio = _ratio(mode, step / last) if two_kinds else None
+            found[step] = _stage(mode, epoch, ratio, step / last)
     return tuple(found.values())
 
 
-def _stage(mode: CurriculumMode, epoch: int, progress: float) -> Stage:
+def _ratio(mode: CurriculumMode, progress: float) -> float:
     start, end = mode.start_ratio, mode.end_ratio
     if mode.shape == "geometric":
-        ratio = start * (end / start) ** progress
-    else:
-        ratio = start + (end - start) * progress
-    if mode.guide is None:
-        return Stage(epoch, ratio)
+        return start * math.pow(end / start, progress)
+    return start + (end - start) * progress
+
+
+def _stage(mode: CurriculumMode, epoch: int, ratio: float | None, progress: float) -> Stage:
+    if not mode.knows_difficulty:
+        return Stage(epoch, ratio, progress=progress)
+    if mode.draw == "weighted":
+        return Stage(epoch, ratio, evenness=progress, progress=progress)
     easiest = progress * (1 - mode.hardest_share)
     hardest = mode.easiest_share + progress * (1 - mode.easiest_share)
-    return Stage(epoch, ratio, easiest, hardest)
+    return Stage(epoch, ratio, easiest, hardest, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -72,8 +89,9 @@ class Curriculum:
     Args:
         stages: In their order.
         max_epochs: Epochs of the whole run.
-        positives: (P,) int64, places of the positive training samples.
-        normals: (N,) int64, places of the normal ones, the easiest first.
+        positives: (P,) int64, places of the positive training samples; none where all samples are
+            of one kind.
+        normals: (N,) int64, places of the normal ones, or of all; the easiest first.
         seed: Any integer.
         buffer: Normal samples of earlier stages that are drawn again, all stages together.
         replay: Share of an epoch's normal samples that comes from these; 0 for none.
@@ -117,18 +135,30 @@ class Curriculum:
     def draw(self, epoch: int, count: int) -> Tensor:
         """Return places of training samples for an epoch, in random order, (count,) int64.
 
-        No sample of a kind comes a second time before all of that kind have come once.
+        No sample of a kind comes a second time before all of that kind have come once, unless they
+        are drawn by weight.
         """
         stage = self.stage_of(epoch)
-        positives = min(max(1, round(count / (1 + self.stages[stage].ratio))), max(1, count - 1))
+        ratio, positives = self.stages[stage].ratio, 0
+        if ratio is not None:
+            positives = min(max(1, round(count / (1 + ratio))), max(1, count - 1))
         replayed = round(self.replay * (count - positives)) if stage else 0
         parts = [
             self._cycle(self.positives, positives, epoch, _POSITIVE),
-            self._cycle(self.pool(stage), count - positives - replayed, epoch, _NORMAL),
+            self._normals(stage, count - positives - replayed, epoch),
         ]
         if replayed:
             parts.append(self._cycle(self.remembered(stage), replayed, epoch, _REPLAYED))
         return torch.cat(parts)[permutation(self.seed, epoch, count, _MIXED)]
+
+    def _normals(self, stage: int, count: int, epoch: int) -> Tensor:
+        """Return normal samples: each as often as any other, or the easier the oftener."""
+        pool, evenness = self.pool(stage), self.stages[stage].evenness
+        if evenness == 1:
+            return self._cycle(pool, count, epoch, _NORMAL)
+        ease = torch.linspace(2, 0, len(pool) + 2, dtype=torch.float64)[1:-1]
+        weights = evenness + (1 - evenness) * ease
+        return pool[weighted_draw(weights, self.seed, epoch, count)]
 
     def sample(self) -> Tensor:
         """Return about `size` places in the mix of the whole run, the same from each epoch."""
@@ -136,11 +166,16 @@ class Curriculum:
         return torch.cat([self.draw(epoch, each) for epoch in range(self.max_epochs)])
 
     def _cycle(self, places: Tensor, count: int, epoch: int, stream: int) -> Tensor:
+        if not count:
+            return places[:0]
         rounds = [
             permutation(self.seed, epoch, len(places), stream + _STREAMS * done)
             for done in range(math.ceil(count / len(places)))
         ]
-        return places[torch.cat(rounds)[:count]] if rounds else places[:0]
+        return places[torch.cat(rounds)[:count]]
+
+
+Arrange = Callable[[Tensor, int, Stage, int], Sequence[Tensor]]
 
 
 class CurriculumOrder:
@@ -152,10 +187,11 @@ class CurriculumOrder:
     Args:
         curriculum: What is drawn.
         sizes: Samples in a batch, for each stage; no batch holds more than there are.
+        arrange: How what an epoch draws becomes batches (`CurriculumData.arrange`).
     """
 
-    def __init__(self, curriculum: Curriculum, sizes: Sequence[int]) -> None:
-        self.curriculum = curriculum
+    def __init__(self, curriculum: Curriculum, sizes: Sequence[int], arrange: Arrange) -> None:
+        self.curriculum, self._arrange = curriculum, arrange
         self.sizes = tuple(min(size, curriculum.size) for size in sizes)
         epochs = range(curriculum.max_epochs)
         a_step_of_each = sum(self.sizes[curriculum.stage_of(epoch)] for epoch in epochs)
@@ -166,8 +202,10 @@ class CurriculumOrder:
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Return the places of each batch of ``epoch``."""
-        size = self.sizes[self.curriculum.stage_of(epoch)]
-        return torch.split(self.curriculum.draw(epoch, self._steps * size), size)
+        number = self.curriculum.stage_of(epoch)
+        size = self.sizes[number]
+        drawn = self.curriculum.draw(epoch, self._steps * size)
+        return self._arrange(drawn, size, self.curriculum.stages[number], epoch)
 
 
 class CurriculumData(TaskData, ABC):
@@ -181,9 +219,28 @@ class CurriculumData(TaskData, ABC):
     The mode sets it before `fit_module` and `batch_of_size` are called."""
 
     @property
-    @abstractmethod
-    def positives(self) -> Tensor:
-        """(n,) bool, which training samples are of the rare class."""
+    def positives(self) -> Tensor | None:
+        """(n,) bool, which training samples are of the rare class; null if all are of one kind."""
+        return None
+
+    @property
+    def measures(self) -> Mapping[str, Callable[[], Tensor]]:
+        """What says how hard a training sample is, by name: (n,) each, larger is harder."""
+        return {}
+
+    def arrange(self, places: Tensor, size: int, stage: Stage, epoch: int) -> Sequence[Tensor]:
+        """Put what an epoch draws into batches, by default as it was drawn.
+
+        A pure function of what it is given, and of the seed; the batches are as many in every
+        epoch.
+
+        Args:
+            places: (steps * size,) int64, places of training samples.
+            size: Samples in a batch.
+            stage: The epoch's stage.
+            epoch: From 0.
+        """
+        return torch.split(places, size)
 
     @abstractmethod
     def batch_at(self, places: Tensor) -> Any:

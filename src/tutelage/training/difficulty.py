@@ -1,4 +1,4 @@
-"""How hard each normal sample is, by the anomaly scores of a finished run; scored once."""
+"""How hard each sample is, by the model of a finished run; scored once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tutelage.core.files import digest_bytes, digest_json
 from tutelage.core.fingerprint import source_digest
 from tutelage.core.store import Run
 from tutelage.task import Task
-from tutelage.training.contracts import AnomalyScorer
+from tutelage.training.contracts import DifficultyScorer
 from tutelage.training.curriculum import CurriculumData
 from tutelage.training.model_card import read_card
 from tutelage.training.restore import restore_module
@@ -25,7 +25,7 @@ _SCORES, _DIGEST = "scores", "digest"
 
 
 class Guide:
-    """A finished run that scores anomalies.
+    """A finished run whose model says how hard a sample is.
 
     It works on the CPU: its scores are few, and a batch-size probe needs the GPU untouched.
 
@@ -34,17 +34,17 @@ class Guide:
         run: The run.
 
     Raises:
-        ConfigError: Its model gives no anomaly scores.
+        ConfigError: Its model can't say.
         CheckpointError: Its weights or card are missing, damaged or were changed.
     """
 
     def __init__(self, task: Task[RunConfig], run: Run) -> None:
         module = restore_module(task, run)
-        if not isinstance(module, AnomalyScorer):
+        if not isinstance(module, DifficultyScorer):
             raise ConfigError(
-                f"this run's model ({run.record.model}) gives no anomaly scores",
+                f"this run's model ({run.record.model}) can't say how hard a sample is",
                 where=f"mode.guide={run.id}",
-                hint="Name a run of mode autoencoder, or leave mode.guide out.",
+                hint="Name a run of another model, or leave mode.guide out.",
             )
         self.run, self.module, self.card = run, module, read_card(run.path)
 
@@ -66,7 +66,7 @@ class Guide:
                 log.warning("scored anew, since the cached scores are damaged: %s", error)
         with torch.inference_mode():
             batches = data.encoded_for(self.card.preprocessing, places)
-            scores = torch.cat([self.module.anomaly_scores(batch).float() for batch in batches])
+            scores = torch.cat([self.module.difficulty_scores(batch).float() for batch in batches])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, {_SCORES: scores}, {_DIGEST: digest_bytes(raw_bytes(scores))})
         return scores.clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,16 @@ from tutelage.core.errors import ConfigError, RequestError, UnknownNameError, su
 from tutelage.core.overrides import build_config, merge
 from tutelage.core.recipes import STAGE_NAME, Json, Recipe, read_recipe
 from tutelage.core.store import RunStore
-from tutelage.task import Task, load_task, task_names
+from tutelage.task import ModelEntry, Task, load_task, task_names
 from tutelage.training.addresses import Addresses
 from tutelage.training.launch import find_parent
 from tutelage.training.pipeline import Pipeline, Stage
 
-_NEEDS: Final = {"guide": "autoencoder", "teacher": "distillation"}
-"""The mode that has to be able to train the model of a run in that role."""
+_ABLE: Final[Mapping[str, Callable[[ModelEntry], bool]]] = {
+    "guide": lambda entry: entry.guides,
+    "teacher": lambda entry: "distillation" in entry.modes,
+}
+"""What the model of a run in that role has to be."""
 
 
 def recipes() -> list[Recipe]:
@@ -143,8 +146,8 @@ def _check_roles(task: Task[RunConfig], config: RunConfig, used: Mapping[str, Ru
                 raise ConfigError("it is named twice", where=where, hint="Name each one once.")
             if (parent := used.get(name)) is None:
                 continue
-            need = _NEEDS.get(role)
-            able = [n for n, entry in task.models.items() if need is None or need in entry.modes]
+            fits = _ABLE.get(role)
+            able = [n for n, entry in task.models.items() if fits is None or fits(entry)]
             if parent.model.name not in able:
                 said = f"a model {parent.model.name!r} can't be a {role}"
                 raise ConfigError(said, where=where, hint=f"These can: {', '.join(able)}.")

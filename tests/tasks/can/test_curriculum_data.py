@@ -63,7 +63,7 @@ def test_it_holds_the_windows_of_the_plain_module_and_knows_the_attacked_ones(
 def test_batches_come_as_the_curriculum_orders_them(data: EnhancedCANGraphDataModule) -> None:
     rare, common = data.positives.nonzero().flatten(), (~data.positives).nonzero().flatten()
     drawing = Curriculum((Stage(0, 1.0), Stage(1, 3.0)), 2, rare, common, seed=0)
-    data.order = CurriculumOrder(drawing, (8, 12))
+    data.order = CurriculumOrder(drawing, (8, 12), data.arrange)
     loader = data.train_dataloader()
     for size, share in ((8, 1 / 2), (12, 1 / 4)):
         labels = torch.cat([batch.y for batch in loader])
@@ -136,6 +136,6 @@ def weights(run: Run) -> bytes:
 def test_a_run_that_scores_no_anomalies_is_no_guide(root: Path, home: Path) -> None:
     gat = tutelage.train("can", *FAST, f"data.root={root}", home=home)
     settings = (f"data.root={root}", f"mode.guide={gat.id}")
-    with pytest.raises(ConfigError, match=r"\(gat\) gives no anomaly scores") as caught:
+    with pytest.raises(ConfigError, match=r"\(gat\) can't say how hard") as caught:
         tutelage.train("can", *CURRICULUM, *settings, home=home)
     assert f"mode.guide={gat.id}" in str(caught.value)

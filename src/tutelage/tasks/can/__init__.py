@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 class CANTask(
     Task[CANConfig],
-    SupportsAutoencoder,
+    SupportsAutoencoder[CANConfig],
     SupportsCurriculum[CANConfig],
     SupportsDistillation,
     SupportsFusion,
@@ -55,7 +55,9 @@ class CANTask(
             "graph attention classifier with jumping knowledge",
             ("normal", "curriculum", "distillation"),
         ),
-        "vgae": ModelEntry("variational graph autoencoder, an anomaly scorer", ("autoencoder",)),
+        "vgae": ModelEntry(
+            "variational graph autoencoder, an anomaly scorer", ("autoencoder",), guides=True
+        ),
         "mean": ModelEntry("mean of experts' calibrated probabilities", ("fusion",)),
         "logistic": ModelEntry("calibrated logistic regression on experts and rules", ("fusion",)),
         "mlp": ModelEntry("perceptron on experts and rules", ("fusion",)),

@@ -162,6 +162,8 @@ class VGAEModule(BaseCANGraphModule):
         """Return `scores`; the autoencoder mode sets the threshold by these."""
         return self.scores(batch)
 
+    difficulty_scores = anomaly_scores
+
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
         """Take up the batch's loss."""
         self.mean_loss.update(self.step(batch)["loss"], batch.num_graphs)

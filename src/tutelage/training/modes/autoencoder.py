@@ -1,32 +1,113 @@
-"""Mode *autoencoder*: learn to reconstruct normal samples; what reconstructs badly is anomalous."""
+"""Mode *autoencoder*: learn to reconstruct, to know the anomalous or before anything else."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from tutelage.core.config import AutoencoderMode
 from tutelage.core.errors import ConfigError
 from tutelage.task import SupportsAutoencoder
-from tutelage.training.contracts import AnomalyScorer, TaskData, TaskModule
+from tutelage.training.batch_optimizer import BatchSizeChoice
+from tutelage.training.contracts import AnomalyScorer, Objective, TaskData, TaskModule
 from tutelage.training.modes.base import BaseTrainer
 
 
+class Pretraining(Objective):
+    """An objective for the first epochs; then the module's own.
+
+    Args:
+        objective: What the first epochs train by.
+        epochs: How many they are.
+    """
+
+    def __init__(self, objective: Objective, epochs: int) -> None:
+        super().__init__()
+        self.objective, self.epochs = objective, epochs
+
+    def forward(self, module: TaskModule, batch: Any) -> dict[str, Tensor]:
+        """Return the scalars of the objective whose turn it is."""
+        if module.current_epoch >= self.epochs:
+            return module.step(batch)
+        scalars: dict[str, Tensor] = self.objective(module, batch)
+        return scalars
+
+
 class AutoencoderTrainer(BaseTrainer):
-    """Trains on normal samples alone, then sets the threshold on held-out normal samples."""
+    """Trains by reconstruction, all the time or at first; sets the threshold of an anomaly scorer.
+
+    A model that has another objective besides is pretrained: reconstruction trains it for the first
+    epochs, the other objective for the rest, and the best weights are one of these.
+    """
+
+    @property
+    def mode(self) -> AutoencoderMode:
+        """The settings of this mode."""
+        mode = self.config.mode
+        assert isinstance(mode, AutoencoderMode)
+        return mode
 
     def prepare(self) -> TaskData:
-        """Reduce training and validation to samples known to be normal."""
+        """Reduce training and validation to what is to be reconstructed."""
         if not isinstance(self.task, SupportsAutoencoder):
             raise ConfigError(f"the task {self.task.name!r} has no autoencoder")
         return self.task.normal_data(super().prepare())
 
+    def build(self, data: TaskData) -> TaskModule:
+        """Make the model; where it is pretrained, with the objective of the first epochs.
+
+        Raises:
+            ConfigError: A setting does nothing for this model.
+        """
+        module = super().build(data)
+        assert isinstance(self.task, SupportsAutoencoder)
+        objective = self.task.pretraining(self.config, module, data)
+        self._check(module, objective)
+        if objective is not None:
+            epochs = self.config.training.max_epochs
+            self.ranked_from = max(1, round(self.mode.pretraining_fraction * epochs))
+            module.objective = Pretraining(objective, self.ranked_from)
+        return module
+
+    def fit(self, module: TaskModule, data: TaskData) -> None:
+        """Train, then let the objective of the first epochs go."""
+        super().fit(module, data)
+        module.objective = None
+
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
-        """Set the threshold to a quantile of the scores of held-out normal samples."""
-        mode = self.config.mode
-        assert isinstance(mode, AutoencoderMode) and isinstance(module, AnomalyScorer)
+        """Set an anomaly scorer's threshold to a quantile of held-out normal samples' scores."""
+        if not isinstance(module, AnomalyScorer):
+            return
         with torch.inference_mode():
             scores = [
                 module.anomaly_scores(data.transfer_batch_to_device(batch, module.device, 0))
                 for batch in data.val_dataloader()
             ]
-        module.threshold.fill_(torch.cat(scores).quantile(mode.threshold_quantile))
+        module.threshold.fill_(torch.cat(scores).quantile(self.mode.threshold_quantile))
+
+    # ---- helpers
+
+    def _check(self, module: TaskModule, objective: Objective | None) -> None:
+        model = self.config.model.name
+        reasons = {
+            "threshold_quantile": None
+            if isinstance(module, AnomalyScorer)
+            else f"the model {model!r} scores no anomalies",
+            "pretraining_fraction": None
+            if objective is not None
+            else f"the model {model!r} has no other objective than reconstruction",
+        }
+        for name, reason in reasons.items():
+            if reason is not None and name in self.mode.model_fields_set:
+                raise ConfigError(reason, where=f"mode.{name}", hint=f"Leave mode.{name} out.")
+
+    def _measured(self, module: TaskModule, data: TaskData) -> BatchSizeChoice:
+        """Measure the best batch size for each objective in turn; the smaller one suits both."""
+        choices = [super()._measured(module, data)]
+        if (first := module.objective) is not None:
+            module.objective = None
+            choices.append(super()._measured(module, data))
+            module.objective = first
+        return min(choices, key=lambda choice: choice.size)

@@ -14,7 +14,6 @@ from types import MappingProxyType
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 
 from tutelage.core.config import RunConfig
@@ -25,7 +24,13 @@ from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
-from tutelage.training.callbacks import EpochHeartbeat, ProgressBar, StepLimit, without_empty_hooks
+from tutelage.training.callbacks import (
+    EarlyStoppingFrom,
+    EpochHeartbeat,
+    ProgressBar,
+    StepLimit,
+    without_empty_hooks,
+)
 from tutelage.training.checkpoint_files import find_resumable
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
@@ -52,6 +57,9 @@ class BaseTrainer:
         parents: The finished runs that this one is made from, by their role.
         console: Where to draw progress, when that is a terminal.
     """
+
+    ranked_from: int = 0
+    """First epoch whose weights may be kept as the best, and that counts for early stopping."""
 
     def __init__(
         self,
@@ -130,6 +138,7 @@ class BaseTrainer:
             keep_best=saved.keep_best,
             monitor=monitor,
             mode=direction(monitor),
+            ranked_from=self.ranked_from,
         )
         trainer = pl.Trainer(
             accelerator=training.accelerator,
@@ -266,8 +275,9 @@ class BaseTrainer:
         if training.max_steps is not None:
             callbacks.append(StepLimit(training.max_steps))
         if training.early_stopping.patience is not None:
-            early = EarlyStopping(
-                monitor,
+            early = EarlyStoppingFrom(
+                self.ranked_from,
+                monitor=monitor,
                 patience=training.early_stopping.patience,
                 min_delta=training.early_stopping.min_delta,
                 mode=direction(monitor),

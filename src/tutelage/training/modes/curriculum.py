@@ -1,15 +1,18 @@
-"""Mode *curriculum*: from few and easy normal samples for each positive to many and hard."""
+"""Mode *curriculum*: from few and easy samples to many and hard ones."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 
+import torch
 from lightning.pytorch import Callback
+from torch import Tensor
 
 from tutelage.core.config import CurriculumMode
-from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.errors import ConfigError, DataError, UnknownNameError
 from tutelage.core.files import write_json
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import SupportsCurriculum
@@ -40,8 +43,8 @@ class CurriculumTrainer(BaseTrainer):
         """Read and split the data; plan what each epoch draws.
 
         Raises:
-            ConfigError: The task knows no curriculum, the guide gives no anomaly scores, or a
-                setting needs another one.
+            ConfigError: The task knows no curriculum, the guide can't say how hard a sample is, or
+                a setting needs another one.
             DataError: All training samples are of one kind.
         """
         if not isinstance(self.task, SupportsCurriculum):
@@ -72,7 +75,7 @@ class CurriculumTrainer(BaseTrainer):
         else:
             super().size_batch(module, data)
             sizes = [data.batch_size] * len(self.curriculum.stages)
-        self.order = data.order = CurriculumOrder(self.curriculum, sizes)
+        self.order = data.order = CurriculumOrder(self.curriculum, sizes, data.arrange)
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
         """Train, then let the penalty go."""
@@ -91,29 +94,74 @@ class CurriculumTrainer(BaseTrainer):
         return [*super()._callbacks(manager, monitor), callback]
 
     def _plan(self, data: CurriculumData, guides: list[Guide]) -> Curriculum:
-        positive = data.positives
-        normals = (~positive).nonzero().flatten()
-        if not 0 < len(normals) < len(positive):
-            kind = "normal" if len(normals) else "positive"
-            raise DataError(
-                f"all {len(positive)} training samples are {kind}; a curriculum mixes two kinds",
-                where=self.config.data.root,
-            )
-        for guide in guides:
-            settings = self.config.data.model_dump(mode="json", exclude={"root"})
-            content = [self.run.record.fingerprints.data, settings, self.task.name]
-            scores = guide.scores(data, normals, content, self.cache)
+        positives, normals = self._kinds(data)
+        for scores in self._difficulty(data, guides, normals):
             normals = normals[scores.argsort(stable=True)]
         memory, epochs = self.mode.memory, self.config.training.max_epochs
         return Curriculum(
-            stages=plan(self.mode, epochs),
+            stages=plan(self.mode, epochs, two_kinds=len(positives) > 0),
             max_epochs=epochs,
-            positives=positive.nonzero().flatten(),
+            positives=positives,
             normals=normals,
             seed=self.config.training.seed,
             buffer=memory.buffer,
             replay=memory.share if memory.name == "replay" else 0.0,
         )
+
+    def _kinds(self, data: CurriculumData) -> tuple[Tensor, Tensor]:
+        """Return the places of positive and of normal samples; all are normal if of one kind.
+
+        Raises:
+            DataError: There are two kinds, and none of one.
+            ConfigError: Settings do nothing for samples of one kind.
+        """
+        positive = data.positives
+        if positive is None:
+            self._check_one_kind(data)
+            places = torch.arange(data.train_size)
+            return places[:0], places
+        count = int(positive.sum())
+        if count in (0, len(positive)):
+            kind = "positive" if count else "normal"
+            raise DataError(
+                f"all {len(positive)} training samples are {kind}; a curriculum mixes two kinds",
+                where=self.config.data.root,
+            )
+        return positive.nonzero().flatten(), (~positive).nonzero().flatten()
+
+    def _check_one_kind(self, data: CurriculumData) -> None:
+        """Refuse settings that do nothing where all samples are of one kind.
+
+        Raises:
+            ConfigError: A ratio is set, or nothing says what a stage should draw.
+        """
+        for name in sorted({"start_ratio", "end_ratio", "shape"} & self.mode.model_fields_set):
+            raise ConfigError(
+                f"the samples of {self.task.name!r} are of one kind: there is no ratio to move",
+                where=f"mode.{name}",
+                hint=f"Leave mode.{name} out.",
+            )
+        arranges = type(data).arrange is not CurriculumData.arrange
+        if not arranges and not self.mode.knows_difficulty:
+            names = "".join(f"mode.measure={name}, " for name in data.measures)
+            raise ConfigError(
+                "nothing says which samples are easy and which are hard",
+                where=self.task.name,
+                hint=f"Set {names}or mode.guide=RUN." if names else "Set mode.guide=RUN.",
+            )
+
+    def _difficulty(
+        self, data: CurriculumData, guides: list[Guide], places: Tensor
+    ) -> Iterator[Tensor]:
+        """Yield how hard the samples at some places are, where anything says so."""
+        for guide in guides:
+            settings = self.config.data.model_dump(mode="json", exclude={"root"})
+            content = [self.run.record.fingerprints.data, settings, self.task.name]
+            yield guide.scores(data, places, content, self.cache)
+        if (measure := self.mode.measure) is not None:
+            if measure not in data.measures:
+                raise UnknownNameError("measure", measure, data.measures, where="mode.measure")
+            yield data.measures[measure]()[places]
 
     def _sizes(self, module: TaskModule, data: CurriculumData) -> list[int]:
         """Return each stage's size: as found before in this run, or measured.
@@ -139,6 +187,7 @@ class CurriculumTrainer(BaseTrainer):
                 stage.first_epoch + 1,
                 stage.ratio,
                 f"{stage.easiest:.0%} to {stage.hardest:.0%}",
+                stage.evenness,
                 size,
                 steps * size,
             )
@@ -146,5 +195,8 @@ class CurriculumTrainer(BaseTrainer):
                 zip(self.curriculum.stages, self.order.sizes, strict=True), 1
             )
         )
-        columns = ("stage", "from epoch", "normal per positive", "difficulty", "batch", "samples")
+        columns = (
+            *("stage", "from epoch", "normal per positive", "difficulty", "evenness"),
+            *("batch", "samples"),
+        )
         return Table(title="Curriculum", columns=columns, rows=rows)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
@@ -22,17 +22,42 @@ from tutelage.training.restore import restore_module
 
 @runtime_checkable
 class Distillable(Protocol):
-    """A module that can be teacher and student: it shows its outputs, and its loss of them."""
+    """A module that can be teacher and student: it shows its outputs, and its loss of them.
+
+    Rows of outputs and features mean the same for every model of the task: samples, words, cells.
+    """
 
     feature_width: int
-    """F, the number of features of a sample."""
+    """F, the number of features of a row."""
 
     def outputs(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C), and features (B, F) that they are made from, in one pass."""
+        """Return outputs, such as logits (B, C), and features (B, F) of them, in one pass."""
         ...
 
-    def task_loss(self, logits: Tensor, batch: Any) -> Tensor:
-        """Return the task's own loss, a scalar, of logits (B, C)."""
+    def task_loss(self, outputs: Tensor, batch: Any) -> Tensor:
+        """Return the task's own loss, a scalar, of its outputs."""
+        ...
+
+
+@runtime_checkable
+class Teaching(Protocol):
+    """A module that takes another part of a batch as a teacher than as a student."""
+
+    def teach(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return outputs and features for a student's batch."""
+        ...
+
+
+@runtime_checkable
+class OwnSoftTargets(Protocol):
+    """A module whose outputs are no logits of classes."""
+
+    def soft_targets(self, mode: DistillationMode) -> nn.Module:
+        """Return the loss, a scalar, of (student's outputs, teacher's outputs).
+
+        Raises:
+            ConfigError: A setting of the mode does nothing for such outputs.
+        """
         ...
 
 
@@ -45,16 +70,23 @@ class Distillation(Objective):
     Args:
         mode: Temperature and weights.
         teacher: The model to learn from.
-        feature_width: The student's.
+        student: The model that learns.
+
+    Raises:
+        ConfigError: A setting of the mode does nothing for such models.
     """
 
-    def __init__(self, mode: DistillationMode, teacher: TaskModule, feature_width: int) -> None:
+    def __init__(self, mode: DistillationMode, teacher: TaskModule, student: TaskModule) -> None:
         super().__init__()
-        assert isinstance(teacher, Distillable)
+        assert isinstance(teacher, Distillable) and isinstance(student, Distillable)
         self.alpha, self.feature_weight = mode.alpha, mode.feature_weight
-        self.soft_targets = SoftTargetLoss(mode.temperature)
+        self.soft_targets = (
+            student.soft_targets(mode)
+            if isinstance(student, OwnSoftTargets)
+            else SoftTargetLoss(mode.temperature)
+        )
         self.features = (
-            FeatureMatchingLoss(feature_width, teacher.feature_width)
+            FeatureMatchingLoss(student.feature_width, teacher.feature_width)
             if mode.feature_weight
             else None
         )
@@ -69,19 +101,23 @@ class Distillation(Objective):
     def forward(self, module: TaskModule, batch: Any) -> dict[str, Tensor]:
         """Return the weighted sum as ``loss``, and its parts."""
         assert isinstance(module, Distillable)
-        logits, features = module.outputs(batch)
-        parts = {"task_loss": module.task_loss(logits, batch)}
+        outputs, features = module.outputs(batch)
+        parts = {"task_loss": module.task_loss(outputs, batch)}
         loss = (1 - self.alpha) * parts["task_loss"]
         if self.alpha or self.features is not None:
             with torch.no_grad():
-                taught, shown = self._teacher[0].outputs(batch)
+                taught, shown = self._ask(batch)
         if self.alpha:
-            parts["soft_loss"] = self.soft_targets(logits, taught)
+            parts["soft_loss"] = self.soft_targets(outputs, taught)
             loss = loss + self.alpha * parts["soft_loss"]
         if self.features is not None:
             parts["feature_loss"] = self.features(features, shown)
             loss = loss + self.feature_weight * parts["feature_loss"]
         return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
+
+    def _ask(self, batch: Any) -> tuple[Tensor, Tensor]:
+        teacher = self._teacher[0]
+        return teacher.teach(batch) if isinstance(teacher, Teaching) else teacher.outputs(batch)
 
 
 class DistillationTrainer(BaseTrainer):
@@ -97,7 +133,7 @@ class DistillationTrainer(BaseTrainer):
         where = f"mode.teacher={teacher.id}"
         able = [n for n, e in self.task.models.items() if self.config.mode.name in e.modes]
         if teacher.record.model not in able:
-            said = f"a {teacher.record.model!r} can't teach: it has no logits of classes"
+            said = f"a {teacher.record.model!r} can't teach"
             raise ConfigError(said, where=where, hint=f"Teachers are runs of {', '.join(able)}.")
         known = read_preprocessing(teacher.path, self.task)
         data = super().prepare()
@@ -105,7 +141,7 @@ class DistillationTrainer(BaseTrainer):
         if (apart := self.task.inputs_differ(known, data.preprocessing)) is not None:
             said = f"teacher and student would not see the same inputs: {apart}"
             raise ConfigError(said, where=where, hint=self._hint(teacher))
-        return data
+        return self.task.teaching_data(data, known)
 
     def _hint(self, teacher: Run) -> str:
         """Say which settings of data the teacher had that are others here."""
@@ -121,8 +157,7 @@ class DistillationTrainer(BaseTrainer):
         assert isinstance(mode, DistillationMode)
         teacher = restore_module(self.task, self.parents["teacher"][0])  # before the seed is set
         module = super().build(data)
-        assert isinstance(module, Distillable)
-        module.objective = Distillation(mode, teacher, module.feature_width)
+        module.objective = Distillation(mode, teacher, module)
         return module
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
