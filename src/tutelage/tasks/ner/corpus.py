@@ -1,0 +1,260 @@
+"""`Corpus`: the texts that train, that are held out and that test, none of which straddle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.files import digest_json
+from tutelage.core.records import AuditStamp, Table
+from tutelage.tasks.ner.config import NERData
+from tutelage.tasks.ner.documents import Document
+from tutelage.tasks.ner.labels import Integers
+from tutelage.tasks.ner.learned import Learned
+from tutelage.tasks.ner.near_duplicates import find_pairs
+from tutelage.tasks.ner.readers.problems import Problems
+from tutelage.tasks.ner.sets import TEST, TRAIN, VALIDATION, TextSet, read_set, set_digest
+from tutelage.tasks.ner.splits import families, hold_out, straddling
+
+_READING: Final = {"root", "bad_share", "combine"}
+_UNSEEN: Final = "of a type that training never saw (counted as missed)"
+_RENAME: Final = (
+    "If the model calls them otherwise, say so: data.rename='{PER: person}'. "
+    "Raise data.bad_share to count them as missed."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """The texts of a run.
+
+    Args:
+        train: Texts to train on, all labelled; none where a finished run is applied to other data.
+        validation: Labelled texts held out; none likewise.
+        tests: The texts of each test split.
+        unlabelled: Texts named for training, or for nothing, that nobody looked for entities in.
+        learned: What is learned from training, or what the finished run had learned.
+        stamp: The verdict on these data.
+        problems: What is wrong with the files, one by one.
+        tables: What a report shows of the texts.
+    """
+
+    train: tuple[Document, ...]
+    validation: tuple[Document, ...]
+    tests: Mapping[str, tuple[Document, ...]]
+    unlabelled: tuple[Document, ...]
+    learned: Learned
+    stamp: AuditStamp
+    problems: Problems
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass
+class _Parts:
+    """Numbers of texts, and what was found when they were dealt out."""
+
+    train: Integers
+    validation: Integers
+    tests: dict[str, Integers]
+    findings: list[str] = field(default_factory=list)
+    leaks: bool = False
+
+
+def data_fingerprint(data: NERData) -> str:
+    """Digest the content of the texts that ``data`` names, the older set's too.
+
+    Raises:
+        DataError: The files are missing or unreadable.
+    """
+    own = set_digest(data, data.root)
+    if data.combine.name == "new_only":
+        return own
+    return digest_json([data.combine.name, own, set_digest(data, data.combine.root)])
+
+
+def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
+    """Read, check, combine and split the texts that ``data`` names.
+
+    Args:
+        data: Which texts, and how they are split.
+        learned: What a finished run has learned. On the data that it was trained on, the same
+            split tests; of other data, what is named test does, or all of it.
+
+    Raises:
+        DataError: The data are missing, malformed, too small to split, or without entities.
+        ConfigError: A finished run's own data would be split otherwise than when it trained.
+    """
+    content = data_fingerprint(data)
+    if learned is not None and learned.data != content:
+        return _only_tests(read_set(data, data.root), data, learned)
+    settings = digest_json(data.model_dump(mode="json", exclude=_READING))
+    if learned is not None and learned.split != settings:
+        raise ConfigError(
+            "these are the texts that the run was trained on, split or read in another way: "
+            "some that it trained on would test it",
+            where="data",
+            hint="Leave the data settings as the run has them, or name other data.",
+        )
+    texts, tables, said = _combined(data)
+    parts = _deal(texts, data)
+    parts.findings[:0] = [*texts.problems.findings(), *said]
+    train, unlabelled = _labelled(texts, parts.train, TRAIN, parts.findings)
+    validation, more = _labelled(texts, parts.validation, VALIDATION, parts.findings)
+    if not any(document.spans for document in train):
+        raise DataError(
+            "no training text has an entity",
+            where=texts.name,
+            hint="Give texts whose entities somebody has marked, or see data.columns.",
+        )
+    known = learned or Learned.from_texts(train, data.scheme, content, settings)
+    tests = {name: _chosen(texts, numbers) for name, numbers in parts.tests.items()}
+    parts.findings += _unseen([*validation, *(d for ds in tests.values() for d in ds)], known, data)
+    verdict = "leaking" if parts.leaks else "warnings" if parts.findings else "clean"
+    return Corpus(
+        train,
+        validation,
+        tests,
+        (*unlabelled, *more),
+        known,
+        AuditStamp(verdict=verdict, findings=tuple(parts.findings)),
+        texts.problems,
+        (_inventory({TRAIN: train, VALIDATION: validation} | tests), *tables),
+    )
+
+
+def _combined(data: NERData) -> tuple[TextSet, tuple[Table, ...], list[str]]:
+    """Read the set, put it together with the older one if asked; tables and sentences on that."""
+    return read_set(data, data.root), (), []
+
+
+def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:
+    """Take what is named test, or all, of data that a finished run was not trained on."""
+    named = sorted({part for part in texts.parts if part.startswith(TEST)})
+    tests = {
+        name: tuple(d for d, p in zip(texts.documents, texts.parts, strict=True) if p == name)
+        for name in named
+    } or {TEST: texts.documents}
+    findings = list(texts.problems.findings())
+    findings += _unseen([d for documents in tests.values() for d in documents], learned, data)
+    stamp = AuditStamp(verdict="warnings" if findings else "clean", findings=tuple(findings))
+    return Corpus((), (), tests, (), learned, stamp, texts.problems, (_inventory(tests),))
+
+
+def _deal(texts: TextSet, data: NERData) -> _Parts:
+    """Decide which texts train, are held out and test: by their files' names, else by families."""
+    names = np.array(texts.parts, dtype=np.str_)
+    pairs = find_pairs(texts.documents, data.near_duplicate)
+    family = families(texts.documents, pairs)
+    everyone = np.arange(len(names))
+    tests = {
+        str(name): everyone[names == name]
+        for name in np.unique(names)
+        if str(name).startswith(TEST)
+    }
+    train = everyone[(names == TRAIN) | (names == "")]
+    if not tests:
+        held = train[hold_out(family[train], data.test_fraction, data.split_seed)]
+        tests, train = {TEST: held}, np.setdiff1d(train, held)
+    validation = everyone[names == VALIDATION]
+    if not len(validation):
+        validation = train[hold_out(family[train], data.validation_fraction, data.split_seed + 1)]
+        train = np.setdiff1d(train, validation)
+    parts = _Parts(train, validation, tests)
+    testing = np.concatenate(list(tests.values()))
+    keep_apart = _Apart(texts, family, pairs.original, data.cross_split == "keep", parts)
+    parts.validation = keep_apart(VALIDATION, validation, testing)
+    parts.train = keep_apart(TRAIN, train, np.concatenate([parts.validation, testing]))
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """Takes out of a part what is like a text of another, or says that it is there."""
+
+    texts: TextSet
+    family: Integers
+    original: Integers
+    keep: bool
+    parts: _Parts
+
+    def __call__(self, part: str, gives_way: Integers, stays: Integers) -> Integers:
+        found = straddling(self.family, self.original, gives_way, stays)
+        if not len(found.texts):
+            return gives_way
+        one, other = (self.texts.documents[int(n[0])].where for n in (found.texts, found.likes))
+        done = "kept, as data.cross_split says" if self.keep else "left out"
+        self.parts.findings.append(
+            f"{len(found.texts)} {part} texts are like held-out or test texts, or of one group "
+            f"with them, {found.same} the very same: {done} (first: {one} and {other})"
+        )
+        self.parts.leaks |= self.keep
+        return gives_way if self.keep else np.setdiff1d(gives_way, found.texts)
+
+
+def _labelled(
+    texts: TextSet, numbers: Integers, part: str, findings: list[str]
+) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """Part texts that somebody looked for entities in from others.
+
+    Raises:
+        DataError: There is none.
+    """
+    chosen = _chosen(texts, numbers)
+    labelled = tuple(document for document in chosen if document.labelled)
+    others = tuple(document for document in chosen if not document.labelled)
+    if not labelled:
+        raise DataError(
+            f"there is no labelled {part} text",
+            where=texts.name,
+            hint="Give more texts, whose entities somebody has marked, or another share for "
+            "data.validation_fraction and data.test_fraction.",
+        )
+    if others:
+        findings.append(
+            f"{len(others)} {part} texts are unlabelled: left out (first: {others[0].where})"
+        )
+    return labelled, others
+
+
+def _chosen(texts: TextSet, numbers: Integers) -> tuple[Document, ...]:
+    return tuple(texts.documents[n] for n in numbers.tolist())
+
+
+def _unseen(documents: Sequence[Document], learned: Learned, data: NERData) -> list[str]:
+    """Say which entities are of a type that training never saw.
+
+    Raises:
+        DataError: There are too many of them.
+    """
+    known = set(learned.labels.types)
+    problems = Problems("held-out and test texts")
+    for document in documents:
+        for span in document.spans:
+            problems.seen["entity"] += 1
+            if span.label not in known:
+                said = f"{document.text[span.start : span.end]} ({span.label})"
+                problems.add("entity", _UNSEEN, document.where, said)
+    problems.refuse_above(data.bad_share, _RENAME)
+    return list(problems.findings())
+
+
+def _inventory(parts: Mapping[str, Sequence[Document]]) -> Table:
+    """A row for each part: texts, words, entities, and entities of each type."""
+    counts = {p: Counter(s.label for d in ds for s in d.spans) for p, ds in parts.items()}
+    types = sorted({kind for count in counts.values() for kind in count})
+    rows = tuple(
+        (
+            part,
+            len(documents),
+            sum(len(d.words) for d in documents),
+            counts[part].total(),
+            *(counts[part][kind] for kind in types),
+        )
+        for part, documents in parts.items()
+    )
+    return Table(title="Texts", columns=("part", "texts", "words", "entities", *types), rows=rows)
