@@ -21,7 +21,7 @@ from tutelage.tasks.can.calibration import (
 )
 from tutelage.tasks.can.datamodule import CANGraphDataModule
 from tutelage.tasks.can.datamodule import TestCapture as Judged
-from tutelage.tasks.can.evaluation import evaluate, window_table
+from tutelage.tasks.can.evaluation import evaluate, window_table, window_tables
 from tutelage.tasks.can.frames import ATTACK, Frames
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
@@ -209,6 +209,13 @@ def test_settings_that_make_no_sense_are_refused(setting: str) -> None:
         can_config(f"evaluation.{setting}")
 
 
+@pytest.mark.parametrize("calibration", ["none", "prefix"])
+def test_drives_are_refused_where_they_would_not_be_read(calibration: str) -> None:
+    with pytest.raises(ConfigError, match=f"not read with evaluation.calibration={calibration}"):
+        can_config("evaluation.drives=quiet", f"evaluation.calibration={calibration}")
+    assert can_config("evaluation.drives=quiet", "evaluation.calibration=drives").evaluation.drives
+
+
 def test_k_of_n_acts_on_calibrated_verdicts(scored: Scored) -> None:
     module, data = scored
     every, strict = (
@@ -280,6 +287,41 @@ def test_a_beginning_as_long_as_the_capture_is_refused(scored: Scored) -> None:
         evaluate(module, asked)
     assert refused.value.where and refused.value.where.endswith(".csv")
     assert "calibration_seconds" in str(refused.value.hint)
+    assert "1 more can't be calibrated either" in refused.value.problem
+
+
+def with_a_short_capture(data: CANGraphDataModule, *splits: str) -> Judged:
+    """A capture as long as a calibration, in the given splits."""
+    (test,) = data.tests[KNOWN]
+    frames = capture_prefix(test.capture.frames, 3.9)
+    short = Judged(capture(KNOWN, "short", frames), test.store, torch.arange(len(frames) // 100))
+    for split in splits:
+        data.tests = {**data.tests, split: [short, *data.tests.get(split, ())]}
+    return short
+
+
+def test_a_capture_that_is_too_short_is_named_and_the_others_are_scored(scored: Scored) -> None:
+    module, data = scored
+    whole = evaluate(module, judged_by(data, *PREFIX))
+    asked = judged_by(data, *PREFIX)
+    short = with_a_short_capture(asked, KNOWN, "test_03_short")
+    found = evaluate(module, asked)
+    same = {k: v for k, v in found.metrics.items() if not k.startswith("test_03")}
+    assert same == whole.metrics == found.metrics
+    (table,) = found.tables
+    assert [row[0] for row in table.rows] == [short.capture.label] * 2
+    assert "no window is left after the first 4 s" in str(table.rows[0][1])
+    assert "2 of 4 captures are in none of the scores" in table.note
+    assert not whole.tables
+
+
+def test_predictions_leave_out_a_capture_that_is_too_short(scored: Scored) -> None:
+    module, data = scored
+    asked = judged_by(data, *PREFIX)
+    with_a_short_capture(asked, KNOWN)
+    tables = window_tables(module, asked)
+    titles = {test.capture.label for tests in data.tests.values() for test in tests}
+    assert {table.title for table in tables} == titles
 
 
 def test_a_beginning_shorter_than_a_window_is_refused(scored: Scored) -> None:

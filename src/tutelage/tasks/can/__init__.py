@@ -135,12 +135,10 @@ class CANTask(
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
         """Return a row for each window: its time, score and alarm; a table for each capture."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule
-        from tutelage.tasks.can.evaluation import window_table
+        from tutelage.tasks.can.evaluation import window_tables
 
         assert isinstance(data, CANGraphDataModule)
-        detector = _judging(module, data)
-        every = (test for tests in data.tests.values() for test in tests)
-        return tuple(window_table(detector, data, test) for test in every)
+        return window_tables(_judging(module, data), data)
 
     def watch(
         self,

@@ -24,6 +24,10 @@ _USUAL_SECONDS = 2.0
 _CLEAN = 6.0
 
 
+class CalibrationError(DataError):
+    """A capture does not tell what is normal in it, or nothing is left of it to judge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """One vehicle's normal traffic.
@@ -55,7 +59,8 @@ class Baseline:
         The few frames that look injected are kept out of the profile.
 
         Raises:
-            DataError: The stretch is shorter than a window, or nearly all of it looks injected.
+            CalibrationError: The stretch is shorter than a window, or nearly all of it looks
+                injected.
         """
         rules: dict[str, Rule] = {
             "unseen_id_count": UnseenIdCountRule.calibrated(prefix, window),
@@ -65,7 +70,7 @@ class Baseline:
         monitors = Monitors.calibrated(prefix)
         odd = monitors.timing.evidence(prefix).score > _CLEAN
         if len(prefix) - int(odd.sum()) < window:
-            raise DataError(
+            raise CalibrationError(
                 f"of {len(prefix)} frames to calibrate on {int(odd.sum())} look injected; the rest "
                 f"is fewer than a window of {window}",
                 hint="Calibrate on a longer stretch without attack.",

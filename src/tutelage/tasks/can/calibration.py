@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.core.errors import DataError
-from tutelage.tasks.can.baseline import Baseline, from_drives
+from tutelage.tasks.can.baseline import Baseline, CalibrationError, from_drives
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import TestCapture
 from tutelage.tasks.can.evidence import Evidence
+from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.preprocessing import Preprocessing
@@ -66,7 +66,8 @@ class CalibratedTest:
             drives: Those that `evaluation.drives` names.
 
         Raises:
-            DataError: Nothing is left to judge after the beginning, or it is shorter than a window.
+            CalibrationError: Nothing is left to judge after the beginning, or it is shorter than a
+                window, or nearly all of it looks injected.
         """
         frames, store = test.capture.frames, test.store
         prefix = capture_prefix(frames, settings.calibration_seconds)
@@ -74,13 +75,13 @@ class CalibratedTest:
             few = f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames"
             problem = f"{few}, fewer than a window of {store.window}"
             longer = "Set a longer evaluation.calibration_seconds."
-            raise DataError(problem, where=_place(test), hint=longer)
+            raise CalibrationError(problem, where=_place(test), hint=longer)
         known = learned.vehicle_of(prefix)
         normal: Baseline | None = None  # from other drives, if so; then the beginning is judged too
         if settings.calibration == "drives":
             other = (drives, test.capture, prefix, store.window)
             normal = from_drives(*other) if settings.drives else known
-        baseline = normal or Baseline.calibrated(prefix, store.window)
+        baseline = normal or _by_beginning(test, prefix)
         tokens = np.zeros(len(baseline.profile) + 1, np.int32)
         if known is not None:  # the ids of an unknown vehicle mean something else
             tokens[1:] = learned.profile.id_index(baseline.profile.ids)
@@ -92,7 +93,7 @@ class CalibratedTest:
         if not len(judged):
             problem = f"no window is left after the first {settings.calibration_seconds:g} s"
             shorter = "Set a shorter evaluation.calibration_seconds, or give a longer capture."
-            raise DataError(problem, where=_place(test), hint=shorter)
+            raise CalibrationError(problem, where=_place(test), hint=shorter)
         before = torch.arange((len(prefix) - store.window) // store.stride + 1)
         return cls(
             replace(test, store=own, windows=judged),
@@ -151,6 +152,14 @@ class CalibratedTest:
         store = self.test.store
         chosen: Scores = window_max(score, store.window, store.stride)[self.test.windows.numpy()]
         return chosen
+
+
+def _by_beginning(test: TestCapture, prefix: Frames) -> Baseline:
+    """Learn from a capture's beginning; a refusal says which capture's."""
+    try:
+        return Baseline.calibrated(prefix, test.store.window)
+    except CalibrationError as error:
+        raise CalibrationError(error.problem, where=_place(test), hint=error.hint) from None
 
 
 def _place(test: TestCapture) -> str:

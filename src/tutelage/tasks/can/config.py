@@ -172,6 +172,15 @@ class CANEvaluation(Section):
             raise ValueError(f"an alarm can't take k={self.k} of the last n={self.n} windows")
         return self
 
+    @model_validator(mode="after")
+    def _drives_are_used(self) -> Self:
+        if self.drives is not None and self.calibration != "drives":
+            raise ValueError(
+                f"evaluation.drives is not read with evaluation.calibration={self.calibration}; "
+                "set evaluation.calibration=drives, or evaluation.drives=null"
+            )
+        return self
+
 
 CANModel = Annotated[
     Annotated[GATConfig, Tag("gat")]

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from tutelage.tasks.can.evidence import derive_silences
 from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
+from tutelage.tasks.can.left_out import LeftOut
 from tutelage.tasks.can.modules import BaseCANGraphModule, VGAEModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.rule_windows import RuleVerdict
@@ -66,7 +68,8 @@ def evaluate(
     """Score the model, each rule and `always_alarm` on every test split, whole and in parts.
 
     Keys are ``split/metric``, ``split/attack/metric`` and, where the names of a split's captures
-    tell of several vehicles, ``split/vehicle NAME/metric``.
+    tell of several vehicles, ``split/vehicle NAME/metric``. A capture that can't be calibrated is
+    left out, and a table says why.
 
     Args:
         module: The model.
@@ -78,24 +81,26 @@ def evaluate(
             derived here.
 
     Raises:
-        DataError: No window of a split is labelled.
+        DataError: No window of a split is labelled, or no capture can be calibrated.
     """
     module.eval()
     settings = data.config.evaluation
     operating = _operating(module, data) if settings.calibration == "none" else None
     derived = {**_silences(data), **(derived or {})}
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for split, captures in data.tests.items():
-        judged = [
-            _judge(*_read(module, data, test), settings, derived, operating) for test in captures
-        ]
-        groups = _groups(split, captures)
-        for name in judged[0]:
+    left = LeftOut()
+    for split, every in data.tests.items():
+        judging = partial(_read_and_judge, module, data, derived, operating)
+        tried = [(test, left.attempt(test, partial(judging, test))) for test in every]
+        judged = [judgement for _, judgement in tried if judgement is not None]
+        groups = _groups(split, [test for test, judgement in tried if judgement is not None])
+        for name in judged[0] if judged else ():
             verdicts = [judgement[name] for judgement in judged]
             scores[name] |= _keyed(groups, [v.own for v in verdicts])
             scores[name] |= _at_points(split, [v.at_points for v in verdicts])
+    left.require_any()
     _require_labels(scores[MODEL], data)
-    tables = []
+    tables = left.tables()
     if operating:
         limits = operating.thresholds.items()
         shown = {name: limit for name, limit in limits if not name.startswith(RIVAL)}
@@ -209,6 +214,18 @@ def _read(
     return calibrated.test, _calibrated(module, test, calibrated, data.config.evaluation)
 
 
+def _read_and_judge(
+    module: Detector,
+    data: CANGraphDataModule,
+    derived: Mapping[str, Floats],
+    operating: OperatingPoints | None,
+    test: TestCapture,
+) -> dict[str, _Judged]:
+    """What each detector makes of a capture; its graphs are let go of."""
+    found = _read(module, data, test)
+    return _judge(*found, data.config.evaluation, derived, operating)
+
+
 def _calibrated(
     module: Detector, test: TestCapture, calibrated: CalibratedTest, settings: CANEvaluation
 ) -> dict[str, RuleVerdict]:
@@ -292,6 +309,21 @@ def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> N
             where=data.config.data.root,
             hint="Use `tutelage predict` on unlabelled captures.",
         )
+
+
+def window_tables(module: Detector, data: CANGraphDataModule) -> tuple[Table, ...]:
+    """A table of windows for each capture that tests (see `window_table`).
+
+    A capture that can't be calibrated is left out, with a warning.
+
+    Raises:
+        DataError: None can be calibrated.
+    """
+    left = LeftOut()
+    every = (test for tests in data.tests.values() for test in tests)
+    found = [left.attempt(test, partial(window_table, module, data, test)) for test in every]
+    left.require_any()
+    return tuple(table for table in found if table is not None)
 
 
 def window_table(module: Detector, data: CANGraphDataModule, test: TestCapture) -> Table:
