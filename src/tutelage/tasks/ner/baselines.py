@@ -1,0 +1,107 @@
+"""Trivial rivals of a model: names that training holds, and the tag each word mostly had."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tutelage.tasks.ner.documents import Document, Span
+from tutelage.tasks.ner.labels import OUTSIDE, LabelSet
+
+if TYPE_CHECKING:
+    from tutelage.tasks.ner.learned import Learned
+
+
+def learn_gazetteer(documents: Sequence[Document]) -> dict[str, str]:
+    """Return the words of each entity, lower-cased, to the type that it most often is.
+
+    Names that the texts more often hold outside of any entity are left out.
+    """
+    named: dict[str, Counter[str]] = defaultdict(Counter)
+    lengths = set()
+    for document in documents:
+        for span in document.spans:
+            words = _words_of(document, span)
+            if words:
+                named[" ".join(words)][span.label] += 1
+                lengths.add(len(words))
+    met: Counter[str] = Counter()
+    for document in documents:
+        words = _words(document)
+        for length in lengths:
+            runs = (" ".join(words[n : n + length]) for n in range(len(words) - length + 1))
+            met.update(run for run in runs if run in named)
+    return {
+        name: min(types, key=lambda kind: (-types[kind], kind))
+        for name, types in sorted(named.items())
+        if 2 * types.total() > met[name]
+    }
+
+
+def learn_frequent_tags(documents: Sequence[Document], labels: LabelSet) -> dict[str, str]:
+    """Return each word, lower-cased, whose most frequent tag is not ``O``, with that tag."""
+    tags: dict[str, Counter[int]] = defaultdict(Counter)
+    for document in documents:
+        for word, tag in zip(
+            _words(document), labels.encode(document.words, document.spans).tolist(), strict=True
+        ):
+            tags[word][tag] += 1
+    best = {word: min(found, key=lambda t: (-found[t], t)) for word, found in sorted(tags.items())}
+    return {word: labels.tags[tag] for word, tag in best.items() if tag != OUTSIDE}
+
+
+def known_names(document: Document, learned: Learned) -> tuple[bool, ...]:
+    """Say of each entity of a text whether training held its name."""
+    return tuple(
+        " ".join(_words_of(document, span)) in learned.gazetteer for span in document.spans
+    )
+
+
+def from_gazetteer(documents: Sequence[Document], learned: Learned) -> Iterator[tuple[Span, ...]]:
+    """Yield the entities of each text: from the left, the longest name that training held."""
+    longest = max((name.count(" ") + 1 for name in learned.gazetteer), default=0)
+    for document in documents:
+        yield tuple(_longest_first(document, learned.gazetteer, longest))
+
+
+def _longest_first(document: Document, names: Mapping[str, str], longest: int) -> Iterator[Span]:
+    words, n = _words(document), 0
+    while n < len(words):
+        for length in range(min(longest, len(words) - n), 0, -1):
+            kind = names.get(" ".join(words[n : n + length]))
+            if kind is not None:
+                start, end = document.words[n, 0], document.words[n + length - 1, 1]
+                yield Span(int(start), int(end), kind)
+                n += length - 1
+                break
+        n += 1
+
+
+def from_frequent_tags(
+    documents: Sequence[Document], learned: Learned
+) -> Iterator[tuple[Span, ...]]:
+    """Yield the entities of each text that the most frequent tags of its words say."""
+    labels = learned.labels
+    place = {tag: n for n, tag in enumerate(labels.tags)}
+    for document in documents:
+        tags = [place[learned.frequent_tags.get(word, "O")] for word in _words(document)]
+        found = labels.decode(np.array(tags, np.int64))
+        yield tuple(
+            Span(
+                int(document.words[first, 0]), int(document.words[stop - 1, 1]), labels.types[kind]
+            )
+            for first, stop, kind in zip(*(part.tolist() for part in found), strict=True)
+        )
+
+
+def _words(document: Document) -> list[str]:
+    return [word.casefold() for word in document.word_texts()]
+
+
+def _words_of(document: Document, span: Span) -> list[str]:
+    """The whole words within an entity, lower-cased."""
+    inside = (document.words[:, 0] >= span.start) & (document.words[:, 1] <= span.end)
+    return [document.text[a:b].casefold() for a, b in document.words[inside].tolist()]
