@@ -21,6 +21,7 @@ class SessionChunk:
         responses: (B, L, N) float32, spike counts a bin (or dF/F); 0 where not valid.
         valid: (B, L, N) bool, which responses count.
         behaviour: (B, C + L, K) float32, standardised; null where the session has none.
+        past: (B, C, N) float32, the units' responses in the frames of history; 0 where not valid.
         frames: (B,) int64, the session's row of each stretch's first predicted frame.
         weight: Weight of this session's loss; over an epoch the mean is 1.
     """
@@ -30,6 +31,7 @@ class SessionChunk:
     responses: Tensor
     valid: Tensor
     behaviour: Tensor | None
+    past: Tensor
     frames: Tensor
     weight: float = 1.0
 
@@ -53,6 +55,7 @@ class SessionChunk:
             behaviour=None
             if self.behaviour is None
             else self.behaviour.to(device, non_blocking=non_blocking),
+            past=self.past.to(device, non_blocking=non_blocking),
             frames=self.frames.to(device, non_blocking=non_blocking),
         )
 

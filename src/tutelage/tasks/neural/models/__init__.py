@@ -1,0 +1,1 @@
+"""The networks of the neural task; `config` names their options and needs no torch."""
