@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.errors import ConfigError
-from tutelage.losses.positives import Pairing
+from tutelage.losses.positives import Pairing, check_ids, distinct_ids
 
 
 class BaseSupervisedLoss(nn.Module, ABC):
@@ -61,6 +61,13 @@ class BaseContrastiveLoss(nn.Module, ABC):
     takes_targets: ClassVar[bool] = False
     """Whether soft targets may be given."""
 
+    needs_shared_ids: ClassVar[bool] = False
+    """Whether it learns little from ids that are all different."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids_are_checked = False
+
     def forward(
         self,
         a: Tensor,
@@ -89,6 +96,10 @@ class BaseContrastiveLoss(nn.Module, ABC):
             problem = f"{type(self).__name__} takes no soft targets"
             raise ConfigError(problem, hint="Give ids, or take clip or siglip.")
         pairing = Pairing.of(a, b, ids, ids_b, targets)
+        if ids is not None and not self._ids_are_checked:
+            self._ids_are_checked = True
+            if self.needs_shared_ids or distinct_ids(ids) == 1:
+                check_ids(ids, "ids of the first batch")
         with torch.autocast(a.device.type, enabled=False):
             return self.compare(at_least_float(a), at_least_float(b), pairing)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.losses.chunked import CrossLogSumExp, SelfLogSumExp, SoftplusSum
 from tutelage.losses.positives import Pairing, positive_mask
-from tutelage.losses.tiles import Exclusion
+from tutelage.losses.tiles import Exclusion, tile_side
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -33,6 +34,10 @@ def cross_logsumexp(
     Returns:
         Minus infinity where a row or column has nothing left.
     """
+    side = tile_side(a, b, chunk_size)
+    if side is not None:
+        rows, columns = CrossLogSumExp.apply(a, b, exclusion, side)  # type: ignore[no-untyped-call]
+        return rows, columns
     logits = _excluded(a @ b.T, exclusion)
     return logits.logsumexp(1), logits.logsumexp(0)
 
@@ -47,6 +52,10 @@ def self_logsumexp(
         exclusion: Which logits count for nothing beside the diagonal; it must be symmetric.
         chunk_size: As in `cross_logsumexp`.
     """
+    side = tile_side(z, z, chunk_size)
+    if side is not None:
+        normalizers: Tensor = SelfLogSumExp.apply(z, exclusion, side)  # type: ignore[no-untyped-call]
+        return normalizers
     logits = _excluded(z @ z.T, exclusion)
     logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), -torch.inf)
     return logits.logsumexp(1)
@@ -68,7 +77,13 @@ def softplus_sum(
         exclusion: Which logits count for nothing.
         chunk_size: As in `cross_logsumexp`.
     """
-    return F.softplus(_excluded(a @ b.T + bias, exclusion)).sum()
+    a = torch.cat([a, bias.to(a).expand(len(a), 1)], dim=1)
+    b = torch.cat([b, b.new_ones(len(b), 1)], dim=1)
+    side = tile_side(a, b, chunk_size)
+    if side is not None:
+        total: Tensor = SoftplusSum.apply(a, b, exclusion, side)  # type: ignore[no-untyped-call]
+        return total
+    return -F.logsigmoid(-_excluded(a @ b.T, exclusion)).sum()
 
 
 def _excluded(logits: Tensor, exclusion: Exclusion | None) -> Tensor:

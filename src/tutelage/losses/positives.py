@@ -95,6 +95,17 @@ class Pairing:
             return torch.eye(self.n, self.m, dtype=torch.bool, device=device)
         return positive_mask(self.ids_a, self.ids_b)
 
+    def ids_by_tower(self, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """Return each side's ids; those of aligned pairs are their numbers."""
+        if self.ids_a is None or self.ids_b is None:
+            index = torch.arange(self.n, device=device)
+            return index, index
+        return self.ids_a, self.ids_b
+
+    def view_ids(self, device: torch.device | None = None) -> Tensor:
+        """Return the ids of all N + M embeddings, those of a first."""
+        return torch.cat(self.ids_by_tower(device))
+
     def swapped(self) -> Pairing:
         """Return the same with its sides exchanged."""
         targets = None if self.targets is None else self.targets.T

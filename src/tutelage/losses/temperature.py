@@ -97,3 +97,41 @@ class Temperature(nn.Module):
         """Return T, a positive scalar."""
         log_temperature: Tensor = self.log_temperature()
         return log_temperature.exp()
+
+
+class CosineTemperature(nn.Module):
+    """T that swings between two bounds as training goes (Kukleva et al. 2023, equation 2).
+
+    Source: https://arxiv.org/abs/2303.13664. A low T tells single items apart, a high one groups
+    them; T begins at ``maximum`` and is there again after each period.
+
+    Args:
+        minimum: The least temperature.
+        maximum: The greatest.
+        period: Training steps from one maximum to the next.
+
+    The buffer ``step`` counts training steps; it is saved, so that a resumed run swings on.
+
+    Raises:
+        ConfigError: The temperatures are not 0 < minimum <= maximum, or the period is not positive.
+    """
+
+    step: Tensor
+
+    def __init__(self, minimum: float = 0.05, maximum: float = 0.2, period: int = 1000) -> None:
+        super().__init__()
+        if not 0 < minimum <= maximum or period < 1:
+            problem = f"T can't swing between {minimum:g} and {maximum:g} in {period} steps"
+            raise ConfigError(
+                problem, hint="Give 0 < minimum <= maximum and a period of 1 or more."
+            )
+        self.minimum, self.maximum, self.period = minimum, maximum, period
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def forward(self) -> Tensor:
+        """Return T, a positive scalar; in training, the next call is one step further."""
+        share = self.step.to(torch.get_default_dtype()) / self.period
+        swing = (1 + torch.cos(2 * math.pi * share)) / 2
+        if self.training:
+            self.step += 1
+        return self.minimum + (self.maximum - self.minimum) * swing

@@ -8,13 +8,27 @@ from torch import Tensor
 
 from tutelage.losses.positives import Pairing, positive_mask
 
-SMALL = 2**20
+_SMALL = 2**20
 """Logits that are held whole, with the graph that autograd makes of them."""
 
+_SIDES = {"cpu": 512}
+"""A tile's side by device: on a CPU a tile stays in the cache; elsewhere it fills the device."""
+_SIDE = 4096
 
-def is_small(n: int, m: int) -> bool:
-    """Return whether (n, m) logits are few enough to be held whole."""
-    return n * m <= SMALL
+
+def tile_side(a: Tensor, b: Tensor, chunk_size: int | None) -> int | None:
+    """Return the side of a tile of the logits a bᵀ, or None where they are held whole.
+
+    Args:
+        a: (N, d).
+        b: (M, d).
+        chunk_size: The side that is asked for; None: chosen by size and device.
+    """
+    if chunk_size is not None:
+        return chunk_size
+    if len(a) * len(b) <= _SMALL:
+        return None
+    return _SIDES.get(a.device.type, _SIDE)
 
 
 @dataclass(frozen=True)

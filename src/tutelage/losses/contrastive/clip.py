@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput, SameId, detached
@@ -50,7 +50,7 @@ class CLIPLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: nn.Module = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
         self.same_id, self.chunk_size = same_id, chunk_size

@@ -66,10 +66,8 @@ def _view_ids(
     pairing: Pairing, same_id: SameId, device: torch.device
 ) -> tuple[Tensor, Exclusion | None]:
     """The ids that make 2N views positives of one another, and what counts for nothing."""
-    if pairing.ids_a is None or pairing.ids_b is None:
-        return torch.arange(pairing.n, device=device).repeat(2), None
-    ids = torch.cat([pairing.ids_a, pairing.ids_b])
-    if same_id == "positive":
+    ids = pairing.view_ids(device)
+    if same_id == "positive" or pairing.aligned:
         return ids, None
     own = pairing.own_pairs().repeat(2)
     return own, Exclusion(ids, ids, own, own)

@@ -8,7 +8,11 @@ from torch.nn import functional as F
 from tutelage.losses.registry import register_loss
 
 
-@register_loss("feature_matching")
+@register_loss(
+    "feature_matching",
+    formula="mean (W student - teacher)²",
+    paper="https://arxiv.org/abs/1412.6550",
+)
 class FeatureMatchingLoss(nn.Module):
     """Mean squared difference of features; where widths differ, the student's are projected.
 

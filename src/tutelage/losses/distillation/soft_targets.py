@@ -8,7 +8,11 @@ from torch.nn import functional as F
 from tutelage.losses.registry import register_loss
 
 
-@register_loss("soft_targets")
+@register_loss(
+    "soft_targets",
+    formula="T² KL(softmax(teacher/T) | softmax(student/T))",
+    paper="https://arxiv.org/abs/1503.02531",
+)
 class SoftTargetLoss(nn.Module):
     """T² KL(softmax(teacher / T) ‖ softmax(student / T)), the mean over samples.
 

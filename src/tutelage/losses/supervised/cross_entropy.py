@@ -9,7 +9,11 @@ from tutelage.losses.base import BaseSupervisedLoss
 from tutelage.losses.registry import register_loss
 
 
-@register_loss("cross_entropy")
+@register_loss(
+    "cross_entropy",
+    formula="-sum_c y_c w_c ln p_c / sum w, y = (1 - ε) onehot + ε/C",
+    paper="https://arxiv.org/abs/1512.00567",
+)
 class CrossEntropyLoss(BaseSupervisedLoss):
     """Cross-entropy, weighted by class and divided by the sum of the weights, as PyTorch does.
 

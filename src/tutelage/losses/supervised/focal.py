@@ -9,7 +9,11 @@ from tutelage.losses.base import BaseSupervisedLoss
 from tutelage.losses.registry import register_loss
 
 
-@register_loss("focal")
+@register_loss(
+    "focal",
+    formula="-sum w_t (1 - p_t)^γ ln p_t / sum w_t",
+    paper="https://arxiv.org/abs/1708.02002",
+)
 class FocalLoss(BaseSupervisedLoss):
     """-w_t (1 - p_t)^gamma ln p_t, divided by the sum of the weights w_t (Lin et al. 2017).
 
