@@ -88,7 +88,7 @@ def student(usual: Frames, engine: str) -> CANWatch:
     module = CANTask().build(config, learned.to_json())
     assert isinstance(module, BaseCANGraphModule)
     module.eval().threshold.fill_(2.0)
-    return open_watch(config, module, learned, f"virtual:{CHANNEL}", engine)
+    return open_watch(config, module, learned, f"virtual:{CHANNEL}", Path(), engine)
 
 
 def soak(seconds: float, rate: float, engine: str) -> dict[str, object]:

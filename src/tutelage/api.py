@@ -307,7 +307,10 @@ def watch(
     if not isinstance(task, SupportsWatch):
         hint = "Use `tutelage predict` on its data."
         raise ConfigError("this task has no models that judge streams", where=task.name, hint=hint)
-    return task.watch(config, module, learned, str(source), engine=engine, batch=batch, every=every)
+    cache = _store(home).cache(task.name)
+    return task.watch(
+        config, module, learned, str(source), cache, engine=engine, batch=batch, every=every
+    )
 
 
 def audit(task: str, *overrides: str, home: Path | str | None = None) -> Audit:

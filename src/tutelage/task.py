@@ -326,6 +326,7 @@ class SupportsWatch(ABC, Generic[C]):
         module: TaskModule,
         preprocessing: Json,
         source: str,
+        cache: Path,
         *,
         engine: str = "torch",
         batch: int | None = None,
@@ -338,6 +339,7 @@ class SupportsWatch(ABC, Generic[C]):
             module: Its trained model.
             preprocessing: What it learned from its training data.
             source: Names the stream; what names there are is for the task to say.
+            cache: Folder for things that can be made again.
             engine: What runs the model: ``torch``, or ``onnx`` for onnxruntime.
             batch: Samples judged together; null for what suits the stream.
             every: Whether samples without an alarm are told too.

@@ -35,6 +35,24 @@ def test_a_log_gets_the_verdicts_of_predict_and_a_summary(shared: Shared, log: P
     assert (counts["malformed"], counts["dropped"]) == (0, 0)
 
 
+def test_a_calibrated_watch_gets_the_verdicts_and_reasons_of_predict(
+    shared: Shared, log: Path
+) -> None:
+    calibrated = ("evaluation.calibration=prefix", "evaluation.calibration_seconds=3")
+    result = shared.tutelage.done("watch", "@last", "-i", log, "--json", "--all", *calibrated)
+    *verdicts, last = map(json.loads, result.out.splitlines())
+    rows = list(
+        csv.DictReader(io.StringIO(shared.tutelage.done("predict", "@last", log, *calibrated).out))
+    )
+    assert [v["score"] for v in verdicts] == [float(row["score"]) for row in rows]
+    assert [(str(v["alarm"]), v["reason"]) for v in verdicts] == [
+        (row["alarm"], row["reason"]) for row in rows
+    ]
+    assert any(v["alarm"] and v["reason"].startswith(v["evidence"]["id"]) for v in verdicts)
+    assert last["summary"]["calibrated_on"] == "beginning"
+    assert result.err.count("taken for normal and not judged") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_a_summary_and_success(
     shared: Shared, log: Path, number: signal.Signals

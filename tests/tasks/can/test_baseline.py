@@ -10,7 +10,7 @@ import pytest
 from made_captures import capture
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.baseline import Baseline, from_drives, recognises, vehicles
+from tutelage.tasks.can.baseline import Baseline, KnownDrives, recognises, vehicles
 from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.rule_windows import capture_prefix
@@ -90,15 +90,15 @@ def test_other_drives_of_the_vehicle_are_learned_from_and_labels_of_none_are_nee
     own, attacked = drive("estate", 21), drive("estate", 22, "dos")
     others = [drive("hatchback", 23), own, attacked, own[:99]]
     drives = [capture("", str(at), frames) for at, frames in enumerate(others)]
-    found = from_drives(drives, judged, prefix, 100)
+    found = KnownDrives(drives, 100).of(judged, prefix)
     assert found is not None
     assert found.to_json() == Baseline.fit([own, attacked], 100).to_json()
     blank = replace(own, label=np.full(len(own), UNLABELLED, np.int8))
-    unlabelled = from_drives([capture("", "blank", blank)], judged, prefix, 100)
+    unlabelled = KnownDrives([capture("", "blank", blank)], 100).of(judged, prefix)
     assert unlabelled is not None
     assert unlabelled.to_json() == Baseline.fit([own], 100).to_json()
-    assert from_drives(drives[:1], judged, prefix, 100) is None
-    assert from_drives([], judged, prefix, 100) is None
+    assert KnownDrives(drives[:1], 100).of(judged, prefix) is None
+    assert KnownDrives([], 100).of(judged, prefix) is None
 
 
 def test_a_drive_that_shares_traffic_with_the_judged_one_is_left_out() -> None:
@@ -107,8 +107,8 @@ def test_a_drive_that_shares_traffic_with_the_judged_one_is_left_out() -> None:
     later = replace(frames[len(frames) // 2 :], timestamp=frames.timestamp[len(frames) // 2 :] + 99)
     twin, apart = capture("", "twin", later), capture("", "apart", other)
     prefix = capture_prefix(frames, 3.0)
-    assert from_drives([twin], judged, prefix, 100) is None
-    found = from_drives([twin, apart], judged, prefix, 100)
+    assert KnownDrives([twin], 100).of(judged, prefix) is None
+    found = KnownDrives([twin, apart], 100).of(judged, prefix)
     assert found is not None and found.to_json() == Baseline.fit([other], 100).to_json()
 
 

@@ -146,6 +146,7 @@ class CANTask(
         module: TaskModule,
         preprocessing: Mapping[str, Any],
         source: str,
+        cache: Path,
         *,
         engine: str = "torch",
         batch: int | None = None,
@@ -156,7 +157,7 @@ class CANTask(
         from tutelage.tasks.can.preprocessing import Preprocessing
 
         learned = Preprocessing.from_json(preprocessing)
-        return open_watch(config, module, learned, source, engine, batch, every)
+        return open_watch(config, module, learned, source, cache, engine, batch, every)
 
     def audit(self, config: CANConfig, cache: Path) -> Audit:
         """Look for repeats, leakage, missing labels and suspicious captures."""

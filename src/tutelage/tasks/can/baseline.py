@@ -14,7 +14,7 @@ from tutelage.tasks.can.evidence import Monitors
 from tutelage.tasks.can.frames import BENIGN, Frames
 from tutelage.tasks.can.overlap import shared_captures
 from tutelage.tasks.can.profile import TrafficProfile
-from tutelage.tasks.can.rule_windows import benign_frames
+from tutelage.tasks.can.rule_windows import benign_frames, capture_prefix
 from tutelage.tasks.can.rules import PayloadRule, TwoGapRule, UnseenIdCountRule
 
 Rule = UnseenIdCountRule | TwoGapRule | PayloadRule
@@ -109,31 +109,52 @@ def recognises(profile: TrafficProfile, prefix: Frames) -> bool:
     return bool(len(usual) and present.mean() >= ALIKE and own.mean() >= ALIKE)
 
 
-def from_drives(
-    drives: Sequence[Capture], capture: Capture, prefix: Frames, window: int
-) -> Baseline | None:
-    """Learn from other drives of a capture's vehicle; null where there is none.
+class KnownDrives:
+    """Other drives, from which the baseline of a capture's vehicle is learned.
 
     Args:
-        drives: Captures of any vehicles. One that shares traffic with the capture is left out, and
-            so are frames labelled as attacks; those without a label are taken for benign.
-        capture: What is to be judged.
-        prefix: Its beginning, by which the vehicle is recognised.
+        drives: Captures of any vehicles. Frames labelled as attacks are left out, and those without
+            a label taken for benign.
         window: Frames of a window.
     """
-    told = [
-        replace(drive, frames=replace(drive.frames, label=np.maximum(drive.frames.label, BENIGN)))
-        for drive in drives
-    ]
-    same = [
-        drive
-        for drive in told
-        if len(benign_frames(drive.frames)) >= window
-        and recognises(TrafficProfile.fit([drive.frames], window), prefix)
-    ]
-    shared = {id(found.capture) for found in shared_captures(same, [capture])}
-    apart = [drive.frames for drive in same if id(drive) not in shared]
-    return Baseline.fit(apart, window) if apart else None
+
+    def __init__(self, drives: Sequence[Capture], window: int) -> None:
+        told = [
+            replace(
+                drive,
+                frames=replace(drive.frames, label=np.maximum(drive.frames.label, BENIGN)),
+            )
+            for drive in drives
+        ]
+        self._drives = [d for d in told if len(benign_frames(d.frames)) >= window]
+        self._profiles = [TrafficProfile.fit([d.frames], window) for d in self._drives]
+        self._window = window
+        self._fitted: dict[tuple[int, ...], Baseline] = {}
+
+    def prepare(self) -> None:
+        """Learn, for each drive, the baseline that a capture like its beginning will ask for."""
+        for drive in self._drives:
+            beginning = capture_prefix(drive.frames)
+            alike = [n for n, p in enumerate(self._profiles) if recognises(p, beginning)]
+            self._fit(tuple(alike))
+
+    def of(self, capture: Capture, prefix: Frames) -> Baseline | None:
+        """Learn from the drives of a capture's vehicle; null where there is none.
+
+        Args:
+            capture: What is to be judged; a drive that shares traffic with it is left out.
+            prefix: Its beginning, by which the vehicle is recognised.
+        """
+        same = [n for n, p in enumerate(self._profiles) if recognises(p, prefix)]
+        found = shared_captures([self._drives[n] for n in same], [capture])
+        shared = {id(twin.capture) for twin in found}
+        return self._fit(tuple(n for n in same if id(self._drives[n]) not in shared))
+
+    def _fit(self, apart: tuple[int, ...]) -> Baseline | None:
+        if apart and apart not in self._fitted:
+            stretches = [self._drives[n].frames for n in apart]
+            self._fitted[apart] = Baseline.fit(stretches, self._window)
+        return self._fitted.get(apart)
 
 
 def fit_rules(stretches: Sequence[Frames], window: int) -> dict[str, Rule]:

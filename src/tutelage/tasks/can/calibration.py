@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.baseline import Baseline, CalibrationError, from_drives
+from tutelage.tasks.can.baseline import Baseline, CalibrationError, KnownDrives
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import TestCapture
 from tutelage.tasks.can.evidence import Evidence
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graph_store import GraphStore
-from tutelage.tasks.can.graphs import build_graphs
+from tutelage.tasks.can.graphs import Graphs, build_graphs
+from tutelage.tasks.can.modules import VGAEModule
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.rule_windows import RuleVerdict, capture_prefix, window_max
 from tutelage.tasks.can.verdicts import MODEL
+from tutelage.training.contracts import TaskModule
 
 LEARNED, MONITORS = "learned_alone", "monitors_alone"
 _TAIL = 0.1
@@ -28,6 +30,116 @@ _NEVER = 1e-7
 
 Scores = NDArray[np.float32]
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """What is taken for normal in one capture.
+
+    Args:
+        baseline: The vehicle's normal traffic.
+        tokens: (V + 1,) int32, for each id of the baseline's vocabulary its number in that of the
+            model; 0 for an unknown one.
+        by_beginning: Whether it was learned from the capture's beginning, which is not judged then.
+    """
+
+    baseline: Baseline
+    tokens: NDArray[np.int32]
+    by_beginning: bool
+
+    @classmethod
+    def of(
+        cls,
+        prefix: Frames,
+        capture: Capture,
+        learned: Preprocessing,
+        settings: CANEvaluation,
+        window: int,
+        drives: KnownDrives | None,
+    ) -> Normal:
+        """Calibrate on a capture's beginning, or by it find the vehicle among those known.
+
+        Args:
+            prefix: The beginning; labels are not read.
+            capture: What there is of the capture, which no drive may share.
+            learned: What the model knows from training.
+            settings: How to calibrate.
+            window: Frames of a window.
+            drives: Those that `evaluation.drives` names; null takes the training captures.
+
+        Raises:
+            CalibrationError: The beginning is shorter than a window, or nearly all of it looks
+                injected.
+        """
+        if len(prefix) < window:
+            few = f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames"
+            problem = f"{few}, fewer than a window of {window}"
+            longer = "Set a longer evaluation.calibration_seconds."
+            raise CalibrationError(problem, where=_place(capture), hint=longer)
+        known = learned.vehicle_of(prefix)
+        normal: Baseline | None = None
+        if settings.calibration == "drives":
+            normal = known if drives is None else drives.of(capture, prefix)
+        baseline = normal or _by_beginning(prefix, window, capture)
+        tokens = np.zeros(len(baseline.profile) + 1, np.int32)
+        if known is not None:  # the ids of an unknown vehicle mean something else
+            tokens[1:] = learned.profile.id_index(baseline.profile.ids)
+        return cls(baseline, tokens, normal is None)
+
+    def known_to_model(self, graphs: Graphs) -> Graphs:
+        """Return graphs that are relative to the baseline, with ids as the model numbers them."""
+        return replace(graphs, id_index=self.tokens[graphs.id_index])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What it takes for an alarm.
+
+    Args:
+        middle: The learned detector's median score of the beginning.
+        learned: Its score above which it alarms.
+        level: The monitors' score above which they alarm.
+    """
+
+    middle: float
+    learned: float
+    level: float
+
+    @classmethod
+    def of(
+        cls,
+        beginning: Floats,
+        start: Floats,
+        end: Floats,
+        threshold: float,
+        per_hour: float,
+        level: float,
+    ) -> Limits:
+        """Set the learned detector's limit by the tail of the beginning and the budget.
+
+        Args:
+            beginning: (B,) scores of the beginning's windows.
+            start: (B,) seconds at which these begin.
+            end: (B,) seconds at which they end.
+            threshold: The score above which it alarms without calibration.
+            per_hour: False alarms an hour that it may have.
+            level: The monitors' score above which they alarm.
+        """
+        seconds = float(end.max() - start.min())
+        share = per_hour / (3600.0 * len(beginning) / max(seconds, 1e-3))
+        limit = max(threshold, _tail_limit(beginning, share))
+        return cls(float(np.median(beginning)), limit, level)
+
+    def together(self, learned: Floats, monitored: Scores) -> Scores:
+        """Return (T,) the larger of both scores, each in units of what it takes for an alarm.
+
+        Args:
+            learned: (T,) scores of the learned detector.
+            monitored: (T,) scores of the monitors.
+        """
+        excess = (learned - self.middle) / max(self.learned - self.middle, 1e-6)
+        both: Scores = np.maximum(excess, monitored / self.level).astype(np.float32)
+        return both
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +183,21 @@ class CalibratedTest:
         """
         frames, store = test.capture.frames, test.store
         prefix = capture_prefix(frames, settings.calibration_seconds)
-        if len(prefix) < store.window:
-            few = f"the first {settings.calibration_seconds:g} s hold {len(prefix)} frames"
-            problem = f"{few}, fewer than a window of {store.window}"
-            longer = "Set a longer evaluation.calibration_seconds."
-            raise CalibrationError(problem, where=_place(test), hint=longer)
-        known = learned.vehicle_of(prefix)
-        normal: Baseline | None = None  # from other drives, if so; then the beginning is judged too
-        if settings.calibration == "drives":
-            other = (drives, test.capture, prefix, store.window)
-            normal = from_drives(*other) if settings.drives else known
-        baseline = normal or _by_beginning(test, prefix)
-        tokens = np.zeros(len(baseline.profile) + 1, np.int32)
-        if known is not None:  # the ids of an unknown vehicle mean something else
-            tokens[1:] = learned.profile.id_index(baseline.profile.ids)
-        graphs = build_graphs(frames, baseline.profile, store.window, store.stride)
-        own = GraphStore.from_graphs([replace(graphs, id_index=tokens[graphs.id_index])])
+        named = KnownDrives(drives, store.window) if settings.drives is not None else None
+        normal = Normal.of(prefix, test.capture, learned, settings, store.window, named)
+        graphs = build_graphs(frames, normal.baseline.profile, store.window, store.stride)
+        own = GraphStore.from_graphs([normal.known_to_model(graphs)])
         judged = test.windows
-        if normal is None:
+        if normal.by_beginning:
             judged = judged[store.first_row[judged] >= len(prefix)]
         if not len(judged):
-            problem = f"no window is left after the first {settings.calibration_seconds:g} s"
-            shorter = "Set a shorter evaluation.calibration_seconds, or give a longer capture."
-            raise CalibrationError(problem, where=_place(test), hint=shorter)
+            raise nothing_left(settings, _place(test.capture))
         before = torch.arange((len(prefix) - store.window) // store.stride + 1)
         return cls(
             replace(test, store=own, windows=judged),
             replace(test, store=own, windows=before),
-            baseline,
-            baseline.monitors.evidence(frames),
+            normal.baseline,
+            normal.baseline.monitors.evidence(frames),
         )
 
     def judge(
@@ -107,25 +205,22 @@ class CalibratedTest:
     ) -> dict[str, RuleVerdict]:
         """Judge the windows by all detectors together, and by each alone.
 
-        Together, the score is the largest of the detectors' scores, each in units of what it takes
-        for an alarm.
-
         Args:
             learned: (T,) scores of the learned detector, where benign ones are about normal.
             beginning: Its scores of the beginning.
             threshold: The score above which it alarms without calibration.
             per_hour: False alarms an hour that the monitors may have, and the learned detector.
         """
-        middle = float(np.median(beginning))
-        limit = max(threshold, _tail_limit(beginning, per_hour / self._windows_per_hour()))
-        excess = (learned - middle) / max(limit - middle, 1e-6)
-        monitored = self._windows(self.evidence.score)
+        store, before = self.prefix.store, self.prefix.windows
+        spans = store.start_time[before].numpy(), store.end_time[before].numpy()
         level = self.baseline.monitors.level(per_hour)
-        both = np.maximum(excess, monitored / level).astype(np.float32)
+        limits = Limits.of(beginning, *spans, threshold, per_hour, level)
+        monitored = self._windows(self.evidence.score)
+        both = limits.together(learned, monitored)
         found = {
             MODEL: RuleVerdict(both, both > 1.0),
-            LEARNED: RuleVerdict(learned.astype(np.float32), learned > limit),
-            MONITORS: RuleVerdict(monitored, monitored > level),
+            LEARNED: RuleVerdict(learned.astype(np.float32), learned > limits.learned),
+            MONITORS: RuleVerdict(monitored, monitored > limits.level),
         }
         store, chosen = self.test.store, self.test.windows.numpy()
         for name, rule in self.baseline.rules.items():
@@ -143,28 +238,30 @@ class CalibratedTest:
         ]
         return [said.reason(row) if row >= 0 else "" for row in rows]
 
-    def _windows_per_hour(self) -> float:
-        store, windows = self.prefix.store, self.prefix.windows
-        seconds = float(store.end_time[windows].max() - store.start_time[windows].min())
-        return 3600.0 * len(windows) / max(seconds, 1e-3)
-
     def _windows(self, score: Scores) -> Scores:
         store = self.test.store
         chosen: Scores = window_max(score, store.window, store.stride)[self.test.windows.numpy()]
         return chosen
 
 
-def _by_beginning(test: TestCapture, prefix: Frames) -> Baseline:
+def _by_beginning(prefix: Frames, window: int, capture: Capture) -> Baseline:
     """Learn from a capture's beginning; a refusal says which capture's."""
     try:
-        return Baseline.calibrated(prefix, test.store.window)
+        return Baseline.calibrated(prefix, window)
     except CalibrationError as error:
-        raise CalibrationError(error.problem, where=_place(test), hint=error.hint) from None
+        raise CalibrationError(error.problem, where=_place(capture), hint=error.hint) from None
 
 
-def _place(test: TestCapture) -> str:
+def nothing_left(settings: CANEvaluation, place: str) -> CalibrationError:
+    """Return the error of a capture that ends where what was learned from ends."""
+    problem = f"no window is left after the first {settings.calibration_seconds:g} s"
+    shorter = "Set a shorter evaluation.calibration_seconds, or give a longer capture."
+    return CalibrationError(problem, where=place, hint=shorter)
+
+
+def _place(capture: Capture) -> str:
     """Where a capture is, for a message."""
-    return str(test.capture.path or test.capture.label)
+    return str(capture.path or capture.label)
 
 
 def _tail_limit(scores: Floats, share: float) -> float:
@@ -187,3 +284,8 @@ def log_odds(probability: Scores) -> Floats:
 def log_error(error: Scores) -> Floats:
     """Return the logarithm of an error, finite for 0 too."""
     return np.log(np.maximum(error.astype(np.float64), _NEVER))
+
+
+def scale_of(module: TaskModule) -> Callable[[Scores], Floats]:
+    """Return what brings a detector's scores onto a scale on which benign ones are about normal."""
+    return log_error if isinstance(module, VGAEModule) else log_odds

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tutelage.core.errors import DataError
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.can.alarms import k_of_n, kth_largest
-from tutelage.tasks.can.calibration import MONITORS, CalibratedTest, log_error, log_odds
+from tutelage.tasks.can.calibration import MONITORS, CalibratedTest, scale_of
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import CANGraphDataModule, TestCapture
 from tutelage.tasks.can.events import (
@@ -30,7 +30,7 @@ from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
 from tutelage.tasks.can.left_out import LeftOut
-from tutelage.tasks.can.modules import BaseCANGraphModule, VGAEModule
+from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.rule_windows import RuleVerdict
 from tutelage.tasks.can.verdicts import MODEL, Verdicts
@@ -236,7 +236,7 @@ def _calibrated(
     parts = [calibrated.test, calibrated.prefix]
     if isinstance(module, FusionModule):
         parts = [replace(part, store=test.store) for part in parts]
-    scale = log_error if isinstance(module, VGAEModule) else log_odds
+    scale = scale_of(module)
     learned, beginning = (scale(judge(module, part)[MODEL].score) for part in parts)
     threshold = float(scale(module.threshold.detach().cpu().numpy()))
     return calibrated.judge(learned, beginning, threshold, settings.false_alarms_per_hour)

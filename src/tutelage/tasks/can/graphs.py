@@ -281,5 +281,22 @@ def join_graphs(parts: list[Graphs]) -> Graphs:
     )
 
 
+def cut_graphs(graphs: Graphs, start: int, stop: int) -> Graphs:
+    """Return views of the graphs from one to before another."""
+    node, edge = graphs.node_ptr[start : stop + 1], graphs.edge_ptr[start : stop + 1]
+    nodes, edges = slice(int(node[0]), int(node[-1])), slice(int(edge[0]), int(edge[-1]))
+    rows = {"x": nodes, "id_index": nodes, "arbitration_id": nodes, "edge_attr": edges}
+    each = slice(start, stop)
+    columns = {f.name: getattr(graphs, f.name)[rows.get(f.name, each)] for f in _PLAIN}
+    return Graphs(
+        **columns,
+        edge_index=graphs.edge_index[:, edges],
+        node_ptr=node - node[0],
+        edge_ptr=edge - edge[0],
+        window=graphs.window,
+        stride=graphs.stride,
+    )
+
+
 _SPECIAL = ("edge_index", "node_ptr", "edge_ptr", "window", "stride")
 _PLAIN = tuple(f for f in fields(Graphs) if f.name not in _SPECIAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import can
 import numpy as np
 import torch
 
@@ -36,7 +37,8 @@ class Detector:
         engine: str = "torch",
     ) -> CANWatch:
         parts = self.config, self.module, self.learned
-        return open_watch(*parts, str(source), engine, batch, every)
+        cache = Path(source).parent / "cache"
+        return open_watch(*parts, str(source), cache, engine, batch, every)
 
 
 def drive(seed: int = 0, seconds: float = 6, attack: str | None = "dos") -> Frames:
@@ -61,3 +63,16 @@ def detector(config: CANConfig) -> Detector:
         scores = module.scores(store.batch(torch.arange(len(store))))
     module.threshold.fill_(float(np.median(scores.numpy())))
     return Detector(config, module, learned)
+
+
+def send(bus: can.BusABC, frames: Frames) -> None:
+    for time, number, dlc, payload in zip(
+        frames.timestamp.tolist(),
+        frames.arbitration_id.tolist(),
+        frames.dlc.tolist(),
+        frames.payload,
+        strict=True,
+    ):
+        data = payload.tobytes()[:dlc]
+        message = can.Message(time, number, is_extended_id=False, data=data)
+        bus.send(message)

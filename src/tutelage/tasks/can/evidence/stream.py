@@ -13,14 +13,17 @@ from tutelage.tasks.can.frames import Frames
 SETTLED = 2 * HORIZON
 """Seconds of bus time after which nothing to come changes what is said of a frame."""
 _KEPT = REACH + 2
+MOST = 1 << 18
+"""Frames that wait for evidence at most: several times what a bus carries meanwhile. A clock that
+stands still fills it; then the oldest are judged with what has come."""
 
 
 class MonitorStream:
     """Gives evidence about frames in the order in which they came, however they are cut.
 
     Whether a frame is one too many shows in those that follow, so evidence lags `SETTLED` seconds
-    behind. What is kept is bounded: the frames of that time, and six earlier ones of each
-    known identifier.
+    behind. What is kept is bounded: the frames of that time, `MOST` at most, and six earlier ones
+    of each known identifier.
 
     Args:
         monitors: Of the vehicle.
@@ -52,7 +55,8 @@ class MonitorStream:
         self._latest = max(self._latest, float(frames.timestamp.max()))
         pending = Frames.concatenate(self._pending)
         young = pending.timestamp > self._latest - SETTLED
-        return self._settle(pending, int(young.argmax()) if young.any() else len(pending))
+        settled = int(young.argmax()) if young.any() else len(pending)
+        return self._settle(pending, max(settled, len(pending) - MOST))
 
     @property
     def kept(self) -> int:

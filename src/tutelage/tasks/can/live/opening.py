@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tutelage.core.errors import ConfigError, UnknownNameError
+from tutelage.tasks.can.baseline import KnownDrives
+from tutelage.tasks.can.calibration import scale_of
+from tutelage.tasks.can.captures import load_dataset
 from tutelage.tasks.can.config import CANConfig
+from tutelage.tasks.can.datamodule import EVALUATION_BATCH
+from tutelage.tasks.can.live.calibrated import CalibratedJudge, Calibration
+from tutelage.tasks.can.live.judges import Judge, PlainJudge, Waiting
 from tutelage.tasks.can.live.scoring import Scorer, TorchScorer
 from tutelage.tasks.can.live.sources import open_source
 from tutelage.tasks.can.live.standout import Standouts
@@ -21,6 +29,7 @@ def open_watch(
     module: TaskModule,
     learned: Preprocessing,
     source: str,
+    cache: Path,
     engine: str = TORCH,
     batch: int | None = None,
     every: bool = False,
@@ -32,39 +41,64 @@ def open_watch(
         module: Its detector.
         learned: What it learned from its training captures.
         source: See `tutelage.tasks.can.live.sources.open_source`.
+        cache: Folder of parsed captures, for drives to calibrate on.
         engine: `TORCH`, or `ONNX`: faster for a window by itself; exporting takes seconds.
         batch: Windows judged together; null for one of a live source, many of a log.
         every: Whether windows without an alarm are told too.
 
     Raises:
-        ConfigError: The model is a fusion, or the settings need more than the model.
+        ConfigError: The model is a fusion, or ``batch`` is below 1.
         UnknownNameError: There is no such engine.
         RequestError: The extra ``onnx`` is not installed.
-        DataError: The source can't be opened.
+        DataError: The source can't be opened, or the drives to calibrate on can't be read.
     """
     if not isinstance(module, BaseCANGraphModule):
         raise ConfigError(
             f"a fusion ({config.model.name}) can't judge a stream",
             hint="Watch with one of the runs that it combines; its record names them as parents.",
         )
-    if config.evaluation.calibration != "none":
-        raise ConfigError(
-            f"evaluation.calibration={config.evaluation.calibration} needs the whole capture",
-            hint="Add evaluation.calibration=none: the model alone judges a stream.",
-        )
     if batch is not None and batch < 1:
         raise ConfigError(f"{batch} windows can't be judged together", hint="Give at least 1.")
-    data, scaler = config.data, module.input
-    scorer = _scorer(engine, module)
+    scorer, scaler = _scorer(engine, module), module.input
+    drives = _drives(config, cache)
+    opened = open_source(source, config.data.columns.given())
+    least = batch or (1 if opened.is_live else EVALUATION_BATCH)
+    waiting = Waiting(least, batch or EVALUATION_BATCH)
     return CANWatch(
-        source=open_source(source, data.columns.given()),
-        stream=WindowStream(learned.profile, data.window, data.stride),
-        scorer=scorer,
+        source=opened,
+        judge=_judge(config, module, learned, scorer, drives, opened.name, waiting),
         standouts=Standouts(scaler.node_mean.cpu().numpy(), scaler.node_std.cpu().numpy()),
         settings=config.evaluation,
-        batch=batch,
         every=every,
     )
+
+
+def _judge(
+    config: CANConfig,
+    module: BaseCANGraphModule,
+    learned: Preprocessing,
+    scorer: Scorer,
+    drives: KnownDrives | None,
+    name: str,
+    waiting: Waiting,
+) -> Judge:
+    data, settings = config.data, config.evaluation
+    if settings.calibration == "none":
+        stream = WindowStream(learned.profile, data.window, data.stride)
+        return PlainJudge(stream, scorer, waiting)
+    calibration = Calibration(name, data, settings, learned, drives, scale_of(module))
+    return CalibratedJudge(calibration, scorer, waiting)
+
+
+def _drives(config: CANConfig, cache: Path) -> KnownDrives | None:
+    """Learn from the drives that are named, before the stream begins."""
+    settings = config.evaluation
+    if settings.calibration != "drives" or settings.drives is None:
+        return None
+    named = config.data.model_copy(update={"root": settings.drives})
+    drives = KnownDrives(load_dataset(named, cache), config.data.window)
+    drives.prepare()
+    return drives
 
 
 def _scorer(engine: str, module: BaseCANGraphModule) -> Scorer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Self
 
 import numpy as np
@@ -14,20 +14,12 @@ from tutelage.core.errors import RunFailedError
 from tutelage.task import Verdict, Watch
 from tutelage.tasks.can.alarms import k_of_n
 from tutelage.tasks.can.config import CANEvaluation
-from tutelage.tasks.can.graphs import Graphs, join_graphs
+from tutelage.tasks.can.live.judges import Judge, Judged
 from tutelage.tasks.can.live.latency import Latencies
-from tutelage.tasks.can.live.scoring import Scorer
 from tutelage.tasks.can.live.sources import Source
 from tutelage.tasks.can.live.standout import Standouts
-from tutelage.tasks.can.live.stream import WindowStream
 
 _log = logging.getLogger(__name__)
-
-TOGETHER = 256
-"""Windows that are judged together at most: as many as ``predict`` takes."""
-
-_LAST = 8
-"""Frames of a window that are waited for apart, so that the others are compared by then."""
 
 
 class CANWatch(Watch):
@@ -35,34 +27,27 @@ class CANWatch(Watch):
 
     Args:
         source: Where frames come from; it is closed at the end.
-        stream: Cuts windows.
-        scorer: Scores them.
+        judge: Makes scores of them.
         standouts: Says what stands out in a window under alarm.
         settings: k and n of k-of-n alarms.
-        batch: Windows that are judged together; null for `TOGETHER` of a log, and of a live source
-            those that are full, up to `TOGETHER`: one, unless frames come faster than verdicts.
         every: Whether windows without an alarm are told too.
     """
 
     def __init__(
         self,
         source: Source,
-        stream: WindowStream,
-        scorer: Scorer,
+        judge: Judge,
         standouts: Standouts,
         settings: CANEvaluation,
-        batch: int | None = None,
         every: bool = False,
     ) -> None:
-        self._source, self._stream, self._scorer = source, stream, scorer
+        self._source, self._judge = source, judge
         self._standouts, self._settings, self._every = standouts, settings, every
-        self._most = batch or TOGETHER
-        self._least = batch or (1 if source.is_live else TOGETHER)
         self._stopping = False
-        self._waiting: list[Graphs] = []
         self._over = np.zeros(0, np.bool_)
         self._latencies = Latencies()
-        self._alarms, self._seconds, self._cpu = 0, 0.0, 0.0
+        self._windows = self._alarms = 0
+        self._seconds = self._cpu = 0.0
         self._told: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -84,78 +69,58 @@ class CANWatch(Watch):
         """
         begun, cpu = time.perf_counter(), time.process_time()
         try:
-            while not self._stopping:
-                least, most = self._wanted()
-                frames = self._source.take(least, most)
-                if frames is None:
-                    break
-                self._tell_complaints()
-                graphs = self._stream.push(frames)
-                if len(graphs):
-                    self._waiting.append(graphs)
-                dry = self._source.is_live and len(frames) < least
-                if self._waiting and (dry or self._full()):
-                    yield from self._judge()
-            if self._waiting:
-                yield from self._judge()
+            ended = yield from self._until_it_ends()
+            yield from self._verdicts(self._judge.finish(ended))
         except RunFailedError:
-            if self._waiting:
-                yield from self._judge()
+            yield from self._verdicts(self._judge.finish(ended=False))
             raise
         finally:
             self._seconds = time.perf_counter() - begun
             self._cpu = time.process_time() - cpu
 
+    def _until_it_ends(self) -> Generator[Verdict, None, bool]:
+        """Yield verdicts while frames come; return whether the source ended by itself."""
+        while not self._stopping:
+            least, most = self._judge.wanted()
+            frames = self._source.take(least, most)
+            if frames is None:
+                return True
+            self._tell_complaints()
+            dry = self._source.is_live and len(frames) < least
+            yield from self._verdicts(self._judge.push(frames, dry))
+        return False
+
     def summary(self) -> dict[str, object]:
         """Counts of everything so far, as JSON values."""
-        screen, stream = self._source.screen, self._stream
+        screen, frames = self._source.screen, self._judge.frames
         p50, p99 = (self._latencies.percentile(p) for p in (50, 99))
         return {
             "source": self._source.name,
-            "frames": stream.frames,
-            "windows": stream.windows,
+            "frames": frames,
+            "windows": self._windows,
             "alarms": self._alarms,
             "malformed": screen.bad.count,
             "skipped": dict(screen.skipped),
             "backward": screen.backward + screen.far_backward.count,
             "dropped": self._source.dropped,
-            "forgotten_ids": stream.history.forgotten,
+            **self._judge.counts(),
             "seconds": round(self._seconds, 3),
             "cpu_seconds": round(self._cpu, 3),
-            "frames_per_second": round(stream.frames / self._seconds) if self._seconds else None,
+            "frames_per_second": round(frames / self._seconds) if self._seconds else None,
             "latency_p50_us": p50 and round(p50 * 1e6, 1),
             "latency_p99_us": p99 and round(p99 * 1e6, 1),
         }
 
-    def _wanted(self) -> tuple[int, int]:
-        """Frames that are waited for, and that are taken at most.
-
-        The last ones of a lone window are asked for apart.
-        """
-        waiting = sum(map(len, self._waiting))
-        missing, stride = self._stream.missing, self._stream.stride
-        least, most = (
-            missing + (windows - waiting - 1) * stride for windows in (self._least, self._most)
-        )
-        if self._least == 1 and least > _LAST:
-            least -= _LAST
-            most = least if self._most == 1 else most
-        return least, most
-
-    def _full(self) -> bool:
-        return sum(map(len, self._waiting)) >= self._least
-
-    def _judge(self) -> Iterator[Verdict]:
-        """Judge the windows that wait."""
-        graphs = join_graphs(self._waiting)
-        self._waiting.clear()
-        score = self._scorer.scores(graphs)
-        alarm = self._alarmed(score > self._scorer.threshold)
-        self._latencies.add(time.perf_counter() - self._source.arrived, len(graphs))
-        self._alarms += int(np.count_nonzero(alarm))
-        told = range(len(graphs)) if self._every else alarm.nonzero()[0].tolist()
-        for window in told:
-            yield self._verdict(graphs, window, float(score[window]), bool(alarm[window]))
+    def _verdicts(self, found: Iterator[Judged]) -> Iterator[Verdict]:
+        """Tell what was found of windows."""
+        for judged in found:
+            alarm = self._alarmed(judged.over)
+            self._latencies.add(time.perf_counter() - self._source.arrived, len(alarm))
+            self._windows += len(alarm)
+            self._alarms += int(np.count_nonzero(alarm))
+            told = range(len(alarm)) if self._every else alarm.nonzero()[0].tolist()
+            for window in told:
+                yield self._verdict(judged, window, bool(alarm[window]))
 
     def _alarmed(self, over: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return (G,) whether enough of the last n windows are over the threshold."""
@@ -164,7 +129,8 @@ class CANWatch(Watch):
         self._over = known[max(0, len(known) - n + 1) :]
         return k_of_n(known, np.arange(len(known)), k, n)[len(known) - len(over) :]
 
-    def _verdict(self, graphs: Graphs, window: int, score: float, alarm: bool) -> Verdict:
+    def _verdict(self, judged: Judged, window: int, alarm: bool) -> Verdict:
+        graphs, score = judged.graphs, float(judged.score[window])
         number = int(graphs.first_row[window]) // graphs.stride
         values: dict[str, object] = {
             "window": number,
@@ -174,14 +140,22 @@ class CANWatch(Watch):
             "score": score,
             "alarm": int(alarm),
         }
+        seen = judged.sightings[window] if judged.sightings else None
+        if judged.sightings:
+            values["reason"] = seen.reason if seen else ""
         text = f"{values['end_time']:.6f}  window {number}  score {score:.4f}"
         if not alarm:
             return Verdict(False, text, values)
-        found = self._standouts.of(graphs, window)
-        values["ids"] = [standout.to_json() for standout in found]
-        others = ", ".join(f"0x{standout.arbitration_id:03X}" for standout in found[1:])
-        text = f"{text}  ALARM  {found[0]}{f'; also {others}' if others else ''}"
-        return Verdict(True, text, values)
+        parts = []
+        if seen:
+            values["evidence"] = seen.to_json()
+            parts.append(str(seen))
+        if not seen or judged.learned[window]:
+            found = self._standouts.of(graphs, window)
+            values["ids"] = [standout.to_json() for standout in found]
+            others = ", ".join(f"0x{standout.arbitration_id:03X}" for standout in found[1:])
+            parts.append(f"{found[0]}{f'; also {others}' if others else ''}")
+        return Verdict(True, f"{text}  ALARM  {' | '.join(parts)}", values)
 
     def _tell_complaints(self) -> None:
         """Warn of the first frame that is wrong in some way, then of ten times as many."""
