@@ -20,6 +20,7 @@ from tutelage.core.records import AuditStamp, Evaluation, Table
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tutelage.training.blending.opinions import Opinions
     from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
     from tutelage.training.export.form import Exportable
@@ -253,6 +254,26 @@ class SupportsFusion(ABC):
         Args:
             data: The task's data.
             rows: (m,) ascending, numbers of samples in what `fusion_states` returned.
+        """
+
+
+class SupportsBlending(ABC):
+    """A task whose models give distributions, rates or similarities that can be averaged."""
+
+    @abstractmethod
+    def opinions(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> Opinions:
+        """Return what the experts say of the held-out training rows of ``data``.
+
+        The task's `build` makes a `tutelage.training.blending.module.BlendModule` of a model of
+        mode *fusion*; the experts to rebuild are in the preprocessing, under ``experts``.
+
+        Args:
+            data: The task's data.
+            experts: The models to blend, in order.
+            cache: Folder for things that can be made again.
+
+        Raises:
+            ConfigError: An expert was made for other inputs.
         """
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutelage.training.fusion.calibration import platt
-from tutelage.training.fusion.states import StateBatch
+from tutelage.training.fusion.states import StateBatch, States
 
 LIMIT = 5.0
 """States lie within so many deviations."""
@@ -41,8 +41,9 @@ class Combiner(nn.Module, ABC):
         self.register_buffer("intercept", torch.zeros(experts))
         self.register_buffer("threshold", torch.tensor(0.5))
 
-    def fit_inputs(self, state: Tensor, label: Tensor) -> None:
-        """Take scale and calibration from training states (n, S) and labels (n,)."""
+    def fit_inputs(self, states: States) -> None:
+        """Take scale and calibration from training states."""
+        state, label = states.state, states.label
         deviation, mean = torch.std_mean(state.double(), dim=0)
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))

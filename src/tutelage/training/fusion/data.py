@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from tutelage.core.config import FusionMode, Training
-from tutelage.core.records import AuditStamp
+from tutelage.core.records import Table
 from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.fusion.comparison import comparison_table, weight_table
 from tutelage.training.fusion.expert import Expert
-from tutelage.training.fusion.fitting import pass_order
+from tutelage.training.fusion.fitting import CrossFitted, cross_fit, fit, pass_order, seeded
 from tutelage.training.fusion.folds import time_folds
+from tutelage.training.fusion.fusible import Fusible
 from tutelage.training.fusion.module import CombinerModule
 from tutelage.training.fusion.states import StateBatch, States
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
 
+log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 1024
 
 
-class FusionData(TaskData):
+class FusionData(Fusible):
     """What a combiner is fitted on: samples that no expert was trained on.
 
     Fold 0 validates, so that it chooses the epoch; the others train. `states` are all samples that
@@ -47,8 +50,7 @@ class FusionData(TaskData):
         mode: FusionMode,
         training: Training,
     ) -> None:
-        super().__init__()
-        self.base, self.experts, self.mode, self.training = base, tuple(experts), mode, training
+        super().__init__(base, experts, mode, training)
         fold, piece = time_folds(
             states.stretch.numpy(), states.label.numpy(), mode.folds, states.gap
         )
@@ -70,26 +72,12 @@ class FusionData(TaskData):
         )
         self.batch_size = _EVALUATION_BATCH
 
-    def setup(self, stage: str) -> None:
-        """Do nothing: the states are there."""
-
-    @property
-    def preprocessing(self) -> Mapping[str, object]:
-        """The task's own, and what rebuilds the experts."""
-        cards = [expert.card() for expert in self.experts]
-        return {**self.base.preprocessing, "experts": cards}
-
-    @property
-    def audit(self) -> AuditStamp:
-        """The verdict on the task's data."""
-        return self.base.audit
-
     def fit_module(self, module: TaskModule) -> None:
         """Give the experts their weights and the combiner its scale and calibration."""
         assert isinstance(module, CombinerModule)
         for target, expert in zip(module.experts, self.experts, strict=True):
             target.load_state_dict(expert.module.state_dict())
-        module.network.fit_inputs(self.train.state, self.train.label)
+        module.network.fit_inputs(self.train)
 
     def train_dataloader(self) -> ResumableLoader[StateBatch]:
         """Shuffled batches; an epoch is `mode.passes` passes over the training samples."""
@@ -102,10 +90,6 @@ class FusionData(TaskData):
         order = SeededBatchSampler(count, _EVALUATION_BATCH, seed=0, shuffle=False)
         return EvalLoader(self.validation.batch, order)
 
-    def test_loaders(self) -> Mapping[str, Iterable[Any]]:
-        """Those of the task's data."""
-        return self.base.test_loaders()
-
     def batch_of_size(self, size: int) -> StateBatch:
         """The first ``size`` training samples, repeated where there are fewer."""
         return self.train.batch(torch.arange(size) % self.train_size)
@@ -114,3 +98,21 @@ class FusionData(TaskData):
     def train_size(self) -> int:
         """Training samples of one pass."""
         return len(self.train)
+
+    def compare(self, module: TaskModule) -> tuple[Table, ...]:
+        """Cross-fit every combiner, set the thresholds, fit the rivals; say which won."""
+        assert isinstance(module, CombinerModule)
+        training, passes = self.training, self.training.max_epochs * self.mode.passes
+        fitted: dict[str, CrossFitted] = {}
+        for name, combiner in module.combiners().items():
+            make, size = module.makers[name], self.batch_size
+            fitted[name] = cross_fit(make, self.states, self.fold, training, passes, size)
+            if name != module.own:
+                order = pass_order(self.train_size, size, training.seed, passes)
+                with seeded(training.seed):
+                    alone = fit(make(), self.train, training, order)
+                combiner.load_state_dict(alone.state_dict())
+            combiner.threshold.copy_(torch.tensor(fitted[name].threshold))
+        comparison = comparison_table(self.states, fitted, module.own)
+        log.info("%s", comparison.note)
+        return comparison, weight_table(fitted, self.states.experts)

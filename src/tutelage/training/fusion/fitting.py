@@ -1,10 +1,11 @@
-"""Fit a combiner outside the trainer; cross-fit it, so that it scores what it never saw."""
+"""Fit a combiner or blend outside the trainer; cross-fit it, to judge what it never saw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -64,25 +65,61 @@ def pass_order(samples: int, batch_size: int, seed: int, passes: int) -> PassOrd
     return PassOrder(SeededBatchSampler(samples, batch_size, seed), passes)
 
 
-def fit(combiner: Combiner, states: States, training: Training, order: PassOrder) -> Combiner:
-    """Fit a combiner with AdamW and a cosine schedule, all passes in one; return it, to be used."""
-    combiner.fit_inputs(states.state, states.label)
-    parameters = [p for p in combiner.parameters() if p.requires_grad]
+class Samples(Protocol):
+    """What a fit takes batches from."""
+
+    def batch(self, rows: Tensor) -> Any:
+        """Return the samples at ``rows`` (B,)."""
+        ...
+
+
+class Learner(Protocol):
+    """A module that fits itself to samples of its own kind."""
+
+    def fit_inputs(self, samples: Any, /) -> None:
+        """Take scales from the training samples."""
+        ...
+
+    def step(self, batch: Any, /) -> dict[str, Tensor]:
+        """Return ``loss``, a scalar, and other scalars."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What is learned."""
+        ...
+
+    def train(self) -> object:
+        """Prepare to learn."""
+        ...
+
+    def eval(self) -> object:
+        """Prepare to be used."""
+        ...
+
+
+L = TypeVar("L", bound=Learner)
+
+
+def fit(learner: L, samples: Samples, training: Training, order: PassOrder) -> L:
+    """Fit with AdamW and a cosine schedule, all passes in one; return the learner, to be used."""
+    learner.fit_inputs(samples)
+    parameters = [p for p in learner.parameters() if p.requires_grad]
     if parameters:
         rate, decay = training.learning_rate, training.weight_decay
         optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
         warmup, floor = training.scheduler.warmup_fraction, training.scheduler.minimum_factor
         total = len(order)
         schedule = LinearWarmupCosineAnnealingLR(optimizer, total, round(warmup * total), floor)
-        combiner.train()
+        learner.train()
         for rows in order.batches(0):
             optimizer.zero_grad()
-            combiner.step(states.batch(rows))["loss"].backward()  # type: ignore[no-untyped-call]
+            learner.step(samples.batch(rows))["loss"].backward()  # type: ignore[no-untyped-call]
             if training.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(parameters, training.gradient_clip)
             optimizer.step()
             schedule.step()
-    return combiner.eval()
+    learner.eval()
+    return learner
 
 
 def cross_fit(

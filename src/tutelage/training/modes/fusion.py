@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 
-import torch
-
 from tutelage.core.config import FusionMode
 from tutelage.core.errors import ConfigError
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, Table
 from tutelage.core.store import Run
-from tutelage.task import SupportsFusion
+from tutelage.task import SupportsBlending, SupportsFusion
+from tutelage.training.blending.data import BlendData
 from tutelage.training.contracts import TaskData, TaskModule
-from tutelage.training.fusion.comparison import comparison_table, weight_table
 from tutelage.training.fusion.data import FusionData
 from tutelage.training.fusion.expert import restore_experts
-from tutelage.training.fusion.fitting import CrossFitted, cross_fit, fit, pass_order, seeded
-from tutelage.training.fusion.module import CombinerModule
+from tutelage.training.fusion.fusible import Fusible
 from tutelage.training.modes.base import BaseTrainer
 
 log = logging.getLogger(__name__)
@@ -31,14 +28,17 @@ class FusionTrainer(BaseTrainer):
         """Look at the experts before any work, then at what they say of held-out samples."""
         mode = self.config.mode
         assert isinstance(mode, FusionMode)
-        if not isinstance(self.task, SupportsFusion):
+        if not isinstance(self.task, (SupportsFusion, SupportsBlending)):
             raise ConfigError(f"the task {self.task.name!r} has no fusion")
         runs = self.parents["expert"]
         self._check(runs)
         experts = restore_experts(self.task, runs)
-        base = super().prepare()
+        base, training = super().prepare(), self.config.training
+        if isinstance(self.task, SupportsBlending):
+            opinions = self.task.opinions(base, experts, self.cache)
+            return BlendData(base, opinions, experts, mode, training)
         states = self.task.fusion_states(base, experts, self.cache)
-        data = FusionData(base, states, experts, mode, self.config.training)
+        data = FusionData(base, states, experts, mode, training)
         self.task.keep_held_out(base, data.unseen)
         return data
 
@@ -84,27 +84,13 @@ class FusionTrainer(BaseTrainer):
         module.eval()
 
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
-        """Cross-fit every combiner, set the thresholds, fit the rivals, and compare."""
-        assert isinstance(module, CombinerModule) and isinstance(data, FusionData)
-        training, passes = self.config.training, self.config.training.max_epochs * data.mode.passes
-        fitted: dict[str, CrossFitted] = {}
-        for name, combiner in module.combiners().items():
-            make = module.makers[name]
-            size = data.batch_size
-            fitted[name] = cross_fit(make, data.states, data.fold, training, passes, size)
-            if name != module.own:
-                order = pass_order(data.train_size, size, training.seed, passes)
-                with seeded(training.seed):
-                    alone = fit(make(), data.train, training, order)
-                combiner.load_state_dict(alone.state_dict())
-            combiner.threshold.copy_(torch.tensor(fitted[name].threshold))
-        comparison = comparison_table(data.states, fitted, module.own)
-        log.info("%s", comparison.note)
-        self.tables = (comparison, weight_table(fitted, data.states.experts))
+        """Compare all ways of combining the experts on held-out training data."""
+        assert isinstance(data, Fusible)
+        self.tables = data.compare(module)
 
     def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
         """Score the test splits; add the comparison on held-out training data."""
-        assert isinstance(data, FusionData)
+        assert isinstance(data, Fusible)
         found = self.task.evaluate(self.config, module, data.base)
         return found.model_copy(update={"tables": (*self.tables, *found.tables)})
 

@@ -1,0 +1,1 @@
+"""Experts whose outputs are distributions, rates or similarities, blended by learned weights."""
