@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from tutelage.task import (
     Audit,
     Json,
     SupportsExport,
+    SupportsPredictionLines,
     SupportsWatch,
     Task,
     Watch,
@@ -199,6 +200,27 @@ def predict(
     rooted = (*overrides, f"data.root={source}")
     task, _, module, data = _restore(found, rooted, store)
     return task.predict(module, data)
+
+
+def predict_lines(
+    run: Run | str, source: Path | str, *overrides: str, home: Path | str | None = None
+) -> Iterator[Json]:
+    """Apply a finished run to unlabelled data; a JSON object for each sample.
+
+    Raises:
+        StoreError: The run isn't finished.
+        CheckpointError: Its weights or their card are damaged or were changed.
+        ConfigError: The task's predictions are rows of a table: use `predict`.
+        DataError: The data are missing or malformed.
+    """
+    store = _store(home)
+    found = store.find(run) if isinstance(run, str) else run
+    rooted = (*overrides, f"data.root={source}")
+    task, _, module, data = _restore(found, rooted, store)
+    if not isinstance(task, SupportsPredictionLines):
+        hint = "Take them as tables, with `tutelage.predict`."
+        raise ConfigError("this task's predictions are rows of a table", where=task.name, hint=hint)
+    return task.predict_lines(module, data)
 
 
 def export(

@@ -72,6 +72,8 @@ class Task(ABC, Generic[C]):
     """The metric of a split that a table shows first."""
     beside_headline: ClassVar[Mapping[str, str]] = {}
     """Metrics of the model that its results show too, with the heading of each column."""
+    group_name: ClassVar[str] = "group"
+    """What the groups within a split are: ``split/GROUP/metric`` is a metric of one."""
     config_type: type[C]
     preprocessing_migrations: ClassVar[tuple[PreprocessingStep, ...]] = ()
     """An entry for each time that what `TaskData.preprocessing` holds, or what it means, changed:
@@ -275,6 +277,14 @@ class SupportsBlending(ABC):
         Raises:
             ConfigError: An expert was made for other inputs.
         """
+
+
+class SupportsPredictionLines(ABC):
+    """A task whose predictions are not cells of a table, such as the entities of a text."""
+
+    @abstractmethod
+    def predict_lines(self, module: TaskModule, data: TaskData) -> Iterator[Json]:
+        """Apply ``module`` to every sample, labelled or not; a JSON object for each, in order."""
 
 
 class SupportsExport(ABC):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from made_runs import KNOWN, SCORES, UNKNOWN, finish_run, make_run
-from tutelage.core.records import RunRecord
+from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import RunStore
 from tutelage.report import tables
 from tutelage.task import load_task
@@ -69,7 +69,7 @@ def test_stages_stand_beneath_each_other_with_the_baselines_that_all_share(
 
 
 def test_attacks_have_rows_of_their_own(record: RunRecord) -> None:
-    rows = tables.attack_table(record, "f1").rows
+    rows = tables.group_table(record, "f1").rows
     assert rows == (
         (f"{KNOWN}/DoS", 1.0, 0.7, None),
         (f"{KNOWN}/attack-free", None, None, None),
@@ -144,3 +144,17 @@ def test_the_headline_is_the_tasks_own_or_the_first_metric(record: RunRecord) ->
 )  # fmt: skip
 def test_a_cell_is_written_for_a_person(value: tables.Cell, text: str) -> None:
     assert tables.cell(value) == text
+
+
+def test_a_person_sees_at_once_the_tables_that_the_task_puts_first(record: RunRecord) -> None:
+    first = Table(title="by type", columns=("type",), rows=(("person",),), first=True)
+    later = Table(title="errors", columns=("where",), rows=(("a:1",),))
+    record = record.model_copy(update={"tables": (later, first)})
+    shown = tables.summary_tables(record, load_task("can"))
+    assert [table.title for table in shown][2:] == ["by type"]
+
+
+def test_groups_are_called_what_the_task_calls_them(record: RunRecord) -> None:
+    assert tables.group_table(record, "f1").columns[0] == "split / attack or vehicle"
+    strange = record.model_copy(update={"task": "nothing-installed"})
+    assert tables.group_table(strange, "f1").columns[0] == "split / group"

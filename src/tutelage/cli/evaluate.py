@@ -31,8 +31,9 @@ def evaluate(run: RunName, overrides: Overrides = None, json: Json = False) -> N
     from tutelage.report.tables import summary_tables
     from tutelage.task import load_task
 
+    found = result.evaluation
     scored = result.run.record.model_copy(
-        update={"metrics": result.evaluation.metrics, "baselines": result.evaluation.baselines}
+        update={"metrics": found.metrics, "baselines": found.baselines, "tables": found.tables}
     )
     for table in summary_tables(scored, load_task(scored.task)):
         out.print(render(table))

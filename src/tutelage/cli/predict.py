@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json as json_text
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from tutelage.cli.console import err, print_json
 from tutelage.cli.options import Json, Overrides, RunName
+
+if TYPE_CHECKING:
+    from tutelage.core.records import Table
+    from tutelage.task import Json as JsonObject
 
 
 def register(app: typer.Typer) -> None:
@@ -23,28 +30,64 @@ def predict(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="File or folder of data.")],
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file; by default standard output.")
+        Path | None, typer.Option("--output", "-o", help="A file; by default standard output.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Apply a finished run to data, labelled or not: one CSV row a sample.
+    """Apply a finished run to data, labelled or not.
 
-    Example:
+    One CSV row a sample. For texts one JSON line a text, or, where the output's name ends in .csv,
+    one CSV row an entity.
+
+    Examples:
 
         tutelage predict @last drive.log --output windows.csv
+
+        tutelage predict @last letters.txt --output entities.jsonl
     """
     from tutelage import api
-    from tutelage.core.files import storage_errors
+    from tutelage.task import SupportsPredictionLines, load_task
 
-    tables = api.predict(run, source, *(overrides or ()))
+    found, changes = api.load_run(run), tuple(overrides or ())
+    as_table = json or (output is not None and output.suffix.lower() == ".csv")
+    able = isinstance(load_task(found.record.task), SupportsPredictionLines)
+    if able and not as_table:
+        _write_lines(api.predict_lines(found, source, *changes), output)
+        return
+    tables = api.predict(found, source, *changes)
     if json:
         print_json({"tables": [table.model_dump(mode="json") for table in tables]})
         return
-    rows = [["input", *tables[0].columns]]
-    rows += [[table.title, *map(str, row)] for table in tables for row in table.rows]
+    _write_rows(tables, output)
+
+
+def _write_lines(lines: Iterable[JsonObject], output: Path | None) -> None:
+    count = 0
+    with _opened(output) as file:
+        for line in lines:
+            file.write(json_text.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    if output is not None:
+        err.print(f"{count} lines in {output}")
+
+
+def _write_rows(tables: Iterable[Table], output: Path | None) -> None:
+    every = list(tables)
+    rows = [["input", *every[0].columns]]
+    rows += [[table.title, *map(str, row)] for table in every for row in table.rows]
+    with _opened(output) as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    if output is not None:
+        err.print(f"{len(rows) - 1} rows in {output}")
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """Standard output, or the file."""
+    from tutelage.core.files import storage_errors
+
     if output is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        yield sys.stdout
         return
     with storage_errors(output), output.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    err.print(f"{len(rows) - 1} rows in {output}")
+        yield file

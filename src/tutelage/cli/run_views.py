@@ -121,7 +121,7 @@ def detail_tables(run: Run) -> list[Table]:
     files = tuple((a.path, a.digest) for a in record.artifacts.values())
     found = [
         tables.results_table(record, headline),
-        tables.attack_table(record, headline),
+        tables.group_table(record, headline),
         *(tables.split_table(record, split) for split in tables.splits_of(record)),
         *record.tables,
         tables.seconds_table(record),

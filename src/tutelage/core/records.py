@@ -80,12 +80,21 @@ class AuditStamp(Part):
 
 
 class Table(Part):
-    """A table that a task adds to its report: a title, column names and rows."""
+    """A table that a task adds to its report: a title, column names and rows.
+
+    Args:
+        title: What it shows.
+        columns: Names of its columns.
+        rows: Its cells.
+        note: A sentence beneath it.
+        first: Whether it is one of those that a person sees right after training.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    first: bool = False
 
     @field_serializer("rows", when_used="json")
     def _rows_for_json(self, rows: tuple[tuple[Cell, ...], ...]) -> list[list[Cell]]:

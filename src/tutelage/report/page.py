@@ -99,7 +99,7 @@ def _lowest(record: RunRecord, headline: str) -> str:
 def _tables(record: RunRecord, headline: str) -> list[Table]:
     return [
         tables.results_table(record, headline),
-        tables.attack_table(record, headline),
+        tables.group_table(record, headline),
         *(tables.split_table(record, split) for split in tables.splits_of(record)),
         tables.confusion_table(record),
         *record.tables,

@@ -38,6 +38,14 @@ def headline_of(record: RunRecord) -> str:
         return next((key.rpartition("/")[2] for key in record.metrics), "")
 
 
+def _group_name(record: RunRecord) -> str:
+    """What the run's task calls the groups within a split."""
+    try:
+        return load_task(record.task).group_name
+    except RequestError:
+        return "group"
+
+
 def columns_of(record: RunRecord) -> dict[str, Mapping[str, float]]:
     """The model's metrics and each baseline's, under their names, the model first."""
     return {MODEL: record.metrics, **record.baselines}
@@ -55,9 +63,13 @@ def headline_value(record: RunRecord, headline: str) -> float | None:
 
 
 def summary_tables(record: RunRecord, task: Task[RunConfig]) -> list[Table]:
-    """What a person sees first: `results_table`, and where the task has more, `model_table`."""
-    more = model_table(record, task.beside_headline)
-    return [results_table(record, task.headline), *([more] if more.rows else [])]
+    """What a person sees first: `results_table`, `model_table`, and what the task puts first."""
+    found = [
+        results_table(record, task.headline),
+        model_table(record, task.beside_headline),
+        *(table for table in record.tables if table.first),
+    ]
+    return [found[0], *(table for table in found[1:] if table.rows)]
 
 
 def results_table(record: RunRecord, headline: str) -> Table:
@@ -94,9 +106,9 @@ def model_table(record: RunRecord, beside: Mapping[str, str]) -> Table:
     return Table(title=f"{MODEL} by test split", columns=columns, rows=rows if some else ())
 
 
-def attack_table(record: RunRecord, headline: str) -> Table:
+def group_table(record: RunRecord, headline: str) -> Table:
     """The headline metric of every group within a split, such as an attack; no rows for none."""
-    name, groups = "attack or vehicle", _groups(record, 2)
+    name, groups = _group_name(record), _groups(record, 2)
     return _table(record, f"{headline} by {name}", f"split / {name}", groups, headline)
 
 

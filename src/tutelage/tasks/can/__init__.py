@@ -67,6 +67,7 @@ class CANTask(
     }
     exported_models: ClassVar = ("gat", "vgae")
     headline: ClassVar = "f1"
+    group_name: ClassVar = "attack or vehicle"
     beside_headline: ClassVar = {
         "precision": "precision",
         "recall": "recall",
