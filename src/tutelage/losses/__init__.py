@@ -24,6 +24,8 @@ from tutelage.losses.distillation import (
     RelationalDistillationLoss,
     SoftTargetLoss,
 )
+from tutelage.losses.distributed import GatheredLoss
+from tutelage.losses.gradcache import grad_cache
 from tutelage.losses.multimodal import (
     CombinedLoss,
     CrossModalLoss,
@@ -58,6 +60,7 @@ __all__ = [
     "FeatureMatchingLoss",
     "FocalLoss",
     "FusionLoss",
+    "GatheredLoss",
     "HardNegativeLoss",
     "HybridLoss",
     "LinearProjection",
@@ -80,6 +83,7 @@ __all__ = [
     "VICRegLoss",
     "check_ids",
     "get_loss",
+    "grad_cache",
     "positive_mask",
     "register_loss",
 ]
