@@ -51,16 +51,14 @@ def tag_or(default: str) -> Callable[[object], str]:
     return tag
 
 
-class Mode(Section):
-    """A way of training, with its settings."""
+class NamingSection(Section):
+    """A group of settings of which some may name finished runs."""
 
     parents: ClassVar[Mapping[str, str]] = {}
     """The fields that name finished runs, each with the role that its runs have in the lineage.
 
     A run is named by id, unique prefix, path or ``@last``; `config.json` holds the id.
     """
-    name: str
-    """The mode's name."""
 
     def named_runs(self) -> dict[str, tuple[str, ...]]:
         """Field to the runs that it names, for every field of `parents` that is set."""
@@ -72,12 +70,19 @@ class Mode(Section):
         }
 
     def with_runs(self, ids: Mapping[str, Sequence[str]]) -> Self:
-        """Return the mode with the runs of some fields named by their ids."""
+        """Return these settings with the runs of some fields named by their ids."""
         new = {
             field: ids[field][0] if isinstance(getattr(self, field), str) else tuple(ids[field])
             for field in ids
         }
         return self.model_copy(update=new)
+
+
+class Mode(NamingSection):
+    """A way of training, with its settings."""
+
+    name: str
+    """The mode's name."""
 
 
 class NormalMode(Mode):
@@ -348,7 +353,7 @@ class DataConfig(Section):
         return None if root is None else root.expanduser().absolute()
 
 
-class ModelConfig(Section):
+class ModelConfig(NamingSection):
     """Which model; each task adds its own settings."""
 
     name: str
@@ -374,3 +379,34 @@ class RunConfig(Section):
     """Where the run is executed."""
     run: RunOptions = RunOptions()
     """How the run relates to earlier ones."""
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Role in the lineage of each setting that may name runs, such as ``mode.teacher``."""
+        return {
+            f"{part}.{field}": role
+            for part, section in self._naming.items()
+            for field, role in section.parents.items()
+        }
+
+    def named_runs(self) -> dict[str, tuple[str, ...]]:
+        """Setting to the runs that it names, for each of `roles` that is set."""
+        return {
+            f"{part}.{field}": names
+            for part, section in self._naming.items()
+            for field, names in section.named_runs().items()
+        }
+
+    def with_runs(self, ids: Mapping[str, Sequence[str]]) -> Self:
+        """Return the configuration with the runs of some settings named by their ids."""
+        own = {
+            part: {field: ids[f"{part}.{field}"] for field in section.parents
+                   if f"{part}.{field}" in ids}
+            for part, section in self._naming.items()
+        }  # fmt: skip
+        sections = self._naming
+        return self.model_copy(update={p: sections[p].with_runs(own[p]) for p in own if own[p]})
+
+    @property
+    def _naming(self) -> dict[str, NamingSection]:
+        return {"mode": self.mode, "model": self.model}

@@ -22,11 +22,11 @@ def source_digest() -> str:
 def config_digest(config: RunConfig) -> str:
     """Digest of what a configuration asks for: without `run.*`, `execution.*`, paths and names.
 
-    Of the runs that the mode names it is their fingerprints that count, not what they are called.
+    Of the runs that it names it is their fingerprints that count, not what they are called.
     """
     settings = config.model_dump(mode="json", exclude={"run", "execution", "schema_version"})
-    for field in config.mode.parents:
-        settings["mode"].pop(field)
+    for part, field in (name.split(".") for name in config.roles):
+        settings[part].pop(field)
     paths = config.model_dump(mode="python")
     return digest_json(_without_paths(settings, paths))
 

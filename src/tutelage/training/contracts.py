@@ -157,3 +157,17 @@ class AnomalyScorer(Protocol):
     def anomaly_scores(self, batch: Any) -> Tensor:
         """Return one score a sample, (n,); larger is stranger."""
         ...
+
+
+@runtime_checkable
+class Transferable(Protocol):
+    """A module of which some parts may begin with another run's weights."""
+
+    @property
+    def transferable(self) -> Mapping[str, nn.Module]:
+        """The parts by name; a run whose role in the lineage is that name gives its weights."""
+        ...
+
+    def taken_over(self, part: str) -> None:
+        """Be told that a part's weights are now another run's."""
+        ...

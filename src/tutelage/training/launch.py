@@ -81,28 +81,28 @@ def launch(
 
 
 def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
-    """Find the finished runs that the mode names, by their role.
+    """Find the finished runs that the settings name, by their role.
 
     Raises:
         StoreError: There is no such run, or it isn't finished.
         ConfigError: It is a run of another task.
     """
     found: dict[str, tuple[Run, ...]] = {}
-    for field, names in config.mode.named_runs().items():
+    for field, names in config.named_runs().items():
         runs = tuple(find_parent(name, field, config.task, store) for name in names)
-        found[config.mode.parents[field]] = runs
+        found[config.roles[field]] = runs
     return found
 
 
 def find_parent(name: str, field: str, task: str, store: RunStore) -> Run:
-    """Return the finished run that ``mode.field`` names.
+    """Return the finished run that the setting ``field``, such as ``mode.guide``, names.
 
     Raises:
         StoreError: There is no such run, or it isn't finished.
         ConfigError: It is a run of another task.
     """
     run = store.find(name)
-    where = f"mode.{field}={run.id}"
+    where = f"{field}={run.id}"
     if run.status != "finished":
         hint = f"Finish it: {how_to_go_on(run)}."
         raise StoreError(f"this run is {run.status}", where=where, hint=hint)
@@ -117,13 +117,13 @@ def _fingerprints(parents: Parents) -> list[str]:
 
 
 def _by_id(config: RunConfig, parents: Mapping[str, Sequence[Run]]) -> RunConfig:
-    """Return the configuration with the runs that the mode names named by their ids."""
+    """Return the configuration with the runs that it names named by their ids."""
     ids = {
         field: [run.id for run in parents[role]]
-        for field, role in config.mode.parents.items()
+        for field, role in config.roles.items()
         if role in parents
     }
-    return config.model_copy(update={"mode": config.mode.with_runs(ids)}) if ids else config
+    return config.with_runs(ids)
 
 
 def _same_data(run: Run, config: RunConfig, data: str) -> bool:

@@ -109,6 +109,23 @@ class ModelManager:
                 or the card is missing or altered.
         """
         path = source / WEIGHTS if source.is_dir() else source
+        card, state = ModelManager.read_state_dict(path)
+        ModelManager.verify_state_dict_compatible(model, state, where=path)
+        _bare(model).load_state_dict(state, strict=True)
+        return card
+
+    @staticmethod
+    def read_state_dict(source: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+        """Read card and tensors, tied ones too, after checking the digest.
+
+        Args:
+            source: The folder, or the weights file in it.
+
+        Raises:
+            CheckpointError: The file is truncated, altered or foreign, or the card is missing or
+                altered.
+        """
+        path = source / WEIGHTS if source.is_dir() else source
         refuse_foreign(path)
         card = read_card(path.parent)
         if path.stat().st_size != card.bytes or digest_file(path) != card.digest:
@@ -120,9 +137,7 @@ class ModelManager:
         if missing:
             raise CheckpointError(f"the card ties tensors that are missing: {missing}", where=path)
         state |= {alias: state[name] for alias, name in card.tied.items()}
-        ModelManager.verify_state_dict_compatible(model, state, where=path)
-        _bare(model).load_state_dict(state, strict=True)
-        return card
+        return card, state
 
     @staticmethod
     def get_model_info(model: nn.Module) -> ModelInfo:

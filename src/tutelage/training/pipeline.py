@@ -38,9 +38,9 @@ class Stage:
         """Return the configuration with the runs of earlier stages named by their ids."""
         ids = {
             field: [runs[name].id if name in self.uses else name for name in names]
-            for field, names in self.config.mode.named_runs().items()
+            for field, names in self.config.named_runs().items()
         }
-        return self.config.model_copy(update={"mode": self.config.mode.with_runs(ids)})
+        return self.config.with_runs(ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,9 +107,9 @@ def _uses(
         RequestError: There is no such stage before it, or no such finished run.
     """
     found: dict[str, None] = {}
-    for field, names in config.mode.named_runs().items():
+    for field, names in config.named_runs().items():
         for name in names:
-            where = f"mode.{field}={name}"
+            where = f"{field}={name}"
             if name in earlier:
                 found[name] = None
             elif name in recipe.stages:
@@ -138,10 +138,10 @@ def _check_roles(task: Task[RunConfig], config: RunConfig, used: Mapping[str, Ru
     Raises:
         ConfigError: An earlier stage can't be what it is named for.
     """
-    for field, names in config.mode.named_runs().items():
-        role = config.mode.parents[field]
+    for field, names in config.named_runs().items():
+        role = config.roles[field]
         for name in names:
-            where = f"mode.{field}={name}"
+            where = f"{field}={name}"
             if names.count(name) > 1:
                 raise ConfigError("it is named twice", where=where, hint="Name each one once.")
             if (parent := used.get(name)) is None:

@@ -41,6 +41,7 @@ from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
 from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
+from tutelage.training.restore import take_over
 
 log = logging.getLogger(__name__)
 BATCH_SIZE = "batch_size.json"
@@ -110,6 +111,7 @@ class BaseTrainer:
         pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
         module = self.task.build(self.config, data.preprocessing)
         data.fit_module(module)
+        self._take_over(module)
         for earlier in self.parents.get(INITIAL_WEIGHTS, ()):
             self._continue(earlier, module, data)
         return module
@@ -212,6 +214,13 @@ class BaseTrainer:
         )
 
     # ---- helpers
+
+    def _take_over(self, module: TaskModule) -> None:
+        """Load the parts of other runs' models that the model begins with."""
+        for role in self.config.model.parents.values():
+            for donor in self.parents.get(role, ()):
+                count = take_over(donor, module, role)
+                log.info("%s of run %s taken over: %d tensors", role, donor.id, count)
 
     def _continue(self, earlier: Run, module: TaskModule, data: TaskData) -> None:
         """Load an earlier run's weights; what belongs to these training data is set anew.
