@@ -94,6 +94,18 @@ def test_an_evaluation_repeats_the_runs_scores_to_the_last_digit(tmp_path: Path)
     assert result.summary().items() <= kept.items()
 
 
+def test_files_of_an_evaluation_are_kept_beside_its_scores_and_verified(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    expected = str(run.metrics["test/accuracy"])
+    assert (run.path / "hits.txt").read_text() == expected
+    result = api.evaluate(run, home=tmp_path)
+    assert (result.path.with_suffix("") / "hits.txt").read_text() == expected
+    run.verify_artifacts()
+    (run.path / "hits.txt").write_text("1.0")
+    with pytest.raises(CheckpointError, match="hits.txt"):
+        run.verify_artifacts()
+
+
 @pytest.mark.parametrize("precision", ["64", "bf16"])
 @pytest.mark.parametrize("average", ["none", "ema", "swa"])
 def test_an_evaluation_repeats_scores_whatever_the_training(

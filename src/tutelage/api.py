@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, StorageError, StoreError, UnknownNameError
-from tutelage.core.files import digest_json, write_json
+from tutelage.core.files import digest_json, write_files, write_json
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
@@ -162,7 +162,8 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
 
     Overrides ``evaluation.…``, where the task has them, say how it is scored.
 
-    The result is kept in the run's folder, under ``evaluations``.
+    The result is kept in the run's folder, under ``evaluations``, and the files that belong to it
+    in a folder of the same name beside it.
 
     Raises:
         StoreError: The run isn't finished.
@@ -181,6 +182,9 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
     result = Evaluated(found, evaluation, stamp, path)
     dumped = config.model_dump(mode="json")
     source = {name: dumped[name] for name in FREE if name in dumped}
+    if evaluation.files:
+        path.with_suffix("").mkdir()
+        write_files(path.with_suffix(""), evaluation.files)
     write_json(path, result.summary() | source | {"audit": stamp.model_dump(mode="json")})
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -104,3 +104,16 @@ def write_json(path: Path, value: object) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with atomic_file(path) as file:
         file.write(text.encode())
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Path]:
+    """Write files into a folder, each atomically, and return where each one is.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    paths = {name: folder / name for name in contents}
+    for name, path in paths.items():
+        with atomic_file(path) as file:
+            file.write(contents[name])
+    return paths

@@ -113,11 +113,14 @@ class Evaluation(Part):
             finite number) is left out.
         baselines: The same keys under each baseline's name.
         tables: What the task shows beside them.
+        files: Name to content of what is kept beside the record as it is, such as a table too long
+            to be read.
     """
 
     metrics: Mapping[str, Score] = {}
     baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
+    files: Mapping[str, bytes] = Field(default={}, exclude=True, repr=False)
 
 
 class Environment(Part):

@@ -1,1 +1,92 @@
 """Neural responses: many recordings, one core, a readout for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tutelage.core.records import Evaluation, Table
+from tutelage.task import Audit, Task
+from tutelage.tasks.neural.config import NeuralConfig
+from tutelage.tasks.neural.models.config import MODELS
+
+if TYPE_CHECKING:
+    from tutelage.training.contracts import TaskData, TaskModule
+
+
+class NeuralTask(Task[NeuralConfig]):
+    """Predict what neurons answer to images and movies."""
+
+    name: ClassVar = "neural"
+    summary: ClassVar = "neural responses to images and movies, many recordings on one core"
+    data_summary: ClassVar = "simulated recordings of two animals' visual systems, with the truth"
+    models: ClassVar = MODELS
+    headline: ClassVar = "corr"
+    beside_headline: ClassVar = {
+        "corr_block_demeaned": "corr, blocks\ndemeaned",
+        "bps": "bits per\nspike",
+        "feve": "FEVE",
+        "cc_norm": "CCnorm",
+    }
+    config_type = NeuralConfig
+
+    def data_fingerprint(self, config: NeuralConfig) -> str:
+        """Digest the recordings' content."""
+        from tutelage.tasks.neural.sessions.read import sessions_fingerprint
+
+        return sessions_fingerprint(config.data)
+
+    def datamodule(
+        self, config: NeuralConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
+    ) -> TaskData:
+        """Return the recordings as stretches, split."""
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+        from tutelage.tasks.neural.preprocessing import Preprocessing
+
+        learned = None if preprocessing is None else Preprocessing.from_json(preprocessing)
+        return MultiDatasetDM(config, cache, learned)
+
+    def continues(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+        """Refuse other sessions or units: the readouts' rows would stand for others."""
+        from tutelage.tasks.neural.preprocessing import Preprocessing
+
+        before, now = (Preprocessing.from_json(each).sessions for each in (old, new))
+        if list(before) != list(now):
+            return f"the sessions differ ({', '.join(before)} then, {', '.join(now)} now)"
+        for name, card in before.items():
+            if card.unit_ids != now[name].unit_ids:
+                return f"the units of session {name} differ"
+        return None
+
+    def build(self, config: NeuralConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
+        """Return the model, with a readout for each session of ``preprocessing``."""
+        from tutelage.tasks.neural.modules import build_module
+        from tutelage.tasks.neural.preprocessing import Preprocessing
+
+        learned = Preprocessing.from_json(preprocessing)
+        return build_module(config.model, config.training, learned)
+
+    def evaluate(self, config: NeuralConfig, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score every unit on the test frames, beside ceilings and baselines."""
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+        from tutelage.tasks.neural.evaluation.evaluate import evaluate
+        from tutelage.tasks.neural.modules import NeuralModule
+
+        assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        return evaluate(module, data)
+
+    def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
+        """Return a row for each test frame and a column for each unit; a table a session."""
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+        from tutelage.tasks.neural.evaluation.tables import prediction_tables
+        from tutelage.tasks.neural.modules import NeuralModule
+
+        assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        return prediction_tables(module, data)
+
+    def audit(self, config: NeuralConfig, cache: Path) -> Audit:
+        """Look for repeated stimuli, slow drifts, silent units and unbalanced parts."""
+        from tutelage.tasks.neural.audit import audit
+
+        return audit(config, cache)

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tutelage.core.config import DataConfig, Section, as_word
+from tutelage.core.config import DataConfig, RunConfig, Section, as_word
+from tutelage.tasks.neural.models.config import DEFAULT_MODEL, NeuralModel, NeuralTraining
 
 
 class Split(Section):
@@ -105,3 +106,18 @@ class NeuralEvaluation(Section):
     """Share of the resamples within an interval."""
     baselines: bool = True
     """Fit the mean rate, a linear-nonlinear model and the Gabor-energy ridge beside the model."""
+
+
+class NeuralConfig(RunConfig):
+    """A whole neural run."""
+
+    task: Literal["neural"] = "neural"
+    """The domain."""
+    model: NeuralModel = DEFAULT_MODEL
+    """The network."""
+    data: NeuralData = NeuralData()
+    """Recordings, and how they are cut and split."""
+    training: NeuralTraining = NeuralTraining()
+    """The optimiser, the loop and the device."""
+    evaluation: NeuralEvaluation = NeuralEvaluation()
+    """How predicted responses are scored."""

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, suggest
-from tutelage.core.files import write_json
+from tutelage.core.files import write_files, write_json
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
 from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.task import Task
@@ -199,6 +199,7 @@ class BaseTrainer:
         """Write the finished record: the last step, so that a run is finished or it is not."""
         files = {p.name: p for p in sorted(self.run.path.glob("model.*"))}
         files[CONFIG] = self.run.path / CONFIG
+        files |= write_files(self.run.path, evaluation.files)
         audit = data.audit.beside(self.run.record.parents)
         return self.run.update(
             status="finished",

@@ -29,9 +29,12 @@ class Session:
         rate_hz: Frames a second; for images, bins a second of the responses. Null: not known.
         trial: (T,) int64, the stretch of time a frame belongs to; history never crosses its border.
             Rows of one trial lie together. For images each row is a trial.
-        block: (T,) int64, the part of the recording a frame belongs to, for slow drifts.
+        block: (T,) int64, the part of the recording a frame belongs to, where that is known.
+        part: (T,) int64, which part of the split a frame was given to beforehand: 0 trains, 1
+            validates, 2 tests; null leaves that to the split.
         behaviour: (T, K) float32, or null.
         behaviour_names: (K,) what its columns are.
+        expected: (T, N) float32, the true mean response, where that is known: of simulations.
         stimulus_type: (T,) int64, places in ``stimulus_types``.
         stimulus_types: Kinds of stimulus.
     """
@@ -45,9 +48,11 @@ class Session:
     static: bool
     rate_hz: float | None
     trial: Ints
-    block: Ints
+    block: Ints | None = None
+    part: Ints | None = None
     behaviour: Floats | None = None
     behaviour_names: tuple[str, ...] = ()
+    expected: Floats | None = None
     stimulus_type: Ints | None = None
     stimulus_types: tuple[str, ...] = ()
 
@@ -65,15 +70,18 @@ class Session:
         Args:
             kept: (t,) int64.
         """
-        behaviour, kind = self.behaviour, self.stimulus_type
+        block, part, kind = self.block, self.part, self.stimulus_type
+        behaviour, expected = self.behaviour, self.expected
         return replace(
             self,
             stimulus=self.stimulus[kept],
             responses=self.responses[kept],
             valid=self.valid[kept],
             trial=self.trial[kept],
-            block=self.block[kept],
+            block=None if block is None else block[kept],
+            part=None if part is None else part[kept],
             behaviour=None if behaviour is None else behaviour[kept],
+            expected=None if expected is None else expected[kept],
             stimulus_type=None if kind is None else kind[kept],
         )
 
@@ -87,5 +95,6 @@ class Session:
             self,
             responses=np.ascontiguousarray(self.responses[:, kept]),
             valid=np.ascontiguousarray(self.valid[:, kept]),
+            expected=None if self.expected is None else self.expected[:, kept],
             unit_ids=tuple(self.unit_ids[unit] for unit in kept),
         )

@@ -1,0 +1,295 @@
+"""`MultiDatasetDM`: recordings in, batches of contiguous stretches out, honestly split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.records import AuditStamp
+from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
+from tutelage.tasks.neural.config import NeuralConfig
+from tutelage.tasks.neural.data.alignment import aligned
+from tutelage.tasks.neural.data.balance import session_weights
+from tutelage.tasks.neural.data.chunks import ChunkTable, chunk_table, cut_chunk
+from tutelage.tasks.neural.data.learning import learn, part_digest
+from tutelage.tasks.neural.data.sampling import ByDatasetBatchSampler
+from tutelage.tasks.neural.data.split import TEST, TRAIN, VALIDATION, split_sessions
+from tutelage.tasks.neural.preprocessing import Preprocessing
+from tutelage.tasks.neural.sessions import Session
+from tutelage.tasks.neural.sessions.read import chosen, read_sessions
+from tutelage.tasks.neural.sessions.session import Ints
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.loaders import EvalLoader, ResumableLoader
+
+_log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = {True: 256, False: 8}
+"""Images, or stretches of a movie, that are evaluated at once."""
+TEST_SPLIT = "test"
+
+
+class MultiDatasetDM(TaskData):
+    """The recordings of one run.
+
+    Args:
+        config: The whole run.
+        cache: Folder of parsed recordings.
+        preprocessing: What an earlier run learned; without it, it is learned from these data.
+        rank: This process, from 0.
+        world_size: Processes; each sees its own share of every batch.
+    """
+
+    def __init__(
+        self,
+        config: NeuralConfig,
+        cache: Path,
+        preprocessing: Preprocessing | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__()
+        self.config, self.cache = config, cache
+        self._given = preprocessing
+        self._rank, self._world_size = rank, world_size
+        self._findings: list[str] = []
+        self._leaks: list[str] = []
+        self._ready = False
+        self.batch_size = 64
+
+    def setup(self, stage: str) -> None:
+        """Read, split, learn the preprocessing, cut the stretches."""
+        if self._ready:
+            return
+        data = self.config.data
+        every = read_sessions(data, self.cache)
+        wanted = chosen(every, data)
+        parts = split_sessions(every, data.split, data.train_rows)
+        pairs = [
+            pair for pair, use in zip(zip(every, parts, strict=True), wanted, strict=True) if use
+        ]
+        if self._given is not None:
+            self._compare(pairs, self._given)
+            pairs = self._aligned(pairs, self._given)
+        self.sessions: Sequence[Session] = [session for session, _ in pairs]
+        self.parts: Sequence[Ints] = [part for _, part in pairs]
+        self.static = self._one_kind()
+        self.learned = self._given or learn(self.sessions, self.parts)
+        self.tables = {part: self._table(part) for part in (TRAIN, VALIDATION, TEST)}
+        self._note_repeats()
+        self._ready = True
+
+    # ---- what sessions there are
+
+    def _one_kind(self) -> bool:
+        """Return whether the stimuli are images.
+
+        Raises:
+            DataError: Some are and some aren't.
+        """
+        kinds = {session.static for session in self.sessions}
+        if len(kinds) > 1:
+            images = next(session.id for session in self.sessions if session.static)
+            raise DataError(
+                f"session {images} shows images, others movies",
+                where=self.config.data.root,
+                hint="Train them apart: name those of one kind with data.only.",
+            )
+        return kinds.pop()
+
+    def _aligned(
+        self, pairs: Sequence[tuple[Session, Ints]], learned: Preprocessing
+    ) -> list[tuple[Session, Ints]]:
+        """Bring sessions into the shape that a model knows; leave out those that it doesn't."""
+        kept = []
+        for session, part in pairs:
+            card = learned.sessions.get(session.id)
+            if card is None:
+                self._note(f"session {session.id} left out: the model has no readout for it")
+                continue
+            matched, notes = aligned(session, card)
+            for note in notes:
+                self._note(note)
+            kept.append((matched, part))
+        if not kept:
+            raise DataError(
+                "the model has a readout for none of these sessions",
+                where=self.config.data.root,
+                hint=f"It knows {', '.join(learned.sessions)}. Train readouts for others with "
+                "model.core_from.",
+            )
+        return kept
+
+    def _compare(self, pairs: Sequence[tuple[Session, Ints]], learned: Preprocessing) -> None:
+        """Note the sessions whose test rows the model was trained on."""
+        for session, part in pairs:
+            before = learned.trained_on.get(session.id)
+            if before is not None and before != part_digest(part):
+                self._leaks.append(
+                    f"session {session.id} was split in another way when the model was trained: "
+                    "its scores may be of rows that it was trained on"
+                )
+
+    def _note_repeats(self) -> None:
+        for session, part in zip(self.sessions, self.parts, strict=True):
+            if (left := int((part < 0).sum())) and not session.static:
+                self._note(f"session {session.id}: {left} frames left out by the embargo")
+
+    def _note(self, finding: str) -> None:
+        self._findings.append(finding)
+        _log.info(finding)
+
+    # ---- stretches and batches
+
+    @property
+    def context(self) -> int:
+        """C, frames of history that the model takes; 0 for images."""
+        return 0 if self.static else self.config.model.context
+
+    def _table(self, part: int) -> ChunkTable:
+        table = chunk_table(
+            self.sessions, self.parts, part, self.context, self.config.data.chunk_frames
+        )
+        empty = [s.id for i, s in enumerate(self.sessions) if not (table.session == i).any()]
+        if empty:
+            raise ConfigError(
+                f"session {empty[0]} has no stretch of more than {self.context} frames",
+                where="data.split",
+                hint="Use a model with a shorter history, or longer data.split.block_seconds.",
+            )
+        return table
+
+    def order(self) -> ByDatasetBatchSampler:
+        """Which stretches form the batches of each epoch."""
+        return ByDatasetBatchSampler(
+            self.tables[TRAIN],
+            self.batch_size,
+            self.config.training.seed,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+
+    def train_dataloader(self) -> ResumableLoader[NeuralBatch]:
+        """Shuffled stretches; each batch is of one session."""
+        order, table = self.order(), self.tables[TRAIN]
+        weights = session_weights(
+            self.config.data.balance,
+            order.batches_of,
+            [(session.animal, session.units) for session in self.sessions],
+        )
+
+        def fetch(batch: Tensor) -> NeuralBatch:
+            mine = order.shard(batch)
+            weight = weights[int(table.session[batch[0]])]
+            if len(mine):
+                return NeuralBatch((self.chunk(table, mine, weight),))
+            idle = self.chunk(table, batch[:1], weight)  # too few to share: nothing of it counts
+            return NeuralBatch((replace(idle, valid=torch.zeros_like(idle.valid)),))
+
+        return ResumableLoader(fetch, order, prefetch=1)
+
+    def chunk(self, table: ChunkTable, places: Tensor, weight: float = 1.0) -> SessionChunk:
+        """Return stretches of one session.
+
+        Args:
+            table: The stretches of a part.
+            places: (B,) int64, which.
+            weight: Of the session's loss.
+        """
+        session = self.sessions[int(table.session[places[0]])]
+        return cut_chunk(session, self.learned.sessions[session.id], table, places, weight)
+
+    def evaluation_loader(self, part: int, session: int | None = None) -> EvalLoader[NeuralBatch]:
+        """Return the stretches of a part in their order, of one session or of all.
+
+        Args:
+            part: `TRAIN`, `VALIDATION` or `TEST`.
+            session: The place of a session.
+        """
+        table = self.tables[part]
+        order = ByDatasetBatchSampler(table, EVALUATION_BATCH[self.static], 0, shuffle=False)
+        batches = [
+            batch
+            for batch in order.batches(0)
+            if session is None or int(table.session[batch[0]]) == session
+        ]
+        return EvalLoader(
+            lambda places: NeuralBatch((self.chunk(table, places),)), _Listed(batches)
+        )
+
+    def stops(self, part: int, session: int, starts: Tensor) -> Ints:
+        """Return one past the last frame that counts, of stretches given by their first frames.
+
+        Args:
+            part: Which part of the split.
+            session: The place of the session.
+            starts: (B,) int64.
+        """
+        table = self.tables[part]
+        mine = np.flatnonzero(table.session == session)
+        places = mine[np.searchsorted(table.start[mine], starts.numpy())]
+        return table.stop[places]
+
+    def val_dataloader(self) -> EvalLoader[NeuralBatch]:
+        """All validation stretches, in order."""
+        return self.evaluation_loader(VALIDATION)
+
+    def test_loaders(self) -> Mapping[str, EvalLoader[NeuralBatch]]:
+        """All test stretches, in order."""
+        return {TEST_SPLIT: self.evaluation_loader(TEST)}
+
+    # ---- what the core asks
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        """Sessions, units, rates and scales, as JSON values."""
+        return self.learned.to_json()
+
+    @property
+    def audit(self) -> AuditStamp:
+        """Whether training and test data are apart, and what had to be done for it."""
+        findings = (*self._leaks, *self._findings)
+        verdict = "leaking" if self._leaks else "warnings" if findings else "clean"
+        return AuditStamp(verdict=verdict, findings=findings)
+
+    def fit_module(self, module: TaskModule) -> None:
+        """Give the module the scale of the stimuli and the units' mean rates."""
+        from tutelage.tasks.neural.modules import NeuralModule
+
+        assert isinstance(module, NeuralModule)
+        module.set_statistics(self.learned)
+
+    def batch_of_size(self, size: int) -> NeuralBatch:
+        """Stretches of the session whose stretch holds the most numbers, repeated as needed."""
+        table = self.tables[TRAIN]
+        cost = [
+            frames * (session.units + session.stimulus[0].size)
+            for session, frames in zip(self.sessions, table.frames, strict=True)
+        ]
+        members = np.flatnonzero(table.session == int(np.argmax(cost)))
+        return NeuralBatch((self.chunk(table, torch.from_numpy(np.resize(members, size))),))
+
+    @property
+    def train_size(self) -> int:
+        """Training stretches."""
+        return len(self.tables[TRAIN])
+
+
+class _Listed:
+    """An order of batches that was made beforehand."""
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return them, the same in each epoch."""
+        return self._batches

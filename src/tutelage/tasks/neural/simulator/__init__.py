@@ -1,0 +1,10 @@
+"""Embedded data: simulated recordings of the visual system, with the truth about every unit."""
+
+from tutelage.tasks.neural.simulator.recordings import (
+    Simulated,
+    simulate_session,
+    simulated_truth,
+)
+from tutelage.tasks.neural.simulator.units import UnitTruth
+
+__all__ = ["Simulated", "UnitTruth", "simulate_session", "simulated_truth"]
