@@ -59,7 +59,8 @@ def _linear_nonlinear(session: Session, rows: list[Ints], mean: Single) -> Singl
     scale = 2 if session.stimulus.shape[2] >= 24 else 1
     pixels = _frame_features(session, lambda frames: F.avg_pool2d(frames, scale))
     linear, _ = _fitted(session, pixels, rows, _responses(session))
-    return np.maximum(linear, LEAST_RATE * mean)
+    rates: Single = np.maximum(linear, LEAST_RATE * mean)
+    return rates
 
 
 def _gabor_ridge(session: Session, rows: list[Ints], mean: Single) -> Single:
@@ -76,7 +77,9 @@ def _gabor_ridge(session: Session, rows: list[Ints], mean: Single) -> Single:
     amplitudes = _frame_features(session, energies)
     roots = np.sqrt(np.maximum(_responses(session), 0))
     predicted, variance = _fitted(session, amplitudes, rows, roots)
-    return np.maximum(np.square(np.maximum(predicted, 0)) + variance, LEAST_RATE * mean)
+    squares = np.square(np.maximum(predicted, 0)) + variance
+    rates: Single = np.maximum(squares, LEAST_RATE * mean)
+    return rates
 
 
 def _responses(session: Session) -> Single:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.neural.config import NeuralEvaluation
 from tutelage.tasks.neural.data.datamodule import TEST_SPLIT, MultiDatasetDM
