@@ -321,7 +321,8 @@ def test_a_finished_record_tells_what_happened(tmp_path: Path) -> None:
     assert set(record.baselines) == {"always 0"}
     phases = {"prepare", "build", "size", "fit", "calibrate", "evaluate", "save", "total"}
     assert set(record.seconds) == phases
-    assert set(record.artifacts) == {"config.json", "model.json", "model.safetensors"}
+    weights = {"config.json", "model.json", "model.safetensors"}
+    assert set(record.artifacts) == weights | {"hits.txt"}
     assert record.audit is not None and record.audit.verdict == "clean"
 
 
