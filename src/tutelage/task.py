@@ -86,11 +86,7 @@ class Task(ABC, Generic[C]):
 
     @abstractmethod
     def data_fingerprint(self, config: C) -> str:
-        """Digest the content of the data that ``config`` names, without preparing them.
-
-        Raises:
-            DataError: The data are missing, empty or unreadable.
-        """
+        """Digest the content of the data, without preparing them; `DataError` if there is none."""
 
     @abstractmethod
     def datamodule(self, config: C, cache: Path, preprocessing: Json | None = None) -> TaskData:
@@ -129,11 +125,7 @@ class Task(ABC, Generic[C]):
         return None
 
     def preset(self, name: str) -> Json:
-        """Return the settings of one of the task's presets.
-
-        Raises:
-            UnknownNameError: There is no such preset.
-        """
+        """Return the settings of a preset of the task; `UnknownNameError` if there is none."""
         known = dict(self.presets())
         if name not in known:
             raise UnknownNameError("preset", name, known, where=self.name)
