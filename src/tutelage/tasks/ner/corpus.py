@@ -41,6 +41,7 @@ class Corpus:
         learned: What is learned from training, or what the finished run had learned.
         stamp: The verdict on these data.
         problems: What is wrong with the files, one by one.
+        unseen: Held-out and test entities of a type that training never saw.
         tables: What a report shows of the texts.
     """
 
@@ -51,6 +52,7 @@ class Corpus:
     learned: Learned
     stamp: AuditStamp
     problems: Problems
+    unseen: Problems
     tables: tuple[Table, ...] = ()
 
 
@@ -113,7 +115,9 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         )
     known = learned or Learned.from_texts(train, data.scheme, content, settings)
     tests = {name: _chosen(texts, numbers) for name, numbers in parts.tests.items()}
-    parts.findings += _unseen([*validation, *(d for ds in tests.values() for d in ds)], known, data)
+    unseen = _unseen([*validation, *(d for ds in tests.values() for d in ds)], known)
+    refuse_unseen(unseen, data.bad_share)
+    parts.findings += unseen.findings()
     verdict = "leaking" if parts.leaks else "warnings" if parts.findings else "clean"
     return Corpus(
         train,
@@ -123,6 +127,7 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         known,
         AuditStamp(verdict=verdict, findings=tuple(parts.findings)),
         texts.problems,
+        unseen,
         (_inventory({TRAIN: train, VALIDATION: validation} | tests), *tables),
     )
 
@@ -139,10 +144,11 @@ def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:
         name: tuple(d for d, p in zip(texts.documents, texts.parts, strict=True) if p == name)
         for name in named
     } or {TEST: texts.documents}
-    findings = list(texts.problems.findings())
-    findings += _unseen([d for documents in tests.values() for d in documents], learned, data)
+    unseen = _unseen([d for documents in tests.values() for d in documents], learned)
+    findings = [*texts.problems.findings(), *unseen.findings()]
     stamp = AuditStamp(verdict="warnings" if findings else "clean", findings=tuple(findings))
-    return Corpus((), (), tests, (), learned, stamp, texts.problems, (_inventory(tests),))
+    tables = (_inventory(tests),)
+    return Corpus((), (), tests, (), learned, stamp, texts.problems, unseen, tables)
 
 
 def _deal(texts: TextSet, data: NERData) -> _Parts:
@@ -225,12 +231,8 @@ def _chosen(texts: TextSet, numbers: Integers) -> tuple[Document, ...]:
     return tuple(texts.documents[n] for n in numbers.tolist())
 
 
-def _unseen(documents: Sequence[Document], learned: Learned, data: NERData) -> list[str]:
-    """Say which entities are of a type that training never saw.
-
-    Raises:
-        DataError: There are too many of them.
-    """
+def _unseen(documents: Sequence[Document], learned: Learned) -> Problems:
+    """Find entities of a type that training never saw."""
     known = set(learned.labels.types)
     problems = Problems("held-out and test texts")
     for document in documents:
@@ -239,8 +241,16 @@ def _unseen(documents: Sequence[Document], learned: Learned, data: NERData) -> l
             if span.label not in known:
                 said = f"{document.text[span.start : span.end]} ({span.label})"
                 problems.add("entity", _UNSEEN, document.where, said)
-    problems.refuse_above(data.bad_share, _RENAME)
-    return list(problems.findings())
+    return problems
+
+
+def refuse_unseen(unseen: Problems, share: float) -> None:
+    """Refuse texts to be scored on with too many entities of a type that training never saw.
+
+    Raises:
+        DataError: Their share is above ``share``.
+    """
+    unseen.refuse_above(share, _RENAME)
 
 
 def _inventory(parts: Mapping[str, Sequence[Document]]) -> Table:

@@ -10,7 +10,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.ner.baselines import from_frequent_tags, from_gazetteer, known_names
 from tutelage.tasks.ner.config import NEREvaluation
-from tutelage.tasks.ner.corpus import Corpus
+from tutelage.tasks.ner.corpus import Corpus, refuse_unseen
 from tutelage.tasks.ner.documents import Document, Span
 from tutelage.tasks.ner.labels import Booleans
 from tutelage.tasks.ner.learned import Learned
@@ -35,7 +35,9 @@ def predict_entities(
     return list(entities_of(documents, tagged, learned.labels))
 
 
-def evaluate(tagger: Tagger, corpus: Corpus, options: NEREvaluation) -> Evaluation:
+def evaluate(
+    tagger: Tagger, corpus: Corpus, options: NEREvaluation, bad_share: float = 1.0
+) -> Evaluation:
     """Score a model and its trivial rivals on every test split.
 
     Keys are ``split/metric`` and ``split/TYPE/metric``. Where texts are held out, ``held_out_f1``
@@ -45,10 +47,12 @@ def evaluate(tagger: Tagger, corpus: Corpus, options: NEREvaluation) -> Evaluati
         tagger: The model.
         corpus: The texts.
         options: How entities are read and scored.
+        bad_share: Share of the entities that may be of a type that training never saw.
 
     Raises:
-        DataError: No text of a split is labelled.
+        DataError: No text of a split is labelled, or too many entities are of an unseen type.
     """
+    refuse_unseen(corpus.unseen, bad_share)
     held_out = None
     if corpus.validation:
         held_out = _f1(tagger, corpus.validation, corpus.learned, options)
@@ -110,27 +114,18 @@ def _known(documents: Sequence[Document], learned: Learned) -> Booleans:
     return np.array(each, np.bool_)
 
 
-def prediction_tables(
-    documents: Mapping[str, Sequence[Document]], found: Mapping[str, Sequence[Sequence[ScoredSpan]]]
-) -> tuple[Table, ...]:
-    """A row for each predicted entity; a table for each split."""
+def prediction_table(
+    split: str, documents: Sequence[Document], found: Sequence[Sequence[ScoredSpan]]
+) -> Table:
+    """A row for each predicted entity."""
+    rows = tuple(
+        (d.id, one.span.start, one.span.end, one.span.label, text, one.score)
+        for d, entities in zip(documents, found, strict=True)
+        for one in entities
+        for text in [d.text[one.span.start : one.span.end]]
+    )
     columns = ("document", "start", "end", "type", "text", "score")
-    tables = []
-    for split, texts in documents.items():
-        rows = tuple(
-            (
-                d.id,
-                s.span.start,
-                s.span.end,
-                s.span.label,
-                d.text[s.span.start : s.span.end],
-                s.score,
-            )
-            for d, entities in zip(texts, found[split], strict=True)
-            for s in entities
-        )
-        tables.append(Table(title=split, columns=columns, rows=rows))
-    return tuple(tables)
+    return Table(title=split, columns=columns, rows=rows)
 
 
 def prediction_lines(

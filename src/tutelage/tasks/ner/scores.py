@@ -155,7 +155,8 @@ def type_table(split: str, model: Scored, rivals: Mapping[str, Scored]) -> Table
     all_f1 = (whole_counts(s.gold, s.said, s.matches).f1 for s in rivals.values())
     rows.append(("all", whole.gold, whole.precision, whole.recall, whole.f1, *all_f1))
     columns = ("type", "entities", "precision", "recall", "f1", *(f"{n} f1" for n in others))
-    return Table(title=f"Entities of {split} by type", columns=columns, rows=tuple(rows))
+    title = f"Entities of {split} by type"
+    return Table(title=title, columns=columns, rows=tuple(rows), first=True)
 
 
 def calibration_of(model: Scored, scored: Sequence[Sequence[ScoredSpan]]) -> Calibration:

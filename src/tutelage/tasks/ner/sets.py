@@ -15,7 +15,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
-from tutelage.tasks.ner.readers.files import Part, TextFile, find_files
+from tutelage.tasks.ner.readers.files import TextFile, find_files
 from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.readers.read import read_documents
 
@@ -123,6 +123,3 @@ def _made_up(data: NERData) -> TextSet:
     problems = Problems("resumes")
     problems.seen.update({"text": len(documents)})
     return TextSet("resumes", documents, ("",) * len(documents), problems)
-
-
-__all__ = ["TEST", "TRAIN", "VALIDATION", "Part", "TextSet", "read_set", "set_digest"]

@@ -74,9 +74,14 @@ def find_layout(path: Path, columns: Columns) -> Layout:
     token = int(numbered) if token is None else token
     if tag is None and width > 1:
         tag = _tag_column(values, numbered, token, path)
-    prefixed = tag is None or any(value != "O" and _TAG.fullmatch(value) for value in values[tag])
-    prefixed = prefixed or (tag is not None and set(values[tag]) <= {"O"})
-    return Layout(width, tabs, token, tag, prefixed)
+    return Layout(width, tabs, token, tag, tag is None or are_prefixed(values[tag]))
+
+
+def are_prefixed(tags: Sequence[str]) -> bool:
+    """Whether tags begin with a letter and a dash; where all are ``O``, they would."""
+    return all(tag == "O" for tag in tags) or any(
+        tag != "O" and _TAG.fullmatch(tag) for tag in tags
+    )
 
 
 def _chosen(asked: int | None, width: int, path: Path, name: str) -> int | None:

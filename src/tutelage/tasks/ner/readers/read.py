@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.readers.conll import read_conll
 from tutelage.tasks.ner.readers.files import TextFile
+from tutelage.tasks.ner.readers.jsonl import read_json
 from tutelage.tasks.ner.readers.plain import read_plain
 from tutelage.tasks.ner.readers.problems import Problems
 
@@ -37,10 +37,15 @@ def read_documents(file: TextFile, data: NERData, problems: Problems) -> Iterato
 
 
 def _read(file: TextFile, data: NERData, problems: Problems) -> Iterator[Document]:
-    path: Path = file.path
-    if file.format == "conll":
-        return read_conll(path, file.label, data.columns, problems)
-    return read_plain(path, file.label, problems)
+    if file.format == "text":
+        return read_plain(file.path, file.label, problems)
+    if file.format in ("arrow", "parquet"):
+        from tutelage.tasks.ner.readers.arrow import read_arrow, read_parquet  # pyarrow: .3 s
+
+        reader = read_arrow if file.format == "arrow" else read_parquet
+        return reader(file.path, file.label, data.columns, problems)
+    read = read_conll if file.format == "conll" else read_json
+    return read(file.path, file.label, data.columns, problems)
 
 
 def _renamed(document: Document, names: Mapping[str, str]) -> Document:
