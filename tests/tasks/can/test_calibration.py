@@ -233,7 +233,7 @@ def test_a_reason_stands_where_the_monitors_alarm_and_nowhere_else(scored: Score
     table = window_table(module, asked, test)
     assert table.columns[-2:] == ("alarm", "reason")
     made = calibrate(data, test, *PREFIX)
-    score, level = made.evidence.score, made.baseline.monitors.level(10)
+    score, level = made.evidence.score, made.baseline.monitors.level(8)  # a fifth is the model's
     for row in table.rows:
         first, alarm, reason = int(row[1]), row[5], row[6]  # type: ignore[arg-type]
         inside = score[first : first + 100]
@@ -369,10 +369,24 @@ def test_the_score_of_both_is_the_larger_share_of_what_an_alarm_takes(scored: Sc
     (test,) = data.tests[UNKNOWN]
     made = calibrate(data, test, *PREFIX)
     n = len(made.test.windows)
+    found = made.judge(np.full(n, 1.5), np.zeros(5), 2.0, 10.0)
+    monitored = found[MONITORS].score / made.baseline.monitors.level(8.0)
+    assert found[MODEL].score == pytest.approx(np.maximum(0.75, monitored))
+    assert found[MODEL].alarm.tolist() == found[MONITORS].alarm.tolist()
+    assert found[MODEL].alarm.any() and not found[MODEL].alarm.all()
+
+
+def test_a_learned_detector_that_alarms_all_the_time_adds_one_alarm(scored: Scored) -> None:
+    _, data = scored
+    (test,) = data.tests[UNKNOWN]
+    made = calibrate(data, test, *PREFIX)
+    n = len(made.test.windows)
     found = made.judge(np.full(n, 3.0), np.zeros(5), 2.0, 10.0)
-    monitored = found[MONITORS].score / made.baseline.monitors.level(10.0)
-    assert found[MODEL].score == pytest.approx(np.maximum(1.5, monitored))
-    assert found[MODEL].alarm.all() and not found[MONITORS].alarm.all()
+    added = np.flatnonzero(found[MODEL].alarm & ~found[MONITORS].alarm)
+    assert found[LEARNED].alarm.all() and len(added) == 1
+    assert added[0] == np.flatnonzero(~found[MONITORS].alarm)[0]
+    assert (found[MODEL].alarm >= found[MONITORS].alarm).all()
+    assert ((found[MODEL].score > 1) == found[MODEL].alarm).all()
 
 
 def test_scores_at_their_bounds_stay_finite() -> None:

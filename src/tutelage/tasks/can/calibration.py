@@ -17,6 +17,7 @@ from tutelage.tasks.can.evidence import Evidence
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import Graphs, build_graphs
+from tutelage.tasks.can.limits import Floats, Limits, Ration, Scores
 from tutelage.tasks.can.modules import VGAEModule
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.rule_windows import RuleVerdict, capture_prefix, window_max
@@ -24,12 +25,7 @@ from tutelage.tasks.can.verdicts import MODEL
 from tutelage.training.contracts import TaskModule
 
 LEARNED, MONITORS = "learned_alone", "monitors_alone"
-_TAIL = 0.1
-"""Share of the beginning's highest scores that tell how its tail falls off."""
 _NEVER = 1e-7
-
-Scores = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,57 +85,6 @@ class Normal:
     def known_to_model(self, graphs: Graphs) -> Graphs:
         """Return graphs that are relative to the baseline, with ids as the model numbers them."""
         return replace(graphs, id_index=self.tokens[graphs.id_index])
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What it takes for an alarm.
-
-    Args:
-        middle: The learned detector's median score of the beginning.
-        learned: Its score above which it alarms.
-        level: The monitors' score above which they alarm.
-    """
-
-    middle: float
-    learned: float
-    level: float
-
-    @classmethod
-    def of(
-        cls,
-        beginning: Floats,
-        start: Floats,
-        end: Floats,
-        threshold: float,
-        per_hour: float,
-        level: float,
-    ) -> Limits:
-        """Set the learned detector's limit by the tail of the beginning and the budget.
-
-        Args:
-            beginning: (B,) scores of the beginning's windows.
-            start: (B,) seconds at which these begin.
-            end: (B,) seconds at which they end.
-            threshold: The score above which it alarms without calibration.
-            per_hour: False alarms an hour that it may have.
-            level: The monitors' score above which they alarm.
-        """
-        seconds = float(end.max() - start.min())
-        share = per_hour / (3600.0 * len(beginning) / max(seconds, 1e-3))
-        limit = max(threshold, _tail_limit(beginning, share))
-        return cls(float(np.median(beginning)), limit, level)
-
-    def together(self, learned: Floats, monitored: Scores) -> Scores:
-        """Return (T,) the larger of both scores, each in units of what it takes for an alarm.
-
-        Args:
-            learned: (T,) scores of the learned detector.
-            monitored: (T,) scores of the monitors.
-        """
-        excess = (learned - self.middle) / max(self.learned - self.middle, 1e-6)
-        both: Scores = np.maximum(excess, monitored / self.level).astype(np.float32)
-        return both
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +154,14 @@ class CalibratedTest:
             learned: (T,) scores of the learned detector, where benign ones are about normal.
             beginning: Its scores of the beginning.
             threshold: The score above which it alarms without calibration.
-            per_hour: False alarms an hour that the monitors may have, and the learned detector.
+            per_hour: False alarms an hour that all of them may have together.
         """
         store, before = self.prefix.store, self.prefix.windows
         spans = store.start_time[before].numpy(), store.end_time[before].numpy()
-        level = self.baseline.monitors.level(per_hour)
-        limits = Limits.of(beginning, *spans, threshold, per_hour, level)
+        limits = Limits.of(beginning, *spans, threshold, per_hour, self.baseline.monitors)
         monitored = self._windows(self.evidence.score)
-        both = limits.together(learned, monitored)
+        ends = self.test.store.end_time[self.test.windows].numpy()
+        both = Ration(limits).together(learned, monitored, ends)
         found = {
             MODEL: RuleVerdict(both, both > 1.0),
             LEARNED: RuleVerdict(learned.astype(np.float32), learned > limits.learned),
@@ -262,17 +207,6 @@ def nothing_left(settings: CANEvaluation, place: str) -> CalibrationError:
 def _place(capture: Capture) -> str:
     """Where a capture is, for a message."""
     return str(capture.path or capture.label)
-
-
-def _tail_limit(scores: Floats, share: float) -> float:
-    """Return what a share of scores too small to be seen is expected to exceed.
-
-    Above a high quantile scores are taken to fall off exponentially (Pickands 1975), at the pace of
-    those seen. An attack among them raises the limit.
-    """
-    high = float(np.quantile(scores, 1.0 - _TAIL))
-    pace = float((scores[scores >= high] - high).mean())
-    return high + pace * max(0.0, float(np.log(_TAIL / share)))
 
 
 def log_odds(probability: Scores) -> Floats:

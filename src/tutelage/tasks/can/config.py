@@ -156,7 +156,7 @@ class CANEvaluation(Section):
     calibration_seconds: float = Field(default=10.0, gt=0)
     """Length of that beginning."""
     false_alarms_per_hour: float = Field(default=10.0, gt=0)
-    """Budget of the label-free monitors, and of the learned detector under calibration."""
+    """Budget that the label-free monitors and the learned detector share under calibration."""
     operating_points: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 10.0, 60.0)
     """False alarms an hour for which thresholds are chosen on held-out benign windows."""
 

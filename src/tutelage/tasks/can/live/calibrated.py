@@ -10,13 +10,14 @@ import numpy as np
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.baseline import KnownDrives
-from tutelage.tasks.can.calibration import Floats, Limits, Normal, Scores, nothing_left
+from tutelage.tasks.can.calibration import Normal, nothing_left
 from tutelage.tasks.can.captures import UNKNOWN_ATTACK, Capture
 from tutelage.tasks.can.config import CANData, CANEvaluation
 from tutelage.tasks.can.datamodule import EVALUATION_BATCH
 from tutelage.tasks.can.evidence.stream import SETTLED
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graphs import Graphs, cut_graphs, join_graphs
+from tutelage.tasks.can.limits import Floats, Limits, Ration, Scores
 from tutelage.tasks.can.live.judges import Judge, Judged, Waiting
 from tutelage.tasks.can.live.scoring import Scorer
 from tutelage.tasks.can.live.settled import SettledEvidence
@@ -188,8 +189,9 @@ class _After:
             graphs.end_time,
             float(self._scale(np.asarray(scorer.threshold))),
             settings.false_alarms_per_hour,
-            normal.baseline.monitors.level(settings.false_alarms_per_hour),
+            normal.baseline.monitors,
         )
+        self._ration = Ration(self._limits)
         self._evidence = SettledEvidence(normal.baseline.monitors)
         self._evidence.push(prefix)
         self._held: list[tuple[Graphs, Floats]] = []
@@ -242,5 +244,5 @@ class _After:
     def _judge(self, graphs: Graphs, learned: Floats) -> Judged:
         limits = self._limits
         monitored, sightings = self._evidence.of(graphs, limits.level)
-        both = limits.together(learned, monitored)
+        both = self._ration.together(learned, monitored, graphs.end_time)
         return Judged(graphs, both, both > 1.0, learned > limits.learned, sightings)
