@@ -1,0 +1,231 @@
+"""`NERDataModule`: texts in, batches of tokens out, tokenised once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.core.errors import DataError
+from tutelage.core.records import AuditStamp
+from tutelage.losses import BaseSupervisedLoss
+from tutelage.tasks.ner.config import NERConfig
+from tutelage.tasks.ner.corpus import Corpus, load_corpus
+from tutelage.tasks.ner.documents import Document
+from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.learned import Learned
+from tutelage.tasks.ner.models.config import PretrainedConfig, WordsConfig
+from tutelage.tasks.ner.models.folder import find_encoder
+from tutelage.tasks.ner.modules import NERModule
+from tutelage.tasks.ner.predictions import WHOLE, WordProbabilities
+from tutelage.tasks.ner.preprocessing import Preprocessing
+from tutelage.tasks.ner.tokens.batch import TokenBatch
+from tutelage.tasks.ner.tokens.coders import Coder
+from tutelage.tasks.ner.tokens.store import EncodedTexts, Frame, TokenCache
+from tutelage.tasks.ner.tokens.vocabulary import VocabularyCoder
+from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.length_batches import LengthBatchSampler, length_batches
+from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.sizable import TYPICAL_DRAWS
+
+EVALUATION_BATCH: Final = 32
+Tagging = Callable[[Sequence[Document]], WordProbabilities]
+
+
+class NERDataModule(TaskData):
+    """The data of one token-classification run.
+
+    Args:
+        config: The whole run.
+        cache: Folder of tokenised texts.
+        preprocessing: What an earlier run learned; with it every text tests, else it is learned
+            from the training texts.
+    """
+
+    def __init__(
+        self, config: NERConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.config, self.cache = config, cache
+        self._given = None if preprocessing is None else Preprocessing.from_json(preprocessing)
+        self._ready = False
+        self.batch_size = EVALUATION_BATCH
+        self.corpus: Corpus
+        self.learned: Learned
+        self._known: Preprocessing
+        self.train: EncodedTexts
+        self.validation: EncodedTexts
+
+    def setup(self, stage: str) -> None:
+        """Read, split, learn the tokens, tokenise."""
+        if self._ready:
+            return
+        data = self.config.data
+        if self._given is None:
+            self.corpus = load_corpus(data)
+            self.learned = Learned.of(self.corpus)
+            self._known = self._learn()
+        else:
+            self._known = self._given
+            self.learned = Learned.from_json(self._known.corpus)
+            self.corpus = load_corpus(data, self.learned)
+        texts = self._token_cache(self._known.coder)
+        self.train = texts.load(self.corpus.train, self.labels)
+        self.validation = texts.load(self.corpus.validation, self.labels)
+        if stage == "fit":
+            self._require_words()
+        self._ready = True
+
+    def _token_cache(self, coder: Coder) -> TokenCache:
+        model = self.config.model
+        frame = Frame.of(coder, model.max_length, model.stride)
+        return TokenCache(self.cache / "tokens", coder, frame)
+
+    def _learn(self) -> Preprocessing:
+        """Learn how words become tokens.
+
+        Raises:
+            ConfigError: The settings name no encoder.
+            DataError: An encoder's folder holds nothing that can be used.
+        """
+        model, corpus = self.config.model, self.learned.to_json()
+        if isinstance(model, PretrainedConfig):
+            from tutelage.tasks.ner.tokens.subwords import SubwordCoder
+
+            folder = find_encoder(model)
+            pad = int(folder.config.get("pad_token_id") or 0)
+            coder: Coder = SubwordCoder(folder.tokenizer, pad)
+            return Preprocessing(corpus, coder, folder.config, folder.digest())
+        assert isinstance(model, WordsConfig)
+        words = (word for document in self.corpus.train for word in document.word_texts())
+        return Preprocessing(
+            corpus, VocabularyCoder.learn(words, model.min_count, model.word_bytes)
+        )
+
+    def _require_words(self) -> None:
+        for name, texts in (("training", self.train), ("validation", self.validation)):
+            if not len(texts):
+                hint = "Name texts with words and entities, or hold out more of them."
+                raise DataError(
+                    f"no word is left for {name}", where=self.config.data.root, hint=hint
+                )
+
+    @property
+    def labels(self) -> LabelSet:
+        """The tags."""
+        return self.learned.labels
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        """Tags, tokens, and the encoder's configuration, as JSON values."""
+        return self._known.to_json()
+
+    @property
+    def audit(self) -> AuditStamp:
+        """What the corpus says of itself."""
+        return self.corpus.stamp
+
+    def fit_module(self, module: TaskModule) -> None:
+        """Give the module pretrained weights where it has none yet, and the tags' weights."""
+        assert isinstance(module, NERModule)
+        module.held_out_starts = self.validation.starts[:-1]
+        model = self.config.model
+        if isinstance(model, PretrainedConfig) and not module.begun:
+            from tutelage.tasks.ner.models.encoder import PretrainedEncoder
+
+            assert isinstance(module.network.body, PretrainedEncoder)
+            module.network.body.load(find_encoder(model))
+        if model.class_weights != "none":
+            assert isinstance(module.loss, BaseSupervisedLoss)
+            counts = self.train.tag_counts(len(self.labels.tags)).clamp(min=1).double()
+            balanced = counts.sum() / (len(counts) * counts)
+            weights = balanced.sqrt() if model.class_weights == "sqrt" else balanced
+            module.loss.class_weights.copy_(weights)
+
+    # ---- loaders
+
+    def train_dataloader(self) -> ResumableLoader[TokenBatch]:
+        """Shuffled batches of windows of like length."""
+        seed = self.config.training.seed
+        order = LengthBatchSampler(self.train.lengths, self.batch_size, seed)
+        return ResumableLoader(self.train_batch, order)
+
+    def train_batch(self, windows: Tensor) -> TokenBatch:
+        """Return some training windows as one batch."""
+        return self.train.batch(windows)
+
+    def val_dataloader(self) -> EvalLoader[TokenBatch]:
+        """Batches of held-out windows, the shortest first."""
+        return evaluation_loader(self.validation)
+
+    def test_loaders(self) -> Mapping[str, EvalLoader[TokenBatch]]:
+        """One loader for each test split with words."""
+        texts = self._token_cache(self._known.coder)
+        encoded = {
+            name: texts.load(documents, self.labels)
+            for name, documents in self.corpus.tests.items()
+        }
+        return {name: evaluation_loader(texts) for name, texts in encoded.items() if len(texts)}
+
+    def tagger(self, module: TaskModule) -> Tagging:
+        """Return what a model says of the words of any texts."""
+        assert isinstance(module, NERModule)
+
+        def tag(documents: Sequence[Document]) -> WordProbabilities:
+            encoded = self._token_cache(module.coder).load(documents, self.labels)
+            return tag_texts(module, encoded)
+
+        return tag
+
+    # ---- the batch-size optimiser's questions
+
+    @property
+    def train_size(self) -> int:
+        """Training windows."""
+        return len(self.train)
+
+    def _parts(self, size: int) -> Sequence[Tensor]:
+        count = max(1, self.train_size // size)
+        parts = length_batches(self.train.lengths.numpy(), count)
+        return [torch.from_numpy(part) for part in parts]
+
+    def batch_of_size(self, size: int) -> TokenBatch:
+        """The batch with the most places that an epoch with so many texts a step can have."""
+        lengths = self.train.lengths
+        costs = [len(part) * int(lengths[part].max()) for part in self._parts(size)]
+        part = self._parts(size)[int(np.argmax(costs))]
+        return self.train_batch(
+            part[torch.arange(len(part) * max(1, size // self.train_size)) % len(part)]
+        )
+
+    def typical_batch_of_size(self, size: int, draw: int) -> TokenBatch:
+        """A batch of an epoch with so many texts a step: of short, middling or long ones."""
+        parts = self._parts(size)
+        return self.train_batch(parts[(2 * draw + 1) * len(parts) // (2 * TYPICAL_DRAWS)])
+
+
+def evaluation_loader(texts: EncodedTexts) -> EvalLoader[TokenBatch]:
+    """Batches of windows of like length, the shortest first."""
+    order = LengthBatchSampler(texts.lengths, EVALUATION_BATCH, seed=0, shuffle=False)
+    return EvalLoader(texts.batch, order)
+
+
+@torch.inference_mode()
+def tag_texts(module: NERModule, texts: EncodedTexts) -> WordProbabilities:
+    """Return what a model says of each word of tokenised texts.
+
+    Every word is told of once, by the window that it counts in.
+    """
+    total = len(texts.labels)
+    probabilities = np.zeros((total, len(module.labels.tags)), np.float32)
+    for batch in evaluation_loader(texts) if len(texts) else ():
+        found = module.log_probabilities(batch.to(module.device)).exp().cpu().numpy()
+        probabilities[batch.word.numpy()] = found
+    document = np.repeat(np.arange(len(texts.starts) - 1), np.diff(texts.starts))
+    word = np.arange(total) - texts.starts[document]
+    context = np.full(total, WHOLE, np.int64)
+    return WordProbabilities(document, word, probabilities, context)

@@ -1,0 +1,49 @@
+"""`Preprocessing`: all that makes a run's tokens and its network again, as JSON on its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tutelage.core.errors import CheckpointError
+from tutelage.tasks.ner.tokens.coders import Coder, coder_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a run learned before training.
+
+    Args:
+        corpus: What its texts told: tags, and what baselines and audits need.
+        coder: Turns words into tokens.
+        encoder: The `config.json` of the encoder that the network has; none begins from scratch.
+        weights: Digest of the weights that the network began with; none begins from scratch.
+    """
+
+    corpus: Mapping[str, Any]
+    coder: Coder
+    encoder: Mapping[str, Any] | None = None
+    weights: str | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            CheckpointError: A part is missing.
+        """
+        try:
+            coder = coder_from_json(value["coder"])
+            return cls(value["corpus"], coder, value["encoder"], value["weights"])
+        except KeyError as error:
+            raise CheckpointError(f"the card's preprocessing has no {error}") from error
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {
+            "corpus": dict(self.corpus),
+            "coder": self.coder.to_json(),
+            "encoder": None if self.encoder is None else dict(self.encoder),
+            "weights": self.weights,
+        }

@@ -1,0 +1,100 @@
+"""Batches of samples of like length, each of about as many tokens: a pure function of the epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tutelage.core.errors import ConfigError
+from tutelage.training.samplers import permutation
+
+POOL = 64
+"""Batches whose samples are sorted together, so that a batch's neighbours change every epoch."""
+_SAMPLES, _BATCHES = 0, 1  # independent random streams of an epoch
+
+
+def length_batches(lengths: NDArray[np.int64], batches: int) -> list[NDArray[np.int64]]:
+    """Deal samples out to batches of like length and of as many tokens as another, if possible.
+
+    Args:
+        lengths: (n,) tokens of each sample.
+        batches: How many, at most n; no batch is empty.
+
+    Returns:
+        Places in ``lengths``, the shortest samples first; of samples as long as another, those
+        that come first.
+    """
+    order = np.argsort(lengths, kind="stable")
+    total = np.cumsum(np.maximum(lengths[order], 1))
+    cuts = np.searchsorted(total, total[-1] / batches * np.arange(1, batches), side="left") + 1
+    steps = np.arange(1, batches)
+    cuts = np.maximum.accumulate(cuts - steps) + steps  # no batch is empty ...
+    cuts = np.minimum(cuts, len(lengths) - batches + steps)  # ... nor any of those that follow
+    return np.split(order, cuts)
+
+
+class LengthBatchSampler:
+    """Batches of samples of like length, in an order fixed by (seed, epoch).
+
+    The epoch's random order is cut into pools; a pool's samples are sorted by length and dealt out
+    to batches of about as many tokens as each other; then the batches are shuffled. So there is
+    next to no padding, and a step costs the same whatever the length of its samples.
+
+    Args:
+        lengths: (n,) tokens of each sample.
+        batch_size: Samples in a batch, on average.
+        seed: Any integer.
+        shuffle: A new random order each epoch; else the shortest samples first.
+        pool: Batches in a pool.
+
+    Raises:
+        ConfigError: There is no sample, or an argument is out of range.
+    """
+
+    def __init__(
+        self, lengths: Tensor, batch_size: int, seed: int, shuffle: bool = True, pool: int = POOL
+    ) -> None:
+        if not len(lengths) or batch_size < 1 or pool < 1:
+            problem = f"{len(lengths)} samples in batches of {batch_size}, {pool} in a pool"
+            raise ConfigError(f"{problem}: all must be at least 1")
+        self._lengths = lengths.to(torch.int64).numpy()
+        self.batch_size, self.seed = batch_size, seed
+        self._shuffle, self._pool = shuffle, pool
+        self._batches = math.ceil(len(lengths) / batch_size)
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the places of each batch of ``epoch``, int64, none empty."""
+        if not self._shuffle:
+            return [torch.from_numpy(b) for b in length_batches(self._lengths, self._batches)]
+        order = permutation(self.seed, epoch, len(self._lengths), _SAMPLES)
+        return pooled_batches(order, self._lengths, self._batches, self._pool, self.seed, epoch)
+
+
+def pooled_batches(
+    order: Tensor, lengths: NDArray[np.int64], batches: int, pool: int, seed: int, epoch: int
+) -> list[Tensor]:
+    """Deal samples in a random order out to pools, these to batches, and shuffle the batches.
+
+    Args:
+        order: (m,) int64, places of samples, which may come more than once.
+        lengths: (n,) tokens of each sample.
+        batches: How many, at most m.
+        pool: Batches in a pool.
+        seed: Any integer.
+        epoch: From 0.
+    """
+    pools = math.ceil(batches / pool)
+    counts = np.diff(np.linspace(0, batches, pools + 1).astype(np.int64))
+    ends = (np.cumsum(counts) * len(order)) // batches
+    made: list[Tensor] = []
+    for part, count in zip(np.split(order.numpy(), ends[:-1]), counts.tolist(), strict=True):
+        made += [torch.from_numpy(part[b]) for b in length_batches(lengths[part], count)]
+    return [made[i] for i in permutation(seed, epoch, batches, _BATCHES).tolist()]
