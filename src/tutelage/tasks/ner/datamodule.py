@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from tutelage.tasks.ner.learned import Learned
 from tutelage.tasks.ner.models.config import PretrainedConfig, WordsConfig
 from tutelage.tasks.ner.models.folder import find_encoder
 from tutelage.tasks.ner.modules import NERModule
-from tutelage.tasks.ner.predictions import WHOLE, WordProbabilities
+from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
 from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
@@ -33,7 +33,6 @@ from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.sizable import TYPICAL_DRAWS
 
 EVALUATION_BATCH: Final = 32
-Tagging = Callable[[Sequence[Document]], WordProbabilities]
 
 
 class NERDataModule(TaskData):
@@ -67,7 +66,7 @@ class NERDataModule(TaskData):
         data = self.config.data
         if self._given is None:
             self.corpus = load_corpus(data)
-            self.learned = Learned.of(self.corpus)
+            self.learned = self.corpus.learned
             self._known = self._learn()
         else:
             self._known = self._given
@@ -171,7 +170,7 @@ class NERDataModule(TaskData):
         }
         return {name: evaluation_loader(texts) for name, texts in encoded.items() if len(texts)}
 
-    def tagger(self, module: TaskModule) -> Tagging:
+    def tagger(self, module: TaskModule) -> Tagger:
         """Return what a model says of the words of any texts."""
         assert isinstance(module, NERModule)
 
@@ -195,12 +194,10 @@ class NERDataModule(TaskData):
 
     def batch_of_size(self, size: int) -> TokenBatch:
         """The batch with the most places that an epoch with so many texts a step can have."""
-        lengths = self.train.lengths
-        costs = [len(part) * int(lengths[part].max()) for part in self._parts(size)]
-        part = self._parts(size)[int(np.argmax(costs))]
-        return self.train_batch(
-            part[torch.arange(len(part) * max(1, size // self.train_size)) % len(part)]
-        )
+        lengths, parts = self.train.lengths, self._parts(size)
+        part = max(parts, key=lambda p: len(p) * int(lengths[p].max()))
+        times = max(1, size // self.train_size)
+        return self.train_batch(part.repeat(times))
 
     def typical_batch_of_size(self, size: int, draw: int) -> TokenBatch:
         """A batch of an epoch with so many texts a step: of short, middling or long ones."""

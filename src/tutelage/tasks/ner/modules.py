@@ -64,7 +64,7 @@ class NERModule(TaskModule):
         """First word of each held-out text; entities of two texts never join."""
         self.begun = False
         """Whether the weights are not those of `build`: pretrained ones, or a run's."""
-        self.register_load_state_dict_post_hook(_note_weights)
+        self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]
         self._freeze()
         self.mean_loss = MeanMetric()
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -131,7 +131,8 @@ class EncodedTexts:
 
     def windows_of(self, words: Integers) -> Integers:
         """Return the windows, ascending, in which some words count."""
-        return np.unique(np.searchsorted(self.windows.own_stop, words, side="right"))
+        found: Integers = np.unique(np.searchsorted(self.windows.own_stop, words, side="right"))
+        return found
 
     def tag_counts(self, tags: int) -> Tensor:
         """Return (tags,) how many words have each tag."""
@@ -141,7 +142,8 @@ class EncodedTexts:
 def _ranges(first: Integers, counts: Integers) -> Integers:
     """Return the numbers ``first[i]`` up to ``first[i] + counts[i]`` of every i, end to end."""
     before = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+    found: Integers = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+    return found
 
 
 def encode_texts(
@@ -205,9 +207,16 @@ class TokenCache:
     def _read(self, path: Path) -> EncodedTexts:
         with open_tensors(path) as reader:
             found = {name: reader.get_tensor(name).numpy() for name in reader.keys()}  # noqa: SIM118
-        windows = Windows(*found.pop("windows"))
-        forms = {name: found.pop(name, None) for name in ("form", "characters")}
-        return EncodedTexts(frame=self.frame, windows=windows, **forms, **found)
+        return EncodedTexts(
+            self.frame,
+            found["starts"],
+            found["pieces"],
+            found["piece_ptr"],
+            found["labels"],
+            found.get("form"),
+            found.get("characters"),
+            Windows(*found["windows"]),
+        )
 
 
 def _arrays(encoded: EncodedTexts) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ def _cut(begin: int, end: int, piece_ptr: Integers, capacity: int, stride: int) 
             break
         shared = int(np.searchsorted(piece_ptr, piece_ptr[stop] - stride, side="left"))
         firsts.append(max(shared, firsts[-1] + 1))
-    first, stop = np.array(firsts, np.int64), np.array(stops, np.int64)
-    borders = (first[1:] + stop[:-1] + 1) // 2
+    first, last = np.array(firsts, np.int64), np.array(stops, np.int64)
+    borders = (first[1:] + last[:-1] + 1) // 2
     own_first, own_stop = np.append(begin, borders), np.append(borders, end)
-    return np.stack([first, stop, own_first, own_stop])[:, own_first < own_stop]
+    return np.stack([first, last, own_first, own_stop])[:, own_first < own_stop]
