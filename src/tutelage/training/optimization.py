@@ -25,9 +25,10 @@ def build_optimizer(module: TaskModule, training: Training) -> Optimizer:
         {"params": parameters, **{k: v * factors.get(k, 1.0) for k, v in base.items()}}
         for factors, parameters in module.parameter_groups()
     ]
+    fused = training.precision in ("32", "64")  # Lightning clips no gradients before others
     if training.optimizer == "sgd":
-        return SGD(groups, momentum=0.9)
-    return (AdamW if training.optimizer == "adamw" else Adam)(groups)
+        return SGD(groups, momentum=0.9, fused=fused)
+    return (AdamW if training.optimizer == "adamw" else Adam)(groups, fused=fused)
 
 
 def planned_steps(module: TaskModule) -> int:
