@@ -14,7 +14,7 @@ from tiny_task import Batch, TinyModule, TinyTask, crash_at, tiny, train
 
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.store import LOG, METRICS, RunStore
-from tutelage.training.callbacks import EpochHeartbeat, without_empty_hooks
+from tutelage.training.callbacks import EpochHeartbeat, TimeBudget, without_empty_hooks
 from tutelage.training.launch import launch
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector, read_metrics
@@ -131,3 +131,30 @@ def test_wandb_writes_offline_or_says_how_to_get_it(
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = train(tmp_path, *settings).run
     assert list((run.path / "wandb").glob("offline-run-*"))
+
+
+def test_a_heartbeat_says_that_a_long_epoch_moves_on(tmp_path: Path) -> None:
+    run = train(tmp_path, *FAST, "training.heartbeat_seconds=1e-9").run
+    said = re.findall(r"alive: epoch (\d), step (\d+)/15, loss=", (run.path / LOG).read_text())
+    assert said == [(str(step // 5 + 1), str(step + 1)) for step in range(15)]
+
+
+def test_no_heartbeat_is_heard_where_none_is_due(tmp_path: Path) -> None:
+    run = train(tmp_path, *FAST).run
+    assert "alive" not in (run.path / LOG).read_text()
+
+
+def test_a_spent_time_budget_ends_the_run_with_a_validation(tmp_path: Path) -> None:
+    run = train(tmp_path, *FAST, "training.time_budget=1e-9").run
+    history = read_metrics(run.path / METRICS)
+    assert run.status == "finished"
+    assert [step for step, _ in history["val/loss"]] == [1]
+    assert "time budget" in (run.path / LOG).read_text()
+
+
+def test_time_spent_before_an_interruption_counts() -> None:
+    budget = TimeBudget(100.0)
+    budget.load_state_dict({"spent": 60.0})
+    budget.on_train_start(None, None)  # type: ignore[arg-type]
+    assert 60.0 <= budget.spent < 100.0
+    assert budget.state_dict()["spent"] >= 60.0

@@ -54,6 +54,10 @@ SHAPES: dict[str, tuple[tuple[str, ...], Callable[[float], float]]] = {
         ("minimum_factor=0.1",),
         lambda p: 0.1 + 0.9 * (1 + math.cos(math.pi * p)) / 2,
     ),
+    "cosine with restarts": (
+        ("restarts=3", "minimum_factor=0.1"),
+        lambda p: 0.1 + 0.9 * (1 + math.cos(math.pi * (4 * p % 1))) / 2,
+    ),
     "linear": (("minimum_factor=0.25",), lambda p: 1 - 0.75 * p),
     "step": (
         ("step_epochs=2", "step_factor=0.5"),
@@ -65,9 +69,10 @@ SHAPES: dict[str, tuple[tuple[str, ...], Callable[[float], float]]] = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_rate_follows_the_schedule(tmp_path: Path, name: str) -> None:
     settings, shape = SHAPES[name]
-    trace = rates(tmp_path, f"name={name}", "warmup_fraction=0.2", *settings)
+    which = f"name={name.split()[0]}"
+    trace = rates(tmp_path, which, "warmup_fraction=0.2", *settings)
     assert trace == pytest.approx(expected(shape))
-    no_warmup = rates(tmp_path, f"name={name}", "warmup_fraction=0", *settings)
+    no_warmup = rates(tmp_path, which, "warmup_fraction=0", *settings)
     assert no_warmup == pytest.approx(expected(shape, 0))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -17,65 +15,16 @@ from pydantic import (
     model_validator,
 )
 
+from tutelage.core.sections import NamingSection as NamingSection
+from tutelage.core.sections import Section as Section
+from tutelage.core.sections import as_word as as_word
+from tutelage.core.sections import tag_or as tag_or
+
 SCHEMA_VERSION: Final = 2
 
 RunPolicy = Literal[
     "reuse_if_exists", "force_new", "resume_if_incomplete", "continue_from_previous"
 ]
-
-
-class Section(BaseModel):
-    """A group of settings: immutable, and closed to names that it does not define."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        coerce_numbers_to_str=True,
-    )
-
-
-def as_word(value: object) -> object:
-    """Return a whole number as text, where a word is wanted that may look like one: ``16``."""
-    return str(value) if type(value) is int else value
-
-
-def tag_or(default: str) -> Callable[[object], str]:
-    """Return a discriminator that reads ``name`` and takes ``default`` where none is given."""
-
-    def tag(value: object) -> str:
-        name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", "")
-        return str(name)
-
-    return tag
-
-
-class NamingSection(Section):
-    """A group of settings of which some may name finished runs."""
-
-    parents: ClassVar[Mapping[str, str]] = {}
-    """The fields that name finished runs, each with the role that its runs have in the lineage.
-
-    A run is named by id, unique prefix, path or ``@last``; `config.json` holds the id.
-    """
-
-    def named_runs(self) -> dict[str, tuple[str, ...]]:
-        """Field to the runs that it names, for every field of `parents` that is set."""
-        values = {field: getattr(self, field) for field in self.parents}
-        return {
-            field: (value,) if isinstance(value, str) else tuple(value)
-            for field, value in values.items()
-            if value
-        }
-
-    def with_runs(self, ids: Mapping[str, Sequence[str]]) -> Self:
-        """Return these settings with the runs of some fields named by their ids."""
-        new = {
-            field: ids[field][0] if isinstance(getattr(self, field), str) else tuple(ids[field])
-            for field in ids
-        }
-        return self.model_copy(update=new)
 
 
 class Mode(NamingSection):
@@ -238,6 +187,8 @@ class Scheduler(Section):
     """Shape of the curve after warm-up."""
     warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps over which the rate rises linearly from nearly nothing."""
+    restarts: int = Field(default=0, ge=0)
+    """How often the cosine begins anew at the peak rate, after equal shares of the run."""
     minimum_factor: float = Field(default=0.01, ge=0, le=1)
     """Final rate as a share of `learning_rate` (cosine, linear), and its floor (plateau)."""
     step_epochs: int = Field(default=10, ge=1)
@@ -305,6 +256,11 @@ class Training(Section):
     """Validation metric for early stopping, best checkpoint and plateau; null: the task's own."""
     averaging: Averaging = Averaging()
     """Average of the weights."""
+    time_budget: float | None = Field(default=None, gt=0)
+    """Seconds of training after which the run ends as it would at its last epoch, those before an
+    interruption included; null for no limit."""
+    heartbeat_seconds: float | None = Field(default=60.0, gt=0)
+    """Seconds between two lines in the log while an epoch lasts; null for none."""
     compile: bool = False
     """Compile the network once, at the start, for faster steps; needs a C++ compiler."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -59,6 +59,72 @@ class StepLimit(Callback):
             trainer.should_stop = True
 
 
+class TimeBudget(Callback):
+    """End the run after so many seconds of training, with a validation, as an epoch ends.
+
+    Args:
+        seconds: Of the whole run: those before an interruption count.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._before, self._started = 0.0, 0.0
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training so far."""
+        return self._before + time.monotonic() - self._started
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count."""
+        self._started = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for the end when the time is up; all processes together."""
+        if trainer.strategy.reduce_boolean_decision(self.spent >= self.seconds, all=False):
+            log.info("the time budget of %.0f s is spent", self.seconds)
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds spent."""
+        return {"spent": self.spent}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._before = state_dict["spent"]
+
+
+class Heartbeat(Callback):
+    """Log a line every so many seconds, so that who reads the log sees a long epoch move on.
+
+    Args:
+        seconds: Between two lines.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._last = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count."""
+        self._last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the line, if it is time to."""
+        moment = time.monotonic()
+        if moment - self._last < self.seconds:
+            return
+        self._last = moment
+        assert isinstance(pl_module, TaskModule)
+        steps = (trainer.global_step, planned_steps(pl_module))
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        log.info("alive: epoch %d, step %d/%d, loss=%.4g", trainer.current_epoch + 1, *steps, loss)
+
+
 class EpochHeartbeat(Callback):
     """Log one line an epoch: losses, validation metrics, seconds. It reads well in a file.
 

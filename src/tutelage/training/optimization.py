@@ -55,7 +55,9 @@ def configure_optimization(module: TaskModule, training: Training) -> Any:
         return [optimizer], _plateau(module, optimizer, training, warmup)
     floor = scheduler.minimum_factor
     if scheduler.name == "cosine":
-        schedule: WarmupLR = LinearWarmupCosineAnnealingLR(optimizer, total, warmup, floor)
+        schedule: WarmupLR = LinearWarmupCosineAnnealingLR(
+            optimizer, total, warmup, floor, scheduler.restarts
+        )
     elif scheduler.name == "linear":
         schedule = WarmupLR(optimizer, total, warmup, lambda p: linear_factor(p, floor))
     elif scheduler.name == "step":

@@ -52,7 +52,16 @@ class WarmupLR(LambdaLR):
 
 
 class LinearWarmupCosineAnnealingLR(WarmupLR):
-    """Linear warm-up, then a cosine to ``minimum_factor`` of the peak rate."""
+    """Linear warm-up, then a cosine to ``minimum_factor`` of the peak rate, once or several times.
+
+    Args:
+        optimizer: Whose learning rates are scaled.
+        total_steps: Optimiser steps of the whole run.
+        warmup_steps: Steps of the rise.
+        minimum_factor: Share of the peak rate at the end of each fall.
+        restarts: How often the rate jumps back to its peak, after equal shares of the steps
+            (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, with cycles of one length).
+    """
 
     def __init__(
         self,
@@ -60,7 +69,11 @@ class LinearWarmupCosineAnnealingLR(WarmupLR):
         total_steps: int,
         warmup_steps: int,
         minimum_factor: float = 0.0,
+        restarts: int = 0,
     ) -> None:
-        super().__init__(
-            optimizer, total_steps, warmup_steps, lambda p: cosine_factor(p, minimum_factor)
-        )
+        def shape(progress: float) -> float:
+            cycles = progress * (restarts + 1)
+            done = min(int(cycles), restarts)
+            return cosine_factor(cycles - done, minimum_factor)
+
+        super().__init__(optimizer, total_steps, warmup_steps, shape)

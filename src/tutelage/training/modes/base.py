@@ -27,8 +27,10 @@ from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimize
 from tutelage.training.callbacks import (
     EarlyStoppingFrom,
     EpochHeartbeat,
+    Heartbeat,
     ProgressBar,
     StepLimit,
+    TimeBudget,
     without_empty_hooks,
 )
 from tutelage.training.checkpoint_files import find_resumable
@@ -284,6 +286,10 @@ class BaseTrainer:
         callbacks += averaging_callbacks(training.averaging)
         if training.max_steps is not None:
             callbacks.append(StepLimit(training.max_steps))
+        if training.time_budget is not None:
+            callbacks.append(TimeBudget(training.time_budget))
+        if training.heartbeat_seconds is not None:
+            callbacks.append(Heartbeat(training.heartbeat_seconds))
         if training.early_stopping.patience is not None:
             early = EarlyStoppingFrom(
                 self.ranked_from,

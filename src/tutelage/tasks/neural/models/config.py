@@ -144,7 +144,8 @@ class Convnet(Section):
     def _one_a_layer(self) -> Self:
         for field in ("channels", "kernels", "frames", "pools"):
             values = getattr(self, field)
-            if not values or len(values) > len(self.channels):
+            too_many = field in self.model_fields_set and len(values) > len(self.channels)
+            if not values or too_many:
                 raise ValueError(
                     f"{field} has {len(values)} values for {len(self.channels)} layers"
                 )

@@ -1,0 +1,62 @@
+"""`Section`: a group of settings, frozen and closed; `NamingSection` may name finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and closed to names that it does not define."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+    )
+
+
+def as_word(value: object) -> object:
+    """Return a whole number as text, where a word is wanted that may look like one: ``16``."""
+    return str(value) if type(value) is int else value
+
+
+def tag_or(default: str) -> Callable[[object], str]:
+    """Return a discriminator that reads ``name`` and takes ``default`` where none is given."""
+
+    def tag(value: object) -> str:
+        name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", "")
+        return str(name)
+
+    return tag
+
+
+class NamingSection(Section):
+    """A group of settings of which some may name finished runs."""
+
+    parents: ClassVar[Mapping[str, str]] = {}
+    """The fields that name finished runs, each with the role that its runs have in the lineage.
+
+    A run is named by id, unique prefix, path or ``@last``; `config.json` holds the id.
+    """
+
+    def named_runs(self) -> dict[str, tuple[str, ...]]:
+        """Field to the runs that it names, for every field of `parents` that is set."""
+        values = {field: getattr(self, field) for field in self.parents}
+        return {
+            field: (value,) if isinstance(value, str) else tuple(value)
+            for field, value in values.items()
+            if value
+        }
+
+    def with_runs(self, ids: Mapping[str, Sequence[str]]) -> Self:
+        """Return these settings with the runs of some fields named by their ids."""
+        new = {
+            field: ids[field][0] if isinstance(getattr(self, field), str) else tuple(ids[field])
+            for field in ids
+        }
+        return self.model_copy(update=new)
