@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
 from tutelage.core.explain import explain
 from tutelage.core.migrations import Json, migrate_config
 
-C = TypeVar("C", bound=RunConfig)
+C = TypeVar("C", bound=BaseModel)
 
 # A value that YAML would take for a comment or an anchor, where a person typed a word.
 _PLAIN = re.compile(r"^[#&*%@`]|^[^'\"\[{]*\s#")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tutelage.core.errors import DataError
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.neural.config import NeuralData
-from tutelage.tasks.neural.sessions.npz import read_npz
+from tutelage.tasks.neural.sessions.described import (
+    READERS,
+    described_sessions,
+    read_described,
+)
 from tutelage.tasks.neural.sessions.recording import Recording
-
-Reader = Callable[[Path], Recording]
-YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,6 @@ class Source:
         return digest_json([digest_file(self.path), self.settings])
 
 
-def readers() -> dict[str, Reader]:
-    """The reader of each file suffix."""
-    return {".npz": read_npz}
-
-
 def find_sources(data: NeuralData) -> Sequence[Source]:
     """Return every session that ``data.root`` names, in order of the files' names.
 
@@ -49,23 +46,42 @@ def find_sources(data: NeuralData) -> Sequence[Source]:
     root = data.root
     assert root is not None
     if root.is_file():
-        return [_source(root)]
+        return _described(root, data.sessions) if _is_yaml(root) else [_source(root)]
     if not root.is_dir():
         raise DataError("no such file or folder", where=root, hint="Check data.root.")
-    known = readers()
-    files = sorted(path for path in root.iterdir() if path.suffix.lower() in known)
+    files = sorted(path for path in root.iterdir() if path.suffix.lower() in READERS)
     if not files:
         raise DataError(
             "no session file in this folder",
             where=root,
-            hint=f"It should hold {', '.join(known)} files, one a session, or name a YAML file.",
+            hint=f"It should hold {', '.join(READERS)} files, one a session; or give data.root a "
+            "YAML file that describes them.",
         )
     return [_source(path) for path in files]
 
 
+def _is_yaml(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
+def _described(path: Path, folder: Path | None) -> list[Source]:
+    found = []
+    for _, session in described_sessions(path, folder):
+        assert session.file is not None
+        if not session.file.is_file():
+            raise DataError(
+                f"session {session.id or session.file.stem}: file: no such session file",
+                where=session.file,
+                hint=f"It is named in {path}, or in a file that it names.",
+            )
+        text = session.model_copy(update={"file": None}).model_dump_json()
+        found.append(Source(session.file, partial(read_described, session), text))
+    return found
+
+
 def _source(path: Path) -> Source:
-    read = readers().get(path.suffix.lower())
+    read = READERS.get(path.suffix.lower())
     if read is None:
-        suffixes = ", ".join((*readers(), *YAML))
+        suffixes = ", ".join((*READERS, ".yaml"))
         raise DataError(f"no known format: {path.suffix!r}", where=path, hint=f"Give {suffixes}.")
-    return Source(path, lambda: read(path))
+    return Source(path, partial(read, path))
