@@ -1,0 +1,1 @@
+"""Pictures with captions: read, checked, decoded once, grouped, split and augmented."""

@@ -1,0 +1,163 @@
+"""`TwoTowerModule`: two towers under a contrastive loss, with retrieval as validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from tutelage.core.errors import ConfigError
+from tutelage.losses import BaseContrastiveLoss, LossOutput, get_loss
+from tutelage.tasks.multimodal.config import MultimodalConfig, Tower
+from tutelage.tasks.multimodal.data.augment import as_input, augmented
+from tutelage.tasks.multimodal.data.batches import PairBatch
+from tutelage.tasks.multimodal.retrieval import rank_metrics
+from tutelage.tasks.multimodal.towers.two_towers import TwoTowers
+from tutelage.training.contracts import TaskModule
+
+PARTS: Final = ("image", "text", "projections")
+"""What may have a learning rate of its own."""
+LOSS_BLOCK: Final = 1024
+"""Pairs over which the validation loss is taken at once."""
+
+
+class TwoTowerModule(TaskModule):
+    """Two towers, and the loss that brings pairs together.
+
+    Args:
+        config: The whole run.
+        size: Side of a picture in pixels.
+
+    Raises:
+        UnknownNameError: There is no such loss.
+        ConfigError: The loss is none of two towers, or has no such option.
+    """
+
+    validation_metrics: ClassVar = ("val/loss", "val/recall@10", "val/mrr")
+    default_monitor: ClassVar = "val/mrr"
+    network: TwoTowers
+
+    def __init__(self, config: MultimodalConfig, size: int) -> None:
+        super().__init__(config.training)
+        self.model_config, self.chunk = config.model, config.training.chunk
+        self.augmentation = config.data.augmentation
+        self.network = TwoTowers(config.model, size)
+        self.loss = two_tower_loss(config.model.loss, config.model.loss_options)
+        self.group_parts: list[str] = []
+        for tower in config.model.freeze:
+            self.tower(tower).requires_grad_(False)
+        self._held: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def tower(self, name: Tower) -> nn.Module:
+        """Return one of the two towers, without its projection."""
+        return self.network.image if name == "image" else self.network.text
+
+    # ---- embeddings
+
+    def pictures(self, images: Tensor, keys: Tensor, stream: int = 0) -> Tensor:
+        """Return (B, 3, S, S) inputs of (B, S, S, 3) pictures, changed where keys are not 0."""
+        if not bool(keys.any()):
+            return as_input(images)
+        return augmented(images, keys, self.augmentation, stream)
+
+    def embed_images(self, batch: PairBatch) -> Tensor:
+        """Return (B, D) embeddings of a batch's pictures, of unit length."""
+
+        def embed(images: Tensor, keys: Tensor) -> Tensor:
+            return self.network.embed_images(self.pictures(images, keys))
+
+        return F.normalize(self._by_chunks(embed, batch.images, batch.keys), dim=1)
+
+    def embed_texts(self, tokens: Tensor) -> Tensor:
+        """Return (B, D) embeddings of (B, T) tokens, of unit length."""
+        return F.normalize(self._by_chunks(self.network.embed_texts, tokens), dim=1)
+
+    def _by_chunks(self, embed: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Embed at once, or chunk by chunk with activations made anew for the gradient.
+
+        That is GradCache (Gao et al. 2021, https://arxiv.org/abs/2101.06983): the loss sees all
+        embeddings, a tower one chunk. The generator is put back for the second pass, so that
+        dropout repeats and gradients are exact.
+        """
+        count = len(inputs[0])
+        if self.chunk is None or count <= self.chunk:
+            return embed(*inputs)
+        parts = zip(*(torch.split(x, self.chunk) for x in inputs), strict=True)
+        if not torch.is_grad_enabled():
+            return torch.cat([embed(*part) for part in parts])
+        return torch.cat([checkpoint(embed, *part, use_reentrant=False) for part in parts])
+
+    # ---- training
+
+    def step(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Return the loss of a batch's pairs and what the loss tells of them."""
+        images, texts = self.embed_images(batch), self.embed_texts(batch.tokens)
+        output = self.compare(images, texts, batch.ids)
+        return {"loss": output.loss, **output.metrics}
+
+    def compare(self, images: Tensor, texts: Tensor, ids: Tensor) -> LossOutput:
+        """Return the loss of (B, D) embeddings; items of one id are positives."""
+        output: LossOutput = self.loss(images, texts, ids=ids)
+        return output
+
+    def samples(self, batch: PairBatch) -> int:
+        """Pairs in the batch."""
+        return len(batch.ids)
+
+    def parameter_groups(self) -> Iterator[tuple[Mapping[str, float], list[nn.Parameter]]]:
+        """Each tower and the projections, weights apart from what must not decay."""
+        parts: Mapping[str, list[nn.Module]] = {
+            "image": [self.network.image],
+            "text": [self.network.text],
+            "projections": [
+                self.network.image_projection, self.network.text_projection, self.loss,
+            ],
+        }  # fmt: skip
+        if self.objective is not None:
+            parts["projections"].append(self.objective)
+        self.group_parts = []
+        for part, modules in parts.items():
+            trained = [p for m in modules for p in m.parameters() if p.requires_grad]
+            for factors, chosen in (
+                ({}, [p for p in trained if p.ndim > 1]),
+                ({"weight_decay": 0.0}, [p for p in trained if p.ndim <= 1]),
+            ):
+                if chosen:
+                    self.group_parts.append(part)
+                    yield factors, chosen
+
+    # ---- validation
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
+        """Keep the batch's embeddings."""
+        self._held.append((self.embed_images(batch), self.embed_texts(batch.tokens), batch.ids))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss, and retrieval among all validation pairs."""
+        images, texts, ids = (torch.cat(part) for part in zip(*self._held, strict=True))
+        self._held = []
+        blocks = max(1, round(len(ids) / LOSS_BLOCK))
+        parts = zip(*(x.tensor_split(blocks) for x in (images, texts, ids)), strict=True)
+        losses = [self.compare(*part).loss for part in parts]
+        self.log("val/loss", torch.stack(losses).mean())
+        found = [rank_metrics(*pair, ids, ids) for pair in ((images, texts), (texts, images))]
+        for name in ("recall@10", "mrr"):
+            self.log(f"val/{name}", sum(metrics[name] for metrics in found) / len(found))
+
+
+def two_tower_loss(name: str, options: Mapping[str, object]) -> BaseContrastiveLoss:
+    """Return the loss called ``name``.
+
+    Raises:
+        UnknownNameError: There is no such loss.
+        ConfigError: It is no loss of two towers, or has no such option.
+    """
+    loss = get_loss(name, **options)
+    if not isinstance(loss, BaseContrastiveLoss):
+        hint = "See `tutelage losses` for those of two towers, such as clip and siglip."
+        raise ConfigError(f"{name!r} is no loss of two towers", where="model.loss", hint=hint)
+    return loss

@@ -1,0 +1,1 @@
+"""Image and text towers, their projections, and the pair of them."""
