@@ -86,9 +86,9 @@ def test_prediction_embeds_everything_or_answers_a_sentence(trained: tuple[Run, 
     kinds = [row[0] for row in table.rows]
     assert kinds.count("image") == kinds.count("text") == 144
     assert table.columns[:4] == ("kind", "name", "caption", "e0")
-    (found,) = api.predict(run, root, "evaluation.query=a large red circle", home=home)
+    (found,) = api.predict(run, root, "evaluation.query=a small blue square", home=home)
     assert len(found.rows) == 5 and found.rows[0][2] >= found.rows[4][2]  # type: ignore[operator]
-    assert sum("red" in str(row[1]) for row in found.rows) >= 2
+    assert sum("blue" in str(row[1]) for row in found.rows) >= 2
 
 
 def test_a_folder_of_pictures_without_captions_is_embedded_but_not_scored(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tutelage.core.errors import ConfigError
-from tutelage.losses import BaseContrastiveLoss, LossOutput, get_loss
+from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, get_loss
 from tutelage.tasks.multimodal.config import MultimodalConfig, Tower
 from tutelage.tasks.multimodal.data.augment import as_input, augmented
 from tutelage.tasks.multimodal.data.batches import PairBatch
@@ -46,7 +46,9 @@ class TwoTowerModule(TaskModule):
         self.model_config, self.chunk = config.model, config.training.chunk
         self.augmentation = config.data.augmentation
         self.network = TwoTowers(config.model, size)
-        self.loss = two_tower_loss(config.model.loss, config.model.loss_options)
+        self.loss = two_tower_loss(
+            config.model.loss, config.model.loss_options, config.model.embedding
+        )
         self.group_parts: list[str] = []
         for tower in config.model.freeze:
             self.tower(tower).requires_grad_(False)
@@ -149,14 +151,15 @@ class TwoTowerModule(TaskModule):
             self.log(f"val/{name}", sum(metrics[name] for metrics in found) / len(found))
 
 
-def two_tower_loss(name: str, options: Mapping[str, object]) -> BaseContrastiveLoss:
-    """Return the loss called ``name``.
+def two_tower_loss(name: str, options: Mapping[str, object], width: int) -> BaseContrastiveLoss:
+    """Return the loss called ``name``, for embeddings of ``width`` where it asks for that.
 
     Raises:
         UnknownNameError: There is no such loss.
         ConfigError: It is no loss of two towers, or has no such option.
     """
-    loss = get_loss(name, **options)
+    sizes = {"embedding_dim": width} if "embedding_dim" in LOSSES.get(name).options else {}
+    loss = get_loss(name, **{**sizes, **options})
     if not isinstance(loss, BaseContrastiveLoss):
         hint = "See `tutelage losses` for those of two towers, such as clip and siglip."
         raise ConfigError(f"{name!r} is no loss of two towers", where="model.loss", hint=hint)
