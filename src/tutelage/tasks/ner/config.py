@@ -37,9 +37,10 @@ class Combine(Section):
     """An older set of texts that the new one is put together with."""
 
     name: Combination = "new_only"
-    """`new_only`: the older set is not read; `combined`: both sets' parts together, and all that
-    is not named train, dev or test split anew; `append`: the older set keeps its parts as they are,
-    its tests too, and the new texts are added to training and held-out texts alone."""
+    """`new_only`: the older set is not read; `combined`: each set is split as it would be alone,
+    and their parts are put together; `append`: the older set's tests stay the tests, and the new
+    texts train or are held out, but for those of files named test, which are the split
+    `test_new`."""
     root: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File or folder of the older set."""
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.files import digest_json
 from tutelage.core.records import AuditStamp, Table
+from tutelage.tasks.ner.combine import Combined, combine
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.labels import Integers
 from tutelage.tasks.ner.learned import Learned
-from tutelage.tasks.ner.near_duplicates import find_pairs
+from tutelage.tasks.ner.parts import deal
 from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.sets import TEST, TRAIN, VALIDATION, TextSet, read_set, set_digest
-from tutelage.tasks.ner.splits import families, hold_out, straddling
 
 _READING: Final = {"root", "bad_share", "combine"}
 _UNSEEN: Final = "of a type that training never saw (counted as missed)"
@@ -54,17 +52,6 @@ class Corpus:
     problems: Problems
     unseen: Problems
     tables: tuple[Table, ...] = ()
-
-
-@dataclass
-class _Parts:
-    """Numbers of texts, and what was found when they were dealt out."""
-
-    train: Integers
-    validation: Integers
-    tests: dict[str, Integers]
-    findings: list[str] = field(default_factory=list)
-    leaks: bool = False
 
 
 def data_fingerprint(data: NERData) -> str:
@@ -102,11 +89,18 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
             where="data",
             hint="Leave the data settings as the run has them, or name other data.",
         )
-    texts, tables, said = _combined(data)
-    parts = _deal(texts, data)
-    parts.findings[:0] = [*texts.problems.findings(), *said]
+    combined = _combined(data)
+    texts = combined.texts
+    parts = deal(texts, data)
+    parts.findings[:0] = [*texts.problems.findings(), *combined.findings]
     train, unlabelled = _labelled(texts, parts.train, TRAIN, parts.findings)
     validation, more = _labelled(texts, parts.validation, VALIDATION, parts.findings)
+    if not parts.tests:
+        raise DataError(
+            "there are too few texts to hold any out for a test",
+            where=texts.name,
+            hint="Give more texts; the same ones count once.",
+        )
     if not any(document.spans for document in train):
         raise DataError(
             "no training text has an entity",
@@ -128,13 +122,16 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         AuditStamp(verdict=verdict, findings=tuple(parts.findings)),
         texts.problems,
         unseen,
-        (_inventory({TRAIN: train, VALIDATION: validation} | tests), *tables),
+        (_inventory({TRAIN: train, VALIDATION: validation} | tests), *combined.tables),
     )
 
 
-def _combined(data: NERData) -> tuple[TextSet, tuple[Table, ...], list[str]]:
-    """Read the set, put it together with the older one if asked; tables and sentences on that."""
-    return read_set(data, data.root), (), []
+def _combined(data: NERData) -> Combined:
+    """Read the set, and put it together with the older one if asked."""
+    texts = read_set(data, data.root)
+    if data.combine.name == "new_only":
+        return Combined(texts, (), ())
+    return combine(texts, read_set(data, data.combine.root), data)
 
 
 def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:
@@ -149,57 +146,6 @@ def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:
     stamp = AuditStamp(verdict="warnings" if findings else "clean", findings=tuple(findings))
     tables = (_inventory(tests),)
     return Corpus((), (), tests, (), learned, stamp, texts.problems, unseen, tables)
-
-
-def _deal(texts: TextSet, data: NERData) -> _Parts:
-    """Decide which texts train, are held out and test: by their files' names, else by families."""
-    names = np.array(texts.parts, dtype=np.str_)
-    pairs = find_pairs(texts.documents, data.near_duplicate)
-    family = families(texts.documents, pairs)
-    everyone = np.arange(len(names))
-    tests = {
-        str(name): everyone[names == name]
-        for name in np.unique(names)
-        if str(name).startswith(TEST)
-    }
-    train = everyone[(names == TRAIN) | (names == "")]
-    if not tests:
-        held = train[hold_out(family[train], data.test_fraction, data.split_seed)]
-        tests, train = {TEST: held}, np.setdiff1d(train, held)
-    validation = everyone[names == VALIDATION]
-    if not len(validation):
-        validation = train[hold_out(family[train], data.validation_fraction, data.split_seed + 1)]
-        train = np.setdiff1d(train, validation)
-    parts = _Parts(train, validation, tests)
-    testing = np.concatenate(list(tests.values()))
-    keep_apart = _Apart(texts, family, pairs.original, data.cross_split == "keep", parts)
-    parts.validation = keep_apart(VALIDATION, validation, testing)
-    parts.train = keep_apart(TRAIN, train, np.concatenate([parts.validation, testing]))
-    return parts
-
-
-@dataclass(frozen=True, slots=True)
-class _Apart:
-    """Takes out of a part what is like a text of another, or says that it is there."""
-
-    texts: TextSet
-    family: Integers
-    original: Integers
-    keep: bool
-    parts: _Parts
-
-    def __call__(self, part: str, gives_way: Integers, stays: Integers) -> Integers:
-        found = straddling(self.family, self.original, gives_way, stays)
-        if not len(found.texts):
-            return gives_way
-        one, other = (self.texts.documents[int(n[0])].where for n in (found.texts, found.likes))
-        done = "kept, as data.cross_split says" if self.keep else "left out"
-        self.parts.findings.append(
-            f"{len(found.texts)} {part} texts are like held-out or test texts, or of one group "
-            f"with them, {found.same} the very same: {done} (first: {one} and {other})"
-        )
-        self.parts.leaks |= self.keep
-        return gives_way if self.keep else np.setdiff1d(gives_way, found.texts)
 
 
 def _labelled(
