@@ -85,6 +85,12 @@ def test_views_come_back_as_the_values_they_show(tmp_path: Path) -> None:
         assert torch.equal(result[name], value), name
 
 
+def test_a_single_value_that_was_broadcast_has_bytes_too() -> None:
+    for values in (np.zeros(0, np.int64), np.arange(1)):
+        one = torch.as_strided(torch.from_numpy(values), (len(values),), (0,))
+        assert bytes(raw_bytes(one)) == values.tobytes()
+
+
 def test_a_shared_tensor_is_stored_once_and_is_one_again(tmp_path: Path) -> None:
     weight = torch.nn.Parameter(torch.randn(100, 100))
     written = save_tree(tmp_path / "x.safetensors", {"a": weight, "b": [weight.data]})
