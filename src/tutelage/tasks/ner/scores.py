@@ -118,8 +118,7 @@ class Scored:
         """A row for each true type: how often it was which type, in part too, or missed."""
         missed, none = "missed", "no entity"
         counts = np.zeros((len(self.types) + 1, len(self.types) + 1), np.int64)
-        met = self.matches.predicted_of()
-        column = np.where(met >= 0, self.said.kind[met], len(self.types)) if len(met) else met
+        column = np.append(self.said.kind, len(self.types))[self.matches.predicted_of()]
         np.add.at(counts, (self.gold.kind, column), 1)
         alone = self.said.kind[self.matches.gold_of < 0]
         counts[-1] += np.bincount(alone, minlength=len(self.types) + 1)
