@@ -75,8 +75,10 @@ class NeuralData(DataConfig):
     balance: Literal["none", "session", "animal", "unit"] = "none"
     """What counts alike in the loss: each frame; each session; each animal, and in it each session;
     each unit."""
+    batches: Literal["mixed", "by_session"] = "mixed"
+    """Whether a step sees stretches of all sessions, or of one session after another."""
     sampler: Literal["uniform", "contrast"] = "uniform"
-    """Which chunks are drawn: all alike, or those of high contrast more often at first."""
+    """Which chunks are drawn: all alike, or those of high contrast more often at first (mixed)."""
     contrast_warmup_steps: int = Field(default=500, ge=1)
     """Steps until all chunks are drawn alike (contrast)."""
     simulated_sessions: int = Field(default=4, ge=1, le=64)
@@ -87,6 +89,12 @@ class NeuralData(DataConfig):
     """Units of each."""
     simulated_seed: int = Field(default=0, ge=0)
     """Seed of the embedded recordings."""
+
+    @model_validator(mode="after")
+    def _contrast_is_mixed(self) -> Self:
+        if self.sampler == "contrast" and self.batches != "mixed":
+            raise ValueError("sampler=contrast draws over all sessions: it needs batches=mixed")
+        return self
 
     @field_validator("sessions")
     @classmethod

@@ -12,17 +12,17 @@ Balance = Literal["none", "session", "animal", "unit"]
 
 
 def session_weights(
-    balance: Balance, batches: Sequence[int], sessions: Sequence[tuple[str, int]]
+    balance: Balance, shares: Sequence[float], sessions: Sequence[tuple[str, int]]
 ) -> list[float]:
-    """Return each session's weight; over an epoch's batches the mean is 1.
+    """Return each session's weight; over an epoch's loss the mean is 1.
 
     Args:
         balance: What counts alike: each frame (``none``), session, animal (and in it each session)
             or unit.
-        batches: Batches an epoch, of each session.
+        shares: Each session's share of the loss while all weigh alike, on any scale.
         sessions: Animal and number of units of each.
     """
-    count = np.array(batches, np.float64)
+    count = np.array(shares, np.float64)
     animals = Counter(animal for animal, _ in sessions)
     wanted = {  # a session's share of the epoch's loss
         "none": count,
@@ -30,6 +30,6 @@ def session_weights(
         "animal": np.array([1 / animals[animal] for animal, _ in sessions]),
         "unit": np.array([units for _, units in sessions], np.float64),
     }[balance]
-    weights = wanted / np.maximum(count, 1)
+    weights = wanted / np.maximum(count, 1e-12)
     scaled: list[float] = (weights * count.sum() / max((weights * count).sum(), 1e-12)).tolist()
     return scaled

@@ -17,9 +17,19 @@ from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.data.alignment import aligned
 from tutelage.tasks.neural.data.balance import session_weights
-from tutelage.tasks.neural.data.chunks import ChunkTable, chunk_table, cut_chunk
+from tutelage.tasks.neural.data.chunks import (
+    ChunkTable,
+    chunk_contrast,
+    chunk_table,
+    cut_chunk,
+)
 from tutelage.tasks.neural.data.learning import learn, part_digest
-from tutelage.tasks.neural.data.sampling import ByDatasetBatchSampler
+from tutelage.tasks.neural.data.sampling import (
+    ByDatasetBatchSampler,
+    ContrastWeightedSampler,
+    GlobalBatches,
+    MixedBatchSampler,
+)
 from tutelage.tasks.neural.data.split import TEST, TRAIN, VALIDATION, split_sessions
 from tutelage.tasks.neural.preprocessing import Preprocessing
 from tutelage.tasks.neural.sessions import Session
@@ -165,34 +175,51 @@ class MultiDatasetDM(TaskData):
             )
         return table
 
-    def order(self) -> ByDatasetBatchSampler:
+    def order(self) -> GlobalBatches:
         """Which stretches form the batches of each epoch."""
-        return ByDatasetBatchSampler(
-            self.tables[TRAIN],
-            self.batch_size,
-            self.config.training.seed,
-            rank=self._rank,
-            world_size=self._world_size,
-        )
+        data, table, seed = self.config.data, self.tables[TRAIN], self.config.training.seed
+        process = {"rank": self._rank, "world_size": self._world_size}
+        if data.batches == "by_session":
+            return ByDatasetBatchSampler(table, self.batch_size, seed, **process)
+        if data.sampler == "uniform":
+            return MixedBatchSampler(table, self.batch_size, seed, **process)
+        contrast, warmup = chunk_contrast(self.sessions, table), data.contrast_warmup_steps
+        return ContrastWeightedSampler(table, contrast, self.batch_size, seed, warmup, **process)
 
     def train_dataloader(self) -> ResumableLoader[NeuralBatch]:
-        """Shuffled stretches; each batch is of one session."""
+        """Shuffled stretches, in the batches that `order` makes of them."""
         order, table = self.order(), self.tables[TRAIN]
-        weights = session_weights(
-            self.config.data.balance,
-            order.batches_of,
-            [(session.animal, session.units) for session in self.sessions],
-        )
+        who = [(session.animal, session.units) for session in self.sessions]
+        weights = session_weights(self.config.data.balance, order.shares, who)
 
         def fetch(batch: Tensor) -> NeuralBatch:
             mine = order.shard(batch)
-            weight = weights[int(table.session[batch[0]])]
             if len(mine):
-                return NeuralBatch((self.chunk(table, mine, weight),))
-            idle = self.chunk(table, batch[:1], weight)  # too few to share: nothing of it counts
+                return self.batch(table, mine, weights)
+            idle = self.chunk(table, batch[:1])  # too few to share: nothing of it counts
             return NeuralBatch((replace(idle, valid=torch.zeros_like(idle.valid)),))
 
         return ResumableLoader(fetch, order, prefetch=1)
+
+    def batch(
+        self, table: ChunkTable, places: Tensor, weights: Sequence[float] | None = None
+    ) -> NeuralBatch:
+        """Return stretches as a batch, a part for each session.
+
+        Args:
+            table: The stretches of a part.
+            places: (B,) int64, which, in order of session.
+            weights: Of each session's loss; null for 1.
+        """
+        session = torch.from_numpy(table.session)[places]
+        which, counts = session.unique_consecutive(return_counts=True)
+        groups = zip(which.tolist(), torch.split(places, counts.tolist()), strict=True)
+        return NeuralBatch(
+            tuple(
+                self.chunk(table, group, 1.0 if weights is None else weights[place])
+                for place, group in groups
+            )
+        )
 
     def chunk(self, table: ChunkTable, places: Tensor, weight: float = 1.0) -> SessionChunk:
         """Return stretches of one session.
