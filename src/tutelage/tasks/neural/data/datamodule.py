@@ -178,19 +178,28 @@ class MultiDatasetDM(TaskData):
     def order(self) -> GlobalBatches:
         """Which stretches form the batches of each epoch."""
         data, table, seed = self.config.data, self.tables[TRAIN], self.config.training.seed
-        process = {"rank": self._rank, "world_size": self._world_size}
+        size, process = self.batch_size, (self._rank, self._world_size)
         if data.batches == "by_session":
-            return ByDatasetBatchSampler(table, self.batch_size, seed, **process)
+            return ByDatasetBatchSampler(table, size, seed, True, *process)
         if data.sampler == "uniform":
-            return MixedBatchSampler(table, self.batch_size, seed, **process)
+            return MixedBatchSampler(table, size, seed, *process)
         contrast, warmup = chunk_contrast(self.sessions, table), data.contrast_warmup_steps
-        return ContrastWeightedSampler(table, contrast, self.batch_size, seed, warmup, **process)
+        return ContrastWeightedSampler(table, contrast, size, seed, warmup, *process)
+
+    def _shares(self, order: GlobalBatches) -> Sequence[float]:
+        """Return each session's share of the loss while all weigh alike: batches, or responses."""
+        if isinstance(order, ByDatasetBatchSampler):
+            return order.batches_of
+        table = order.table
+        frames = np.bincount(table.session, table.stop - table.start, table.sessions)
+        units = [session.units for session in self.sessions]
+        return [float(each) for each in frames * np.array(units)]
 
     def train_dataloader(self) -> ResumableLoader[NeuralBatch]:
         """Shuffled stretches, in the batches that `order` makes of them."""
         order, table = self.order(), self.tables[TRAIN]
         who = [(session.animal, session.units) for session in self.sessions]
-        weights = session_weights(self.config.data.balance, order.shares, who)
+        weights = session_weights(self.config.data.balance, self._shares(order), who)
 
         def fetch(batch: Tensor) -> NeuralBatch:
             mine = order.shard(batch)
@@ -212,7 +221,7 @@ class MultiDatasetDM(TaskData):
             weights: Of each session's loss; null for 1.
         """
         session = torch.from_numpy(table.session)[places]
-        which, counts = session.unique_consecutive(return_counts=True)
+        which, counts = torch.unique_consecutive(session, return_counts=True)
         groups = zip(which.tolist(), torch.split(places, counts.tolist()), strict=True)
         return NeuralBatch(
             tuple(

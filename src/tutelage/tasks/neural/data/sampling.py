@@ -48,11 +48,6 @@ class GlobalBatches(ABC):
         """Most stretches of a global batch."""
         return self.batch_size * self.world_size
 
-    @property
-    @abstractmethod
-    def shares(self) -> Sequence[float]:
-        """Each session's share of an epoch's loss while all weigh alike, on any scale."""
-
     @abstractmethod
     def __len__(self) -> int:
         """Batches in every epoch."""
@@ -71,14 +66,6 @@ class MixedBatchSampler(GlobalBatches):
 
     One pass of the core serves all sessions of a batch, and its norms see all of them.
     """
-
-    @property
-    def shares(self) -> Sequence[float]:
-        """Valid responses of each session."""
-        counts: list[float] = np.bincount(
-            self.table.session, self.table.observed, self.table.sessions
-        ).tolist()
-        return counts
 
     def __len__(self) -> int:
         return -(-len(self.table) // self.whole)
@@ -183,11 +170,6 @@ class ByDatasetBatchSampler(GlobalBatches):
     def batches_of(self) -> list[int]:
         """How many batches of each session an epoch has."""
         return [-(-len(members) // self.whole) for members in self._members]
-
-    @property
-    def shares(self) -> Sequence[float]:
-        """Batches of each session."""
-        return self.batches_of
 
     def __len__(self) -> int:
         return sum(self.batches_of)
