@@ -68,7 +68,7 @@ class NeuralData(DataConfig):
     """What to do about units that never answer."""
     split: Split = Split()
     """How recordings are divided."""
-    chunk_frames: int = Field(default=128, ge=1)
+    chunk_frames: int = Field(default=32, ge=1)
     """Frames that are predicted at once, in a row, of a movie."""
     train_rows: int | None = Field(default=None, ge=1)
     """Most training images (or trials) of each session, to see what fewer do; null for all."""
