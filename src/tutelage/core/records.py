@@ -105,6 +105,42 @@ class Table(Part):
         ]
 
 
+class Line(Part):
+    """A line of a drawing.
+
+    Args:
+        name: What it is.
+        values: Its heights, evenly spaced; null leaves a gap.
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+class Panel(Part):
+    """One drawing of a figure: lines over a common axis, or an image.
+
+    Args:
+        title: What it shows.
+        lines: Lines of one length and scale.
+        image: Rows of an image, the top one first; dark is low.
+        marks: Places (row, column) that are marked on the image.
+    """
+
+    title: str
+    lines: tuple[Line, ...] = ()
+    image: tuple[tuple[float, ...], ...] = ()
+    marks: tuple[tuple[float, float], ...] = ()
+
+
+class Figure(Part):
+    """Drawings that a task adds to its report."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    note: str = ""
+
+
 class Evaluation(Part):
     """The scores of one model on one data set.
 
@@ -113,6 +149,7 @@ class Evaluation(Part):
             finite number) is left out.
         baselines: The same keys under each baseline's name.
         tables: What the task shows beside them.
+        figures: What the task draws of them.
         files: Name to content of what is kept beside the record as it is, such as a table too long
             to be read.
     """
@@ -120,6 +157,7 @@ class Evaluation(Part):
     metrics: Mapping[str, Score] = {}
     baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
     files: Mapping[str, bytes] = Field(default={}, exclude=True, repr=False)
 
 
@@ -167,6 +205,7 @@ class RunRecord(Part):
     metrics: Mapping[str, Score] = {}
     baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
     seconds: Mapping[str, Score] = {}
     parents: tuple[Parent, ...] = ()
     artifacts: Mapping[str, Artifact] = {}

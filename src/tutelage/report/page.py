@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
-from tutelage.report import curves, tables
+from tutelage.report import curves, figures, tables
 from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
 
@@ -36,6 +36,7 @@ class RunView:
     lowest: str
     baselines: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
+    figures: tuple[figures.Drawn, ...]
     curves: tuple[curves.Curve, ...]
     settings: tuple[Setting, ...]
 
@@ -81,6 +82,7 @@ def _view(run: Run) -> RunView:
         lowest=_lowest(record, headline),
         baselines=tuple((name, tables.cell(value)) for name, value in beside.items()),
         tables=tuple(table for table in _tables(record, headline) if table.rows),
+        figures=tuple(figures.drawn(figure) for figure in record.figures),
         curves=tuple(curves.curves_of(run)),
         settings=tuple(_settings(run)),
     )

@@ -209,6 +209,7 @@ class BaseTrainer:
             metrics=evaluation.metrics,
             baselines=evaluation.baselines,
             tables=evaluation.tables,
+            figures=evaluation.figures,
             seconds=self.seconds,
             audit=audit,
             artifacts={name: self.run.artifact(path) for name, path in files.items()},
