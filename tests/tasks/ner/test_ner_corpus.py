@@ -142,6 +142,19 @@ def test_other_data_than_the_runs_own_only_test_and_what_is_named_test_does(tmp_
     assert len(load_corpus(NERData(root=other.parent), learned).tests["test"]) == 2
 
 
+def test_texts_that_a_run_was_trained_on_are_told_when_they_come_again_in_other_data(tmp_path):
+    root = write(tmp_path / "one" / "all.jsonl", [line(seed) for seed in range(60)])
+    corpus = load_corpus(NERData(root=root))
+    again = {document.text for document in (*corpus.train, *corpus.validation)}
+    lines = [one for seed in range(60) if (one := line(seed))["text"] in again][:3]
+    fresh = [line(seed) for seed in (90, 91)]
+    other = write(tmp_path / "other" / "texts.jsonl", [*fresh, *lines])
+    stamp = load_corpus(NERData(root=other), corpus.learned).stamp
+    assert stamp.verdict == "leaking" and stamp.findings[0].startswith("3 texts are ones that")
+    clean = write(tmp_path / "clean" / "texts.jsonl", fresh)
+    assert load_corpus(NERData(root=clean), corpus.learned).stamp.verdict == "clean"
+
+
 def test_a_runs_own_data_split_otherwise_are_refused_since_training_texts_would_test(tmp_path):
     root = write(tmp_path / "all.jsonl", [line(seed) for seed in range(60)])
     learned = load_corpus(NERData(root=root)).learned

@@ -85,6 +85,8 @@ def test_entities_of_two_texts_never_meet():
 
 def test_nothing_predicted_and_nothing_true_has_no_score():
     assert scored([[0, 0]], [[0, 0]]).metrics(100) == {
+        "entities": 0.0,
+        "texts": 1.0,
         "org/entities": 0.0,
         "person/entities": 0.0,
     }

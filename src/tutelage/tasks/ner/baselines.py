@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def learn_gazetteer(documents: Sequence[Document]) -> dict[str, str]:
     """Return the words of each entity, lower-cased, to the type that it most often is.
 
-    Names that the texts more often hold outside of any entity are left out.
+    Names that the texts hold outside of any entity as often, or more often, are left out.
     """
     named: dict[str, Counter[str]] = defaultdict(Counter)
     lengths = set()
@@ -28,17 +28,27 @@ def learn_gazetteer(documents: Sequence[Document]) -> dict[str, str]:
             if words:
                 named[" ".join(words)][span.label] += 1
                 lengths.add(len(words))
-    met: Counter[str] = Counter()
+    outside: Counter[str] = Counter()
     for document in documents:
-        words = _words(document)
-        for length in lengths:
-            runs = (" ".join(words[n : n + length]) for n in range(len(words) - length + 1))
-            met.update(run for run in runs if run in named)
+        for words in _stretches_outside(document):
+            for length in lengths:
+                runs = (" ".join(words[n : n + length]) for n in range(len(words) - length + 1))
+                outside.update(run for run in runs if run in named)
     return {
         name: min(types, key=lambda kind: (-types[kind], kind))
         for name, types in sorted(named.items())
-        if 2 * types.total() > met[name]
+        if types.total() > outside[name]
     }
+
+
+def _stretches_outside(document: Document) -> Iterator[list[str]]:
+    """Yield the words before, between and after the entities of a text."""
+    words, n = _words(document), 0
+    for span in document.spans:
+        first = int(np.searchsorted(document.words[:, 1], span.start, side="right"))
+        yield words[n:first]
+        n = int(np.searchsorted(document.words[:, 0], span.end, side="left"))
+    yield words[n:]
 
 
 def learn_frequent_tags(documents: Sequence[Document], labels: LabelSet) -> dict[str, str]:

@@ -107,7 +107,7 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
             where=texts.name,
             hint="Give texts whose entities somebody has marked, or see data.columns.",
         )
-    known = learned or Learned.from_texts(train, data.scheme, content, settings)
+    known = learned or Learned.from_texts(train, validation, data.scheme, content, settings)
     tests = {name: _chosen(texts, numbers) for name, numbers in parts.tests.items()}
     unseen = _unseen([*validation, *(d for ds in tests.values() for d in ds)], known)
     refuse_unseen(unseen, data.bad_share)
@@ -143,7 +143,15 @@ def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:
     } or {TEST: texts.documents}
     unseen = _unseen([d for documents in tests.values() for d in documents], learned)
     findings = [*texts.problems.findings(), *unseen.findings()]
-    stamp = AuditStamp(verdict="warnings" if findings else "clean", findings=tuple(findings))
+    seen = [d for ds in tests.values() for d in (ds[n] for n in learned.seen(ds).tolist())]
+    if seen:
+        findings.insert(
+            0,
+            f"{len(seen)} texts are ones that the run was trained on or chosen by "
+            f"(first: {seen[0].where}): scores on them say nothing",
+        )
+    verdict = "leaking" if seen else "warnings" if findings else "clean"
+    stamp = AuditStamp(verdict=verdict, findings=tuple(findings))
     tables = (_inventory(tests),)
     return Corpus((), (), tests, (), learned, stamp, texts.problems, unseen, tables)
 

@@ -58,7 +58,7 @@ def find_pairs(documents: Sequence[Document], threshold: float) -> Pairs:
         threshold: Smallest Jaccard similarity of a pair.
     """
     words = _word_hashes(documents)
-    whole = np.array([xxhash.xxh3_64_intdigest(w.tobytes()) for w in words], np.uint64)
+    whole = _whole(words)
     _, first, group = np.unique(whole, return_index=True, return_inverse=True)
     original = first[group]
     copies = np.flatnonzero(original != np.arange(len(documents)))
@@ -70,6 +70,15 @@ def find_pairs(documents: Sequence[Document], threshold: float) -> Pairs:
         np.array([*np.ones(len(copies)), *(similarity for _, _, similarity in found)]),
         original.astype(np.int64),
     )
+
+
+def text_hashes(documents: Sequence[Document]) -> Hashes:
+    """Return (n,) a number for each text, the same for those that are the same, case apart."""
+    return _whole(_word_hashes(documents))
+
+
+def _whole(words: Sequence[Hashes]) -> Hashes:
+    return np.array([xxhash.xxh3_64_intdigest(each.tobytes()) for each in words], np.uint64)
 
 
 def _word_hashes(documents: Sequence[Document]) -> list[Hashes]:

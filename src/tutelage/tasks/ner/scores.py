@@ -83,6 +83,7 @@ class Scored:
             bootstrap: Draws of texts for the interval of f1; 0 leaves it out.
         """
         found = dict(whole_counts(self.gold, self.said, self.matches).scores())
+        found |= {"entities": float(len(self.gold)), "texts": float(len(self.documents))}
         per_type = self.by_type()
         f1s = [counts.f1 for counts in per_type.values() if counts.gold and counts.f1 is not None]
         if f1s:
