@@ -190,9 +190,9 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
 
 
 def predict(
-    run: Run | str, source: Path | str, *overrides: str, home: Path | str | None = None
+    run: Run | str, source: Path | str | None, *overrides: str, home: Path | str | None = None
 ) -> tuple[Table, ...]:
-    """Apply a finished run to unlabelled data; a table for each input.
+    """Apply a finished run to unlabelled data, by default its own; a table for each input.
 
     Raises:
         StoreError: The run isn't finished.
@@ -201,13 +201,13 @@ def predict(
     """
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    rooted = (*overrides, f"data.root={source}")
+    rooted = overrides if source is None else (*overrides, f"data.root={source}")
     task, _, module, data = _restore(found, rooted, store)
     return task.predict(module, data)
 
 
 def predict_lines(
-    run: Run | str, source: Path | str, *overrides: str, home: Path | str | None = None
+    run: Run | str, source: Path | str | None, *overrides: str, home: Path | str | None = None
 ) -> Iterator[Json]:
     """Apply a finished run to unlabelled data; a JSON object for each sample.
 
@@ -219,7 +219,7 @@ def predict_lines(
     """
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    rooted = (*overrides, f"data.root={source}")
+    rooted = overrides if source is None else (*overrides, f"data.root={source}")
     task, _, module, data = _restore(found, rooted, store)
     if not isinstance(task, SupportsPredictionLines):
         hint = "Take them as tables, with `tutelage.predict`."

@@ -75,6 +75,8 @@ class Task(ABC, Generic[C]):
     group_name: ClassVar[str] = "group"
     """What the groups within a split are: ``split/GROUP/metric`` is a metric of one."""
     config_type: type[C]
+    predicts_own_data: ClassVar[bool] = False
+    """Whether `predict` may be asked of a run's own data, with no input named."""
     preprocessing_migrations: ClassVar[tuple[PreprocessingStep, ...]] = ()
     """An entry for each time that what `TaskData.preprocessing` holds, or what it means, changed:
     the function that brings an older card's over that change, or the reason why none can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tutelage.report.curves import MOST_POINTS, curves_of, draw
 from tutelage.report.page import render_page
 from tutelage.report.settings import defaults_of, settings_of
 
-VOID = {"meta", "path", "polyline", "!doctype"}
+VOID = {"meta", "path", "polyline", "!doctype", "img"}
 
 
 class Page(HTMLParser):
@@ -154,3 +155,16 @@ def test_a_damaged_metrics_file_is_refused(store: RunStore) -> None:
     (run.path / METRICS).write_text("a,b\n1,2\n")
     with pytest.raises(StoreError, match="the metrics can't be read"):
         render_page([run])
+
+
+def test_a_cell_that_names_a_kept_picture_shows_it_inside_of_the_page(tmp_path: Path) -> None:
+    run = finish_run(RunStore(tmp_path / "home"))
+    png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 20
+    (run.path / "closest.png").write_bytes(png)
+    (run.path / "fake.png").write_bytes(b"<script>")
+    table = Table(title="Nearest", columns=("query", "picture"), rows=(("a", "closest.png"),))
+    files = {name: run.artifact(run.path / name) for name in ("closest.png", "fake.png")}
+    run.update(tables=(table,), artifacts=files)
+    html = render_page([run])
+    assert Page(html).addresses == [f"data:image/png;base64,{b64encode(png).decode()}"]
+    assert "img-src data:" in html

@@ -14,6 +14,7 @@ import typer
 
 from tutelage.cli.console import err, print_json
 from tutelage.cli.options import Json, Overrides, RunName
+from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
     from tutelage.core.records import Table
@@ -27,8 +28,13 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     run: RunName,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="File or folder of data.")],
+    source: Annotated[
+        Path | None, typer.Argument(metavar="INPUT", help="File or folder of data.")
+    ] = None,
     overrides: Overrides = None,
+    query: Annotated[
+        str | None, typer.Option("--query", help="A sentence; what is closest to it is listed.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; by default standard output.")
     ] = None,
@@ -36,19 +42,31 @@ def predict(
 ) -> None:
     """Apply a finished run to data, labelled or not.
 
-    One CSV row a sample. For texts one JSON line a text, or, where the output's name ends in .csv,
-    one CSV row an entity.
+    One CSV row a sample, or a Parquet table where the output's name ends in .parquet. For texts one
+    JSON line a text, or, where the output's name ends in .csv, one CSV row an entity. Pictures and
+    captions become embeddings; without INPUT those of the run's own data.
 
     Examples:
 
         tutelage predict @last drive.log --output windows.csv
 
         tutelage predict @last letters.txt --output entities.jsonl
+
+        tutelage predict @last photos --output embeddings.parquet
+
+        tutelage predict @last photos --query "a red flag"
     """
     from tutelage import api
     from tutelage.task import SupportsPredictionLines, load_task
 
     found, changes = api.load_run(run), tuple(overrides or ())
+    if source is not None and "=" in source.name and not source.exists():
+        source, changes = None, (str(source), *changes)  # INPUT was left out
+    if source is None and not load_task(found.record.task).predicts_own_data:
+        said = f"Missing argument 'INPUT': runs of {found.record.task!r} are applied to new data"
+        raise RequestError(said, hint="Name a file or folder.")
+    if query is not None:
+        changes = (*changes, f"evaluation.query={json_text.dumps(query)}")
     as_table = json or (output is not None and output.suffix.lower() == ".csv")
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
     if able and not as_table:
@@ -58,7 +76,29 @@ def predict(
     if json:
         print_json({"tables": [table.model_dump(mode="json") for table in tables]})
         return
+    if output is not None and output.suffix.lower() == ".parquet":
+        _write_parquet(tables, output)
+        return
     _write_rows(tables, output)
+
+
+def _write_parquet(tables: Iterable[Table], output: Path) -> None:
+    from tutelage.core.files import storage_errors
+
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise RequestError(
+            "Parquet needs pyarrow", hint="Install pyarrow, or name a .csv."
+        ) from error
+    every = list(tables)
+    columns: dict[str, list[object]] = {"input": [t.title for t in every for _ in t.rows]}
+    for place, name in enumerate(every[0].columns):
+        columns[name] = [row[place] for table in every for row in table.rows]
+    with storage_errors(output):
+        parquet.write_table(pyarrow.table(columns), output)
+    err.print(f"{len(columns['input'])} rows in {output}")
 
 
 def _write_lines(lines: Iterable[JsonObject], output: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import curves, figures, tables
+from tutelage.report.pictures import pictures_of
 from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
 
@@ -39,6 +40,7 @@ class RunView:
     figures: tuple[figures.Drawn, ...]
     curves: tuple[curves.Curve, ...]
     settings: tuple[Setting, ...]
+    pictures: Mapping[str, str]
 
 
 def render_page(runs: Sequence[Run]) -> str:
@@ -85,6 +87,7 @@ def _view(run: Run) -> RunView:
         figures=tuple(figures.drawn(figure) for figure in record.figures),
         curves=tuple(curves.curves_of(run)),
         settings=tuple(_settings(run)),
+        pictures=pictures_of(run),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from made_pairs import SMALL, make_folder
+from PIL import Image
 from safetensors.torch import load_file
 
 from tutelage import api
@@ -15,6 +16,7 @@ from tutelage.core.errors import ConfigError, DataError, RunFailedError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import WEIGHTS, Run, RunStore
 from tutelage.losses import LOSSES, BaseContrastiveLoss
+from tutelage.report.page import render_page
 from tutelage.tasks.multimodal import MultimodalTask
 from tutelage.tasks.multimodal.config import MultimodalConfig
 from tutelage.tasks.multimodal.datamodule import DataHandler
@@ -71,6 +73,18 @@ def test_retrieval_of_captions_never_seen_is_far_above_chance(trained: tuple[Run
         "Diagnosis",
     ]
     assert record.audit is not None and record.audit.verdict == "clean"
+
+
+def test_the_report_shows_what_lies_closest(trained: tuple[Run, Path]) -> None:
+    run = trained[0]
+    pictures = [name for name in run.record.artifacts if name.endswith(".png")]
+    assert len(pictures) == 12
+    run.verify_artifacts()
+    with Image.open(run.path / "closest-to-caption-01.png") as strip:
+        assert strip.size == (5 * 72, 72)
+    html = render_page([run])
+    assert html.count('<img src="data:image/png;base64,') == 12
+    assert "Diagnosis" in html and "recall@10 by chance" in html
 
 
 def test_own_data_leave_out_what_training_saw_and_score_the_same(trained: tuple[Run, Path]) -> None:

@@ -33,6 +33,7 @@ class MultimodalTask(Task[MultimodalConfig]):
         "mrr": "MRR",
     }
     config_type = MultimodalConfig
+    predicts_own_data: ClassVar = True
 
     def data_fingerprint(self, config: MultimodalConfig) -> str:
         """Digest the content of pictures and captions, and a ready-made encoder's weights."""

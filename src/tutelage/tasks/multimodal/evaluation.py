@@ -17,6 +17,7 @@ from tutelage.tasks.multimodal.datamodule import EVALUATION_BATCH, DataHandler
 from tutelage.tasks.multimodal.diagnosis import Evidence, Finding, diagnose
 from tutelage.tasks.multimodal.geometry import Geometry, geometry, gradient_share
 from tutelage.tasks.multimodal.module import TwoTowerModule
+from tutelage.tasks.multimodal.pictures import gallery
 from tutelage.tasks.multimodal.retrieval import CUTOFFS, Ranks, bootstrap, ranks
 from tutelage.tasks.multimodal.towers.two_towers import tokenize
 from tutelage.tasks.multimodal.zero_shot import category_embeddings, zero_shot_metrics
@@ -86,10 +87,10 @@ class Evaluator:
         baselines = {CHANCE: _keyed(chance)}
         if commonest:
             baselines[COMMONEST] = _keyed(commonest)
+        tables, files = gallery(embedded, self.data.pairs, self.settings.pictures)
+        first = retrieval_table(found, metrics, chance), diagnosis_table(findings)
         return Evaluation(
-            metrics=_keyed(metrics),
-            baselines=baselines,
-            tables=(retrieval_table(found, metrics, chance), diagnosis_table(findings)),
+            metrics=_keyed(metrics), baselines=baselines, tables=(*first, *tables), files=files
         )
 
     # ---- embeddings
