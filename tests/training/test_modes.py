@@ -9,6 +9,7 @@ import torch
 from tiny_task import (
     Batch,
     ReconstructorConfig,
+    TinyConfig,
     TinyModule,
     TinyTask,
     crash_at,
@@ -21,6 +22,8 @@ from tiny_task import (
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RunFailedError, UnknownNameError
+from tutelage.core.migrations import migrate_config
+from tutelage.core.overrides import build_config
 from tutelage.core.store import METRICS, RunStore
 from tutelage.task import ModelEntry, SupportsAutoencoder, Task
 from tutelage.training.checkpoint_files import list_checkpoints, read_marker
@@ -151,6 +154,13 @@ def test_settings_that_do_nothing_for_the_model_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(tmp_path, *PRETRAINED, *settings)
+
+
+def test_a_configuration_read_from_its_file_is_not_refused_for_its_defaults(tmp_path: Path) -> None:
+    first = train(tmp_path, *FAST, "mode=autoencoder", "model=reconstructor").run
+    settings = migrate_config(first.settings, first.path)
+    again = build_config(TinyConfig, [settings], ("run.policy=force_new",))
+    assert same_bits(launch(TinyTask(), again, RunStore(tmp_path)).run, first)
 
 
 def test_a_mode_is_a_trainer_that_keeps_the_templates_order() -> None:

@@ -265,6 +265,9 @@ class Training(Section):
     """Compile the network once, at the start, for faster steps; needs a C++ compiler."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Kind of device."""
+    devices: int = Field(default=1, ge=1)
+    """Processes that train together, each on a device of its own; a step has `batch_size` samples
+    on each."""
     log_every_n_steps: int = Field(default=50, ge=1)
     """Steps between two rows of training metrics."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()

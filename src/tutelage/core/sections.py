@@ -19,6 +19,14 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,
     )
 
+    def moved(self) -> set[str]:
+        """Names of the settings whose value is not the default, however they were given."""
+        return {
+            name
+            for name, field in type(self).model_fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
 
 def as_word(value: object) -> object:
     """Return a whole number as text, where a word is wanted that may look like one: ``16``."""

@@ -24,7 +24,11 @@ class TaskData(LightningDataModule, ABC):
     """
 
     batch_size: int
-    """Samples a step; the batch-size optimiser sets it before the loaders are made."""
+    """Samples a step and process; the batch-size optimiser sets it before the loaders are made."""
+    rank: int = 0
+    """Number of this process among those that train together; training loaders share by it."""
+    world_size: int = 1
+    """How many processes train together."""
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tutelage.core.config import RunConfig, Training
+from tutelage.core.config import RunConfig
 from tutelage.core.errors import (
     ConfigError,
     RequestError,
@@ -25,6 +25,7 @@ from tutelage.core.fingerprint import fingerprint
 from tutelage.core.records import INITIAL_WEIGHTS, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
+from tutelage.training.start_ranks import start_ranks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,7 @@ def launch(
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")
-    _check_device(config.training)
+    check_device(config)
     if (unfinished := _unfinished(config, same)) is not None:
         return Launched(_work(task, config, store, unfinished, parents, console), "resumed")
     lineage = tuple(
@@ -163,9 +164,15 @@ def how_to_go_on(run: Run) -> str:
     return f"the same settings with run.policy={policy}"
 
 
-def _check_device(training: Training) -> None:
+def check_device(config: RunConfig) -> None:
     """Refuse, before any work, what this machine has no device for."""
-    if training.accelerator != "gpu" and training.precision != "16":
+    training = config.training
+    if training.devices > 1 and config.mode.name == "fusion":
+        hint = "Leave training.devices out: what it trains is small."
+        raise ConfigError("a fusion trains in one process", where="training.devices", hint=hint)
+    if training.accelerator == "cpu" and training.precision != "16":
+        return
+    if training.accelerator == "auto" and training.precision != "16" and training.devices == 1:
         return
     from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
@@ -176,6 +183,10 @@ def _check_device(training: Training) -> None:
     if training.precision == "16" and not (gpu and training.accelerator != "cpu"):
         hint = "Use training.precision=bf16, or 32."
         raise ConfigError("training.precision=16 needs a GPU", hint=hint)
+    there = CUDAAccelerator.auto_device_count()
+    if training.accelerator != "cpu" and 0 < there < training.devices:
+        hint = f"Use training.devices={there}, or training.accelerator=cpu."
+        raise ConfigError(f"{training.devices} devices, but {there} GPUs are found", hint=hint)
 
 
 def _first_weights(config: RunConfig, data: str, named: Parents, store: RunStore) -> Run:
@@ -220,10 +231,13 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
-    with run.hold(), _log_to(run):
+    with run.hold(), log_to(run, logging.INFO):
         try:
             run.update(status="running")
-            _train(task, config, store, run, parents, console)
+            if config.training.devices == 1:
+                train_here(task, config, store, run, parents, console)
+            else:
+                start_ranks(run, config.training.devices)
         except (KeyboardInterrupt, SystemExit):
             run.update(status="interrupted", finished=now())
             hint = f"Go on with it: {how_to_go_on(run)}."
@@ -240,7 +254,7 @@ def _work(
     return run
 
 
-def _train(
+def train_here(
     task: Task[RunConfig],
     config: RunConfig,
     store: RunStore,
@@ -248,7 +262,16 @@ def _train(
     parents: Parents,
     console: Console | None,
 ) -> None:
-    """Import what trains, which takes seconds in which a person may interrupt, and train."""
+    """Import what trains, which takes seconds in which a person may interrupt, and train.
+
+    Args:
+        task: The domain.
+        config: The whole run.
+        store: Where it lies.
+        run: Its folder, held by this process or by the one that started it.
+        parents: The runs that it is made from.
+        console: Where to draw progress, when that is a terminal.
+    """
     from tutelage.training.allocator import keep_freed_memory
     from tutelage.training.modes import MODES
 
@@ -260,9 +283,10 @@ def _train(
 
 
 @contextmanager
-def _log_to(run: Run) -> Iterator[None]:
-    """Send what tutelage and its libraries log or warn of to the run's log file."""
+def log_to(run: Run, level: int) -> Iterator[None]:
+    """Send what tutelage and its libraries log or warn of, from ``level`` on, to the run's log."""
     handler = logging.FileHandler(run.path / LOG, encoding="utf-8")
+    handler.setLevel(level)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     names = ("tutelage", "lightning", "py.warnings")
     loggers = [logging.getLogger(name) for name in names]

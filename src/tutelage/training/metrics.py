@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tutelage.core.files import atomic_file, storage_errors
 from tutelage.training.contracts import TaskModule
+from tutelage.training.ranks import Ranks, gather_ranks, sum_over_ranks
 
 COLUMNS = ("epoch", "step", "metric", "value", "seconds")
 Row = tuple[int, int, str, float, float]
@@ -21,9 +22,10 @@ Row = tuple[int, int, str, float, float]
 class MetricsCollector(Callback):
     """Collect what `training_step` returns and what validation logs; write them as a long table.
 
-    Training scalars of the last n steps become one row each (``train/loss``), and their mean over
-    the epoch, weighted by samples, another (``epoch/loss``). Scalars stay tensors until a row is
-    written, so a step costs no synchronisation. The trainer's loggers, if any, get the same.
+    Training scalars of the last n steps, of all processes together, become one row each
+    (``train/loss``), and their mean over the epoch, weighted by samples, another (``epoch/loss``).
+    Scalars stay tensors until a row is written, so a step costs no synchronisation. The trainer's
+    loggers, if any, get the same.
 
     Args:
         path: The CSV file, columns `COLUMNS`. A resumed run goes on in it.
@@ -41,11 +43,15 @@ class MetricsCollector(Callback):
         self._rows: list[Row] = []
         self._due = every_n_steps
         self._started = time.monotonic()
+        self._writes = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file, or drop the rows that a resumed run is about to write again."""
         self._started = time.monotonic()
         self._due = self.every_n_steps * trainer.accumulate_grad_batches
+        self._writes = trainer.is_global_zero
+        if not self._writes:
+            return
         kept: list[list[str]] = []
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -74,17 +80,22 @@ class MetricsCollector(Callback):
         if not self._pending:
             return
         weights = torch.tensor(self._samples, dtype=torch.float64)
-        for name, newest in self._pending[-1].items():
-            device = newest.device  # a resumed run begins with values from the CPU
-            values = torch.stack([step[name].detach().to(device) for step in self._pending])
-            total = float((values.double().cpu() * weights).sum())
+        names = list(self._pending[-1])
+        sums = [*(self._total(name, weights) for name in names), float(weights.sum())]
+        *totals, samples = sum_over_ranks(torch.tensor(sums, dtype=torch.float64)).tolist()
+        for name, total in zip(names, totals, strict=True):
             if name == "loss":  # Lightning divides it by the batches that are accumulated
                 total *= trainer.accumulate_grad_batches
             self._sums[name] = self._sums.get(name, 0.0) + total
-            self._add(trainer, f"train/{name}", total / float(weights.sum()))
-        self._seen += sum(self._samples)
+            self._add(trainer, f"train/{name}", total / samples)
+        self._seen += round(samples)
         self._pending, self._samples = [], []
         self._write()
+
+    def _total(self, name: str, weights: Tensor) -> float:
+        device = self._pending[-1][name].device  # a resumed run begins with values from the CPU
+        values = torch.stack([step[name].detach().to(device) for step in self._pending])
+        return float((values.double().cpu() * weights).sum())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the means over the whole epoch."""
@@ -112,30 +123,33 @@ class MetricsCollector(Callback):
 
     def _write(self) -> None:
         rows, self._rows = self._rows, []
+        if not self._writes:
+            return
         with storage_errors(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of an unfinished epoch."""
+        """The sums of an unfinished epoch, and what each process has not added to them yet."""
         outputs = {
-            name: [out[name].detach().cpu() for out in self._pending]
+            name: gather_ranks(torch.stack([out[name].detach().cpu() for out in self._pending]))
             for name in (self._pending[0] if self._pending else ())
         }
         return {
             "pending": outputs,
-            "samples": list(self._samples),
+            "samples": gather_ranks(torch.tensor(self._samples, dtype=torch.int64)),
             "sums": dict(self._sums),
             "seen": self._seen,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with an unfinished epoch."""
-        columns: dict[str, list[Tensor]] = state_dict["pending"]
-        count = len(state_dict["samples"])
+        rank = Ranks.here().rank
+        columns: dict[str, Tensor] = state_dict["pending"]
+        self._samples = state_dict["samples"][rank].tolist()
         self._pending = [
-            {name: column[i] for name, column in columns.items()} for i in range(count)
+            {name: column[rank, step] for name, column in columns.items()}
+            for step in range(len(self._samples))
         ]
-        self._samples = list(state_dict["samples"])
         self._sums, self._seen = dict(state_dict["sums"]), state_dict["seen"]
 
 

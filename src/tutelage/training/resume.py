@@ -61,10 +61,12 @@ class RandomState(Checkpoint):
         self._pending = {k: value[trainer.global_rank].clone() for k, value in states.items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore what was loaded, once."""
+        """Restore what was loaded, once; where nothing was, let each process draw its own."""
         if self._pending is not None:
             restore(self._pending, pl_module.device)
             self._pending = None
+        elif trainer.global_rank:
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
 
 def capture(device: torch.device) -> dict[str, Tensor]:

@@ -235,6 +235,27 @@ class BudgetBatchSampler:
         return sorted(start for _, start in heap)
 
 
+class Shard:
+    """One process's part of the batches of an order that knows of no processes.
+
+    Args:
+        order: Batches for all processes together.
+        rank: This process, from 0; of each batch it takes every ``world_size``-th sample.
+        world_size: Processes.
+    """
+
+    def __init__(self, order: BatchOrder, rank: int, world_size: int) -> None:
+        _check_rank(rank, world_size)
+        self._order, self._rank, self._world_size = order, rank, world_size
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return this process's part of each batch of ``epoch``."""
+        return [batch[self._rank :: self._world_size] for batch in self._order.batches(epoch)]
+
+
 def _check_rank(rank: int, world_size: int) -> None:
     if not 0 <= rank < world_size:
         raise ConfigError(f"rank {rank} of {world_size} processes does not exist")

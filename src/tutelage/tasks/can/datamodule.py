@@ -329,7 +329,11 @@ class CANGraphDataModule(TaskData):
     def train_dataloader(self) -> ResumableLoader[GraphBatch]:
         """Shuffled batches of training windows."""
         order = SeededBatchSampler(
-            len(self.train_windows), self.batch_size, self.config.training.seed
+            len(self.train_windows),
+            self.batch_size,
+            self.config.training.seed,
+            rank=self.rank,
+            world_size=self.world_size,
         )
         return ResumableLoader(lambda rows: self.store.batch(self.train_windows[rows]), order)
 

@@ -100,7 +100,7 @@ class AutoencoderTrainer(BaseTrainer):
             else f"the model {model!r} has no other objective than reconstruction",
         }
         for name, reason in reasons.items():
-            if reason is not None and name in self.mode.model_fields_set:
+            if reason is not None and name in self.mode.moved():
                 raise ConfigError(reason, where=f"mode.{name}", hint=f"Leave mode.{name} out.")
 
     def _measured(self, module: TaskModule, data: TaskData) -> BatchSizeChoice:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from rich.console import Console
 
 from tutelage.core.config import RunConfig
@@ -43,6 +44,7 @@ from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
 from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
+from tutelage.training.ranks import Ranks
 from tutelage.training.restore import take_over
 
 log = logging.getLogger(__name__)
@@ -75,22 +77,31 @@ class BaseTrainer:
     ) -> None:
         self.task, self.config, self.run, self.cache = task, config, run, cache
         self.parents, self.console = parents, console
+        self.ranks = Ranks.here()
         self.seconds: dict[str, float] = {}
         self.models = ModelManager()
 
-    def train(self) -> RunRecord:
-        """Do the whole run and return its finished record."""
+    def train(self) -> None:
+        """Do the whole run, up to its finished record.
+
+        Of several processes, the first one prepares and measures before the others, and evaluates
+        and writes alone.
+        """
         started = time.monotonic()
         pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
-        with self._phase("prepare"):
+        with self._phase("prepare"), self.ranks.in_turn():
             data = self.prepare()
+            data.rank, data.world_size = self.ranks.rank, self.ranks.size
         with self._phase("build"):
             module = self.build(data)
             self._monitor(module)
-        with self._phase("size"):
+        with self._phase("size"), self.ranks.in_turn():
             self.size_batch(module, data)
         with self._phase("fit"):
             self.fit(module, data)
+            self.ranks.part()
+        if not self.ranks.first:
+            return
         with self._phase("calibrate"):
             self.calibrate(module, data)
         with self._phase("evaluate"):
@@ -98,7 +109,7 @@ class BaseTrainer:
         with self._phase("save"):
             self.save(module, data)
         self.seconds["total"] = round(time.monotonic() - started, 3)
-        return self.record(data, evaluation)
+        self.record(data, evaluation)
 
     # ---- the steps; a mode overrides these
 
@@ -146,7 +157,8 @@ class BaseTrainer:
         )
         trainer = pl.Trainer(
             accelerator=training.accelerator,
-            devices=1,
+            devices=self.ranks.size,
+            strategy=self._strategy(),
             max_epochs=training.max_epochs,
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
@@ -263,6 +275,13 @@ class BaseTrainer:
         device = self._device()
         precision = arithmetic(self.config.training.precision, device)
         return BatchSizeOptimizer(options, device, precision)
+
+    def _strategy(self) -> Strategy | str:
+        """How gradients are shared: not at all, or as their mean over the processes."""
+        if self.ranks.size == 1:
+            return "auto"
+        backend = "nccl" if self._device() == "cuda" else "gloo"
+        return DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
 
     def _device(self) -> str:
         """The kind of device that training will use."""

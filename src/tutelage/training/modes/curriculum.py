@@ -23,6 +23,7 @@ from tutelage.training.curriculum import Curriculum, CurriculumData, CurriculumO
 from tutelage.training.difficulty import Guide
 from tutelage.training.modes.base import BATCH_SIZE, BaseTrainer
 from tutelage.training.regularizers import ElasticWeightConsolidation, trained
+from tutelage.training.samplers import Shard
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,9 @@ class CurriculumTrainer(BaseTrainer):
         else:
             super().size_batch(module, data)
             sizes = [data.batch_size] * len(self.curriculum.stages)
-        self.order = data.order = CurriculumOrder(self.curriculum, sizes, data.arrange)
+        together = [size * self.ranks.size for size in sizes]
+        self.order = CurriculumOrder(self.curriculum, together, data.arrange)
+        data.order = Shard(self.order, self.ranks.rank, self.ranks.size)
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
         """Train, then let the penalty go."""
@@ -135,7 +138,7 @@ class CurriculumTrainer(BaseTrainer):
         Raises:
             ConfigError: A ratio is set, or nothing says what a stage should draw.
         """
-        for name in sorted({"start_ratio", "end_ratio", "shape"} & self.mode.model_fields_set):
+        for name in sorted({"start_ratio", "end_ratio", "shape"} & self.mode.moved()):
             raise ConfigError(
                 f"the samples of {self.task.name!r} are of one kind: there is no ratio to move",
                 where=f"mode.{name}",

@@ -1,0 +1,81 @@
+"""One of the processes that train a run together: ``python -m tutelage.training.rank RUN``."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import distributed as dist
+
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import TutelageError
+from tutelage.core.migrations import migrate_config
+from tutelage.core.overrides import build_config
+from tutelage.core.store import CONFIG, LOG, Run, RunStore
+from tutelage.task import Task, load_task
+from tutelage.training.launch import log_to, train_here
+from tutelage.training.ranks import Ranks
+from tutelage.training.start_ranks import FAILURE, SHOWN
+
+log = logging.getLogger("tutelage.training.rank")  # not by __name__, which is __main__
+_PR_SET_PDEATHSIG = 1
+
+
+def main(path: Path) -> int:
+    """Train; return the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
+    _die_with_parent()
+    run, ranks = Run(path), Ranks.here()
+    if ranks.first:
+        shown = logging.StreamHandler()
+        shown.setLevel(int(os.environ[SHOWN]))
+        logging.getLogger("tutelage").addHandler(shown)
+    with log_to(run, logging.INFO if ranks.first else logging.WARNING):
+        try:
+            _train(run, ranks)
+        except TutelageError as error:
+            _say(type(error).__name__, error.problem, error.where, error.hint)
+            return error.exit_code
+        except Exception as error:
+            log.error("process %d: %s", ranks.rank, traceback.format_exc())
+            hint = f"The whole story is in {run.path / LOG}."
+            _say("RunFailedError", f"{type(error).__name__}: {error}", run.id, hint)
+            return 1
+    return 0
+
+
+def _train(run: Run, ranks: Ranks) -> None:
+    store = RunStore(run.path.parent)
+    task: Task[RunConfig] = load_task(str(run.settings["task"]))
+    config = build_config(task.config_type, [migrate_config(run.settings, run.path / CONFIG)])
+    parents: dict[str, tuple[Run, ...]] = {}
+    for parent in run.record.parents:
+        parents[parent.role] = (*parents.get(parent.role, ()), store.find(parent.run))
+    on_gpu = config.training.accelerator != "cpu" and torch.cuda.is_available()
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    console = Console(stderr=True) if ranks.first else None
+    train_here(task, config, store, run, parents, console)
+
+
+def _say(kind: str, problem: str, where: str | None, hint: str | None) -> None:
+    """Tell the process that started this one why it failed, in one line that no other breaks."""
+    said = {"kind": kind, "problem": problem, "where": where, "hint": hint}
+    os.write(int(os.environ[FAILURE]), (json.dumps(said) + "\n").encode())
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, however that is."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,124 @@
+"""Start one process for each device, wait for all, and end all when one fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from tutelage.core import errors
+from tutelage.core.errors import RunFailedError, TutelageError
+from tutelage.core.store import Run
+
+log = logging.getLogger(__name__)
+COMMAND = (sys.executable, "-m", "tutelage.training.rank")
+FAILURE = "TUTELAGE_RANK_FAILURE"
+"""Number of the file descriptor on which a process says why it failed."""
+SHOWN = "TUTELAGE_RANK_SHOWN"
+"""The level from which the first process shows its log on standard error."""
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 10.0
+
+
+def start_ranks(run: Run, devices: int) -> None:
+    """Train a run in as many processes as it has devices.
+
+    The run's folder holds all that they need. The first to fail ends the others, since those would
+    wait for it.
+
+    Raises:
+        TutelageError: What the first process that failed said.
+        RunFailedError: A process was killed.
+    """
+    reading, writing = os.pipe()
+    shared = _environment(devices, writing)
+    command = [*COMMAND, str(run.path)]
+    ranks: list[subprocess.Popen[bytes]] = []
+    with _ending(ranks), os.fdopen(reading, encoding="utf-8") as failures:
+        for rank in range(devices):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            ranks.append(subprocess.Popen(command, env=shared | own, pass_fds=(writing,)))
+        os.close(writing)
+        failed = _wait(ranks)
+        if failed is not None:
+            _end(ranks)
+            raise _failure(failures.readline(), failed, ranks[failed].returncode)
+
+
+def _environment(devices: int, writing: int) -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threads = max(1, (os.cpu_count() or 1) // devices)
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(devices),
+        FAILURE: str(writing),
+        SHOWN: str(_shown_level()),
+    }
+
+
+def _shown_level() -> int:
+    """The level that the log is shown from here, other than in files."""
+    handlers = [
+        handler
+        for handler in logging.getLogger("tutelage").handlers
+        if not isinstance(handler, logging.FileHandler)
+    ]
+    return min((handler.level for handler in handlers), default=logging.CRITICAL)
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """Return the first process that failed, or null when all have finished."""
+    while True:
+        codes = [rank.poll() for rank in ranks]
+        for number, code in enumerate(codes):
+            if code:
+                return number
+        if all(code == 0 for code in codes):
+            return None
+        time.sleep(_POLL_SECONDS)
+
+
+def _failure(line: str, rank: int, code: int) -> TutelageError:
+    """Return the error that a process described, or one that says how it ended."""
+    if not line:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        return RunFailedError(f"process {rank} of the training {how}")
+    said: Mapping[str, str | None] = json.loads(line)
+    kind = getattr(errors, str(said["kind"]), RunFailedError)
+    error: TutelageError = TutelageError.__new__(kind)
+    TutelageError.__init__(error, str(said["problem"]), where=said["where"], hint=said["hint"])
+    return error
+
+
+@contextmanager
+def _ending(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Leave no process behind, however this one goes on."""
+    try:
+        yield
+    finally:
+        _end(ranks)
+
+
+def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
+    alive = [rank for rank in ranks if rank.poll() is None]
+    for rank in alive:
+        rank.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for rank in alive:
+        with suppress(subprocess.TimeoutExpired):
+            rank.wait(max(0.0, deadline - time.monotonic()))
+        rank.kill()
+        rank.wait()
