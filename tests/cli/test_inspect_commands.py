@@ -108,7 +108,7 @@ def test_every_field_of_the_configuration_is_listed() -> None:
         ("training.loggers", [], "list of tensorboard | wandb"),
         ("training.averaging.decay", 0.999, "number > 0, < 1"),
         ("data.root", None, "path | null"),
-        ("model", "gat", "gat | vgae | mean | logistic | mlp | gated | bandit | dqn"),
+        ("model", "gat", "gat | vgae | mean | logistic | mlp | gated | bandit | dqn | best"),
         ("mode", "normal", "normal | autoencoder | curriculum | distillation | fusion"),
         ("mode.teacher", None, "text"),
     ],

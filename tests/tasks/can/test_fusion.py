@@ -31,7 +31,7 @@ from tutelage.training.restore import restore_module
 
 FAST = ("training.max_epochs=1", "training.accelerator=cpu")
 FUSE = ("mode=fusion", "mode.folds=2", "mode.passes=1", *FAST)
-MODELS = ["mean", "logistic", "mlp", "gated", "bandit", "dqn"]
+MODELS = ["mean", "logistic", "mlp", "gated", "bandit", "dqn", "best"]
 SMALL = ("model.layers=1", "model.hidden=4", "model.heads=2")
 
 
@@ -202,6 +202,31 @@ def test_a_state_is_made_of_what_experts_and_rules_say(
         first = held.store.node_ptr[held.windows[0]], held.store.node_ptr[held.windows[0] + 1]
         unknown = (held.store.id_index[first[0] : first[1]] == 0).float().mean()
         assert float(part[0, at["unknown_ids"]].expm1()) == pytest.approx(float(unknown), abs=1e-5)
+
+
+def test_windows_are_there_again_as_those_of_a_stranger_where_two_vehicles_train(
+    home: Path, data: CANGraphDataModule, tmp_path: Path
+) -> None:
+    found = restore_experts(CANTask(), detectors(home))
+    assert held_out_states(data, found, tmp_path / "cache").elsewhere == ()
+    for number, vehicle in enumerate(("hatchback", "pickup")):
+        for at, attack in enumerate(("dos", None)):
+            path = tmp_path / "train_01" / f"{attack}-{vehicle}.csv"
+            write_drive(path, 10 * number + at, attack, vehicle, seconds=10)
+    two = CANGraphDataModule(can_config(f"data.root={tmp_path}"), tmp_path / "cache")
+    two.setup("fit")
+    assert len(two.learned.vehicles) == 2
+    states = held_out_states(two, found, tmp_path / "cache")
+    (strange,) = states.elsewhere
+    assert len(strange) == len(states) == len(two.validation_windows)
+    assert strange.label.equal(states.label) and strange.stretch.equal(states.stretch)
+    unknown, rule = (states.columns.index(name) for name in ("unknown_ids", "unseen_id_count"))
+    quiet = states.label == 0
+    assert states.state[quiet, unknown].max() == 0
+    assert strange.state[quiet, unknown].expm1().mean() > 0.9
+    assert strange.state[quiet, rule].min() > states.state[quiet, rule].max()
+    assert not strange.state[:, 1].equal(states.state[:, 1])  # the GAT looks through other glasses
+    assert strange.alarm.equal(strange.state[:, :2] > 0)
 
 
 def test_the_cache_is_used_and_what_it_holds_decides(

@@ -64,6 +64,7 @@ class CANTask(
         "gated": ModelEntry("mixture of experts, weighed window by window by a gate", ("fusion",)),
         "bandit": ModelEntry("contextual bandit that chooses the experts' weights", ("fusion",)),
         "dqn": ModelEntry("double DQN that chooses the experts' weights", ("fusion",)),
+        "best": ModelEntry("the best expert, or the combiner that beats it", ("fusion",)),
     }
     exported_models: ClassVar = ("gat", "vgae")
     headline: ClassVar = "f1"

@@ -19,6 +19,7 @@ from tutelage.core.config import (
 )
 from tutelage.tasks.can.fusion.config import (
     BanditConfig,
+    BestConfig,
     DQNConfig,
     GatedConfig,
     LogisticConfig,
@@ -190,7 +191,8 @@ CANModel = Annotated[
     | Annotated[MLPConfig, Tag("mlp")]
     | Annotated[GatedConfig, Tag("gated")]
     | Annotated[BanditConfig, Tag("bandit")]
-    | Annotated[DQNConfig, Tag("dqn")],
+    | Annotated[DQNConfig, Tag("dqn")]
+    | Annotated[BestConfig, Tag("best")],
     Discriminator(tag_or("gat")),
 ]
 

@@ -83,46 +83,75 @@ def candidates(
     )
 
 
-def comparison_table(states: States, fitted: Mapping[str, CrossFitted], chosen: str) -> Table:
+def winner(states: States, fitted: Mapping[str, CrossFitted]) -> str:
+    """Return the best expert's name, or the best combiner's where it is better beyond chance."""
+    experts, combiners = candidates(states, fitted)
+    if not combiners:
+        return experts[0].name
+    gained, lost = _disagreements(states.label, experts[0], combiners[0])
+    return combiners[0].name if _beyond_chance(gained, lost) else experts[0].name
+
+
+def comparison_table(
+    states: States,
+    fitted: Mapping[str, CrossFitted],
+    chosen: str,
+    selections: Mapping[str, tuple[str, CrossFitted]] | None = None,
+) -> Table:
     """Rank combiners and experts by cross-validated F1, and say in words which won.
 
     Args:
         states: The held-out samples.
         fitted: Each combiner's cross-fitted scores.
         chosen: The combiner that the run is about.
+        selections: Of combiners that are one of the others: which, and its cross-fitted scores.
     """
     experts, combiners = candidates(states, fitted)
-    ranked = sorted([*combiners, *experts], key=lambda c: c.quality, reverse=True)
+    selections = selections or {}
+    selected = {name: found for name, (_, found) in selections.items()}
+    rest = candidates(states, selected)[1]
+    ranked = sorted([*combiners, *rest, *experts], key=lambda c: c.quality, reverse=True)
     rows = tuple((c.name, c.f1, c.precision, c.recall, c.auprc, c.log_loss) for c in ranked)
+    said = verdict(states.label, experts[0], combiners, chosen)
+    for name, (who, _) in selections.items():
+        said += f" So {name} is {who}."
     return Table(
         title="Combiners and experts on held-out training data, cross-fitted",
         columns=("who", "f1", "precision", "recall", "auprc", "log loss"),
         rows=rows,
-        note=verdict(states.label, experts[0], combiners, chosen),
+        note=f"{said} Chosen by these scores alone, never by a test.",
     )
+
+
+def _disagreements(label: Tensor, expert: Candidate, combiner: Candidate) -> tuple[int, int]:
+    """On how many samples the combiner alone is right, and the expert alone."""
+    truth = label == 1
+    right, others = combiner.alarm == truth, expert.alarm == truth
+    return int((right & ~others).sum()), int((~right & others).sum())
+
+
+def _beyond_chance(gained: int, lost: int) -> bool:
+    return gained > lost and mcnemar(gained, lost) < _SURE
 
 
 def verdict(label: Tensor, expert: Candidate, combiners: list[Candidate], chosen: str) -> str:
     """Say which combiner won, whether it beats the best expert, and where this run's stands."""
     best = combiners[0]
-    truth = label == 1
-    right, wrong = best.alarm == truth, best.alarm != truth
-    gained = int((right & (expert.alarm != truth)).sum())
-    lost = int((wrong & (expert.alarm == truth)).sum())
+    gained, lost = _disagreements(label, expert, best)
     counts = (
         f"right on {gained} of {len(label)} held-out samples where {expert.name} is wrong, "
         f"wrong on {lost} where that is right"
     )
-    if gained > lost and mcnemar(gained, lost) < _SURE:
+    if _beyond_chance(gained, lost):
         said = f"Fusion helps: {best.name} won, {counts}."
     elif gained > lost:
         said = f"Fusion may help, but not beyond chance: {best.name} won, {counts}."
     else:
         said = f"Fusion does not help here: the best combiner, {best.name}, is {counts}."
-    place = [c.name for c in combiners].index(chosen)
-    if place:
+    names = [c.name for c in combiners]
+    if chosen in names and (place := names.index(chosen)):
         said += f" This run's {chosen} is number {place + 1} of {len(combiners)} combiners."
-    return f"{said} Chosen by these scores alone, never by a test."
+    return said
 
 
 def mcnemar(gained: int, lost: int) -> float:

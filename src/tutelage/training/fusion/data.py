@@ -11,6 +11,8 @@ import torch
 from tutelage.core.config import FusionMode, Training
 from tutelage.core.records import Table
 from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.fusion.chosen import ChosenCombiner
+from tutelage.training.fusion.combiners import Combiner
 from tutelage.training.fusion.comparison import comparison_table, weight_table
 from tutelage.training.fusion.expert import Expert
 from tutelage.training.fusion.fitting import CrossFitted, cross_fit, fit, pass_order, seeded
@@ -29,7 +31,7 @@ class FusionData(Fusible):
     """What a combiner is fitted on: samples that no expert was trained on.
 
     Fold 0 validates, so that it chooses the epoch; the others train. `states` are all samples that
-    belong to a fold; `unseen` are the numbers of fold 0's among those that were given.
+    belong to a fold, with their views; `unseen` are the numbers of fold 0's among those given.
 
     Args:
         base: The task's data.
@@ -55,16 +57,9 @@ class FusionData(Fusible):
             states.stretch.numpy(), states.label.numpy(), mode.folds, states.gap
         )
         used = torch.from_numpy(fold >= 0)
-        whole = States(
-            states.state,
-            states.label,
-            torch.from_numpy(piece),
-            states.alarm,
-            states.columns,
-            states.experts,
-            states.gap,
-        )
-        self.states, self.fold = whole.rows(used), torch.from_numpy(fold)[used]
+        held = states.in_stretches(torch.from_numpy(piece)).rows(used)
+        self.states = held.with_views()
+        self.fold = torch.from_numpy(fold)[used].repeat(1 + len(held.elsewhere))
         self.unseen = torch.from_numpy(np.flatnonzero(fold == 0))
         self.train, self.validation = (
             self.states.rows(self.fold != 0),
@@ -102,17 +97,32 @@ class FusionData(Fusible):
     def compare(self, module: TaskModule) -> tuple[Table, ...]:
         """Cross-fit every combiner, set the thresholds, fit the rivals; say which won."""
         assert isinstance(module, CombinerModule)
-        training, passes = self.training, self.training.max_epochs * self.mode.passes
         fitted: dict[str, CrossFitted] = {}
+        finished: dict[str, Combiner] = {}
+        chosen: dict[str, ChosenCombiner] = {}
         for name, combiner in module.combiners().items():
-            make, size = module.makers[name], self.batch_size
-            fitted[name] = cross_fit(make, self.states, self.fold, training, passes, size)
-            if name != module.own:
-                order = pass_order(self.train_size, size, training.seed, passes)
-                with seeded(training.seed):
-                    alone = fit(make(), self.train, training, order)
-                combiner.load_state_dict(alone.state_dict())
-            combiner.threshold.copy_(torch.tensor(fitted[name].threshold))
-        comparison = comparison_table(self.states, fitted, module.own)
+            if isinstance(combiner, ChosenCombiner):
+                chosen[name] = combiner
+            else:
+                fitted[name] = self._fitted(module, name, combiner)
+                finished[name] = combiner
+        selections = {
+            name: combiner.choose(self.states, self.fold, fitted, finished)
+            for name, combiner in chosen.items()
+        }
+        comparison = comparison_table(self.states, fitted, module.own, selections)
         log.info("%s", comparison.note)
         return comparison, weight_table(fitted, self.states.experts)
+
+    def _fitted(self, module: CombinerModule, name: str, combiner: Combiner) -> CrossFitted:
+        """Cross-fit a combiner and set its threshold; fit it, if it isn't the trained one."""
+        training, passes = self.training, self.training.max_epochs * self.mode.passes
+        make, size = module.makers[name], self.batch_size
+        found = cross_fit(make, self.states, self.fold, training, passes, size)
+        if name != module.own:
+            order = pass_order(self.train_size, size, training.seed, passes)
+            with seeded(training.seed):
+                alone = fit(make(), self.train, training, order)
+            combiner.load_state_dict(alone.state_dict())
+        combiner.threshold.copy_(torch.tensor(found.threshold))
+        return found

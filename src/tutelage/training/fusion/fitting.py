@@ -59,6 +59,11 @@ class CrossFitted:
     weights: Tensor | None
     threshold: float
 
+    def rows(self, chosen: Tensor) -> CrossFitted:
+        """What was said of some samples, rows or a mask."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return CrossFitted(self.score[chosen], self.alarm[chosen], weights, self.threshold)
+
 
 def pass_order(samples: int, batch_size: int, seed: int, passes: int) -> PassOrder:
     """Return the order in which a combiner sees its training samples."""

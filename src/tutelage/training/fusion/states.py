@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -37,6 +37,8 @@ class States:
         columns: Names of the S columns.
         experts: Names of the E experts.
         gap: Samples that have to lie between two stretches so that they share nothing.
+        elsewhere: The same samples, row by row, as they would look in surroundings that the experts
+            don't know, once for each such view; samples and views fall into one fold.
     """
 
     state: Tensor
@@ -46,6 +48,7 @@ class States:
     columns: tuple[str, ...]
     experts: tuple[str, ...]
     gap: int = 1
+    elsewhere: tuple[States, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -65,6 +68,26 @@ class States:
             self.columns,
             self.experts,
             self.gap,
+            tuple(view.rows(chosen) for view in self.elsewhere),
+        )
+
+    def in_stretches(self, stretch: Tensor) -> States:
+        """Return the samples and their views in other stretches (n,), ascending."""
+        views = tuple(view.in_stretches(stretch) for view in self.elsewhere)
+        return replace(self, stretch=stretch, elsewhere=views)
+
+    def with_views(self) -> States:
+        """Return the samples and then each view of them, as samples of stretches of their own."""
+        parts, after = [replace(self, elsewhere=())], 0
+        for view in self.elsewhere:
+            after += int(self.stretch.max()) + 1
+            parts.append(replace(view, stretch=view.stretch + after))
+        return replace(
+            parts[0],
+            state=torch.cat([part.state for part in parts]),
+            label=torch.cat([part.label for part in parts]),
+            stretch=torch.cat([part.stretch for part in parts]),
+            alarm=torch.cat([part.alarm for part in parts]),
         )
 
     def batch(self, rows: Tensor) -> StateBatch:

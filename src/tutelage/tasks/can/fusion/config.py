@@ -84,6 +84,13 @@ class DQNConfig(AgentConfig):
     """Updates after which the target network takes over the weights."""
 
 
+class BestConfig(FusionConfig):
+    """The best expert alone, unless a combiner beats it."""
+
+    name: Literal["best"] = "best"
+    """The best expert alone, unless another combiner beats it on held-out time beyond chance."""
+
+
 COMBINERS: tuple[FusionConfig, ...] = (
     MeanConfig(),
     LogisticConfig(),
@@ -92,4 +99,4 @@ COMBINERS: tuple[FusionConfig, ...] = (
     BanditConfig(),
     DQNConfig(),
 )
-"""Every combiner; a fusion run fits them all: its own as set, the others as they come."""
+"""Every combiner that learns; a run fits them all: its own as set, the others as they come."""

@@ -19,6 +19,7 @@ from tutelage.tasks.can.fusion.config import (
     COMBINERS,
     AgentConfig,
     BanditConfig,
+    BestConfig,
     DQNConfig,
     FusionConfig,
     GatedConfig,
@@ -35,6 +36,7 @@ from tutelage.training.fusion.agents import (
     Exploration,
     WeightAgent,
 )
+from tutelage.training.fusion.chosen import ChosenCombiner
 from tutelage.training.fusion.combiners import (
     Combiner,
     GatedCombiner,
@@ -170,12 +172,13 @@ def build_fusion(
     extractor = FusionDataExtractor(named, Preprocessing.from_json(preprocessing).rules)
     width, count = len(extractor.columns), len(experts)
     own = config.model
-    makers = {
+    makers: dict[str, Callable[[], Combiner]] = {
         default.name: partial(
             make_combiner, own if default.name == own.name else default, width, count
         )
         for default in COMBINERS
     }
+    makers[BestConfig().name] = partial(ChosenCombiner, width, count, dict(makers))
     kind = DQNModule if isinstance(own, DQNConfig) else FusionModule
     return kind(config.training, experts, makers, own.name, extractor)
 
