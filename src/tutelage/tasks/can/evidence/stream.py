@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.evidence.diagnostics import is_diagnostic
 from tutelage.tasks.can.evidence.extra_frames import HORIZON, REACH
 from tutelage.tasks.can.evidence.monitors import Monitors
 from tutelage.tasks.can.evidence.surprise import Evidence
@@ -13,6 +14,8 @@ from tutelage.tasks.can.frames import Frames
 SETTLED = 2 * HORIZON
 """Seconds of bus time after which nothing to come changes what is said of a frame."""
 _KEPT = REACH + 2
+_MOST_ASKED = 4096
+"""Diagnostic frames that are kept at most: those of a flood are none of an exchange."""
 MOST = 1 << 18
 """Frames that wait for evidence at most: several times what a bus carries meanwhile. A clock that
 stands still fills it; then the oldest are judged with what has come."""
@@ -78,17 +81,22 @@ class MonitorStream:
         known = Frames.concatenate(parts)
         before = len(known) - len(pending)
         timing = self.monitors.timing.evidence(known)[before : before + count]
-        self._context = _last_of_each(known[: before + count], self.monitors.timing.ids)
+        self._context = _context(known[: before + count], self.monitors.timing.ids)
         self._pending, self._said = [pending[count:]], [said[count:]]
         return Evidence.strongest([timing, said[:count]])
 
 
-def _last_of_each(frames: Frames, ids: NDArray[np.uint32]) -> Frames:
-    """Return the last few frames of each identifier of ``ids``, in their order."""
+def _context(frames: Frames, ids: NDArray[np.uint32]) -> Frames:
+    """Return what later frames are judged with, in its order.
+
+    The last few frames of each identifier of ``ids``, and the latest diagnostic ones.
+    """
     rows = np.flatnonzero(np.isin(frames.arbitration_id, ids))
     order = rows[np.lexsort((-rows, frames.arbitration_id[rows]))]
     ids = frames.arbitration_id[order]
     starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
     place = np.arange(len(ids)) - np.repeat(starts, np.diff(np.append(starts, len(ids))))
-    rows = np.sort(order[place < _KEPT])
+    asked = np.flatnonzero(is_diagnostic(frames.arbitration_id))
+    recent = frames.timestamp[asked] > frames.timestamp.max() - SETTLED
+    rows = np.union1d(order[place < _KEPT], asked[recent][-_MOST_ASKED:])
     return frames.take(rows)

@@ -9,6 +9,7 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.evidence.diagnostics import read_exchanges
 from tutelage.tasks.can.evidence.extra_frames import (
     FOREIGN_BITS,
     Extras,
@@ -70,7 +71,7 @@ class TimingModel:
     Senders that change their rate or answer events are left alone: their payloads go on.
 
     An identifier that was never seen is evidence in itself. Of one that was seen less than `FEW`
-    times, payloads are compared.
+    times, payloads are compared. Neither counts in a diagnostic exchange that only reads.
 
     Args:
         ids: (K,) known identifiers, ascending.
@@ -145,16 +146,14 @@ class TimingModel:
         """Judge each frame of a capture."""
         evidence = Evidence.none(frames)
         sequences = IdSequences.group([frames], self.ids)
-        unseen = np.ones(len(frames), np.bool_)
+        expected = read_exchanges(frames)
+        unseen = ~expected
         unseen[sequences.row] = False
         self._note(evidence, np.flatnonzero(unseen), Feature.UNSEEN_ID, SURPRISE)
         found, code = extras(sequences, self.rhythm), sequences.code
-        self._note(
-            evidence,
-            sequences.row[self._foreign_words(sequences)],
-            Feature.UNSEEN_PAYLOAD,
-            SURPRISE,
-        )
+        foreign_words = sequences.row[self._foreign_words(sequences)]
+        foreign_words = foreign_words[~expected[foreign_words]]
+        self._note(evidence, foreign_words, Feature.UNSEEN_PAYLOAD, SURPRISE)
         timed = ((self.rhythm.least <= MOST) & (self.frames >= FEW))[code]
         foreign = (found.isolated > self.isolated[code] + FOREIGN_BITS) | (
             found.hop > self.hop[code] + FOREIGN_BITS
