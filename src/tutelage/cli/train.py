@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,9 @@ from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json, showing_log
 from tutelage.cli.options import Json, Overrides
+from tutelage.core.errors import TutelageError
+from tutelage.core.store import Run
+from tutelage.execution.result import write_result
 
 ORIGIN = {
     "new": "trained",
@@ -29,6 +34,9 @@ def train(
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file of settings.")] = None,
     preset: Annotated[str | None, typer.Option(help="One of the task's presets.")] = None,
     json: Json = False,
+    result: Annotated[
+        Path | None, typer.Option(help="File to write the run's path to, for programs.")
+    ] = None,
 ) -> None:
     """Train a model, from data to record.
 
@@ -47,8 +55,9 @@ def train(
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         data = resolved.data.root or f"embedded: {found.data_summary}"
         err.print(f"[bold]{words}[/]\ndata: {escape(str(data))}", highlight=False, soft_wrap=True)
-    with showing_log(quiet=json):
+    with showing_log(quiet=json), _told(result) as made:
         launched = launch(found, resolved, RunStore.default(), err)
+        made.append(launched.run)
     record = launched.run.record
     if json:
         print_json(record.summary(launched.run.path))
@@ -63,3 +72,17 @@ def train(
     out.print(f"{ORIGIN[launched.origin]}  ({record.seconds.get('total', 0):.0f} s of training)")
     out.print(f"run     {launched.run.id}")
     out.print(f"folder  {launched.run.path}", soft_wrap=True)
+
+
+@contextmanager
+def _told(result: Path | None) -> Iterator[list[Run]]:
+    """Write to a file, if one is given, which run was made or why none was."""
+    made: list[Run] = []
+    try:
+        yield made
+    except TutelageError as error:
+        if result is not None:
+            write_result(result, None, error)
+        raise
+    if result is not None:
+        write_result(result, made[0])

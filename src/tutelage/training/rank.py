@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import TutelageError
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config
+from tutelage.core.processes import die_with_parent
 from tutelage.core.store import CONFIG, LOG, Run, RunStore
 from tutelage.task import Task, load_task
 from tutelage.training.launch import log_to, train_here
@@ -26,13 +26,12 @@ from tutelage.training.ranks import Ranks
 from tutelage.training.start_ranks import FAILURE, SHOWN
 
 log = logging.getLogger("tutelage.training.rank")  # not by __name__, which is __main__
-_PR_SET_PDEATHSIG = 1
 
 
 def main(path: Path) -> int:
     """Train; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
-    _die_with_parent()
+    die_with_parent()
     run, ranks = Run(path), Ranks.here()
     if ranks.first:
         shown = logging.StreamHandler()
@@ -69,12 +68,6 @@ def _say(kind: str, problem: str, where: str | None, hint: str | None) -> None:
     """Tell the process that started this one why it failed, in one line that no other breaks."""
     said = {"kind": kind, "problem": problem, "where": where, "hint": hint}
     os.write(int(os.environ[FAILURE]), (json.dumps(said) + "\n").encode())
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, however that is."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+"""Run one training process: its output streamed, its time limited, its whole tree ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Final, Literal
+
+import psutil
+
+from tutelage.core.errors import RequestError
+from tutelage.execution.environment import PARENT
+
+Reason = Literal["finished", "refused", "failed", "killed", "timeout", "stopped"]
+_REFUSED: Final = 2
+_GRACE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a training process ended.
+
+    Args:
+        reason: `finished` (status 0), `refused` (2, the request was wrong), `failed` (any other),
+            `killed` (by a signal from elsewhere), `timeout` (ended at its limit), or `stopped`
+            (ended because the caller asked).
+        status: The exit status; minus the signal's number where a signal ended it.
+        seconds: How long it ran.
+    """
+
+    reason: Reason
+    status: int
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        if self.status < 0:
+            name = signal.Signals(-self.status).name
+            how = {"timeout": "at its time limit", "stopped": "on request"}.get(self.reason, "")
+            return f"ended by {name} {how}".rstrip()
+        return f"ended with status {self.status}"
+
+
+def execute_training_subprocess(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Run a command to its end, in a process group of its own that does not outlive this process.
+
+    Args:
+        command: The program and its arguments.
+        environment: All that it sees of the environment (`setup_training_environment`).
+        timeout: Seconds after which its whole process tree is ended; null for none.
+        on_line: Called, from another thread, with each line of its standard error as it comes;
+            its standard output is not read: a result is a file.
+        stop: Asked about ten times a second whether it should be ended.
+
+    Raises:
+        RequestError: There is no such program.
+    """
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            list(command),
+            env=dict(environment) | {PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if on_line is None else subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        said = f"can't be started: {error.strerror or error}"
+        raise RequestError(said, where=command[0]) from error
+    reader = None
+    if on_line is not None and process.stderr is not None:
+        reader = threading.Thread(target=_read, args=(process.stderr, on_line), daemon=True)
+        reader.start()
+    ended: Reason | None = None
+    try:
+        ended = _wait(process, started, timeout, stop)
+    finally:
+        end_tree(process)
+        if reader is not None:
+            reader.join(_GRACE_SECONDS)
+    return Ended(
+        ended or _reason(process.returncode), process.returncode, time.monotonic() - started
+    )
+
+
+def _wait(
+    process: subprocess.Popen[str], started: float, timeout: float | None, stop: Callable[[], bool]
+) -> Reason | None:
+    """Wait for the end; return why it has to be brought about, if so."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
+            return None
+        if timeout is not None and time.monotonic() - started > timeout:
+            return "timeout"
+        if stop():
+            return "stopped"
+
+
+def _reason(status: int) -> Reason:
+    if status < 0:
+        return "killed"
+    return {0: "finished", _REFUSED: "refused"}.get(status, "failed")  # type: ignore[return-value]
+
+
+def _read(stream: IO[str], on_line: Callable[[str], None]) -> None:
+    with stream:
+        for line in stream:
+            on_line(line.rstrip("\n"))
+
+
+def end_tree(process: subprocess.Popen[str]) -> None:
+    """End a process and all that descends from it: asked first, then killed."""
+    family = _family(process.pid)
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
+    alive += [one for one in _family(process.pid) if one not in alive]
+    for one in alive:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    process.wait()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The process, its descendants, and what is left of its group when it has gone itself."""
+    found: dict[int, psutil.Process] = {}
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        found = {one.pid: one for one in (process, *process.children(recursive=True))}
+    for one in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, PermissionError):
+            if os.getpgid(one.pid) == pid:
+                found.setdefault(one.pid, one)
+    return [one for one in found.values() if one.status() != psutil.STATUS_ZOMBIE]
