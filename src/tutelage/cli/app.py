@@ -12,6 +12,7 @@ from tutelage.cli import (
     evaluate,
     export,
     inspect,
+    losses,
     pipeline,
     predict,
     report,
@@ -33,7 +34,19 @@ app = typer.Typer(
     Begin with [bold]tutelage train can[/bold]. Settings are [bold]section.field=value[/bold];
     [bold]tutelage config can[/bold] lists them all. Runs live under TUTELAGE_HOME (./runs).""",
 )
-for module in (train, pipeline, evaluate, predict, watch, export, audit, report, runs, inspect):
+for module in (
+    train,
+    pipeline,
+    evaluate,
+    predict,
+    watch,
+    export,
+    audit,
+    report,
+    runs,
+    inspect,
+    losses,
+):
     module.register(app)
 
 _TYPER_INTERRUPTED = 130

@@ -39,6 +39,12 @@ class LossEntry:
         return (inspect.getdoc(self.loss) or "").partition("\n")[0]
 
     @property
+    def family(self) -> str:
+        """The folder of `tutelage.losses` that it is in, or the package that brought it."""
+        module = self.loss.__module__.split(".")
+        return module[2] if module[:2] == ["tutelage", "losses"] else module[0]
+
+    @property
     def options(self) -> dict[str, object]:
         """Each option and its default; `inspect.Parameter.empty` where it has none."""
         parameters = inspect.signature(self.loss.__init__).parameters
