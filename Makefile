@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-system check bench bench-can soak docs clean
+.PHONY: help quickstart test test-system check bench bench-can bench-losses soak docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ CAN_MODELS ?= benchmarks/results/can_models
 bench-can: $(VENV)/.dev  ## compare every CAN model, mode and fusion; ARGS="--data DIR --seeds 3"
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/can_models.py --home $(CAN_MODELS) --json $(CAN_MODELS).json $(ARGS)
+
+bench-losses: $(VENV)/.dev  ## compare the losses with other libraries'; takes minutes and 8 GB
+	@mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/losses.py --json benchmarks/results/losses.json $(ARGS)
 
 SOAK_SECONDS ?= 600
 soak: $(VENV)/.dev  ## watch a virtual bus of 8,000 frames a second for ten minutes (SOAK_SECONDS)

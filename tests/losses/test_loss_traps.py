@@ -286,3 +286,9 @@ def test_nothing_of_ours_imports_torchvision() -> None:
     files = list(source.rglob("*.py"))
     assert len(files) > 100
     assert not [f for f in files if "import torchvision" in f.read_text(encoding="utf-8")]
+
+
+def test_the_documentation_names_every_loss() -> None:
+    page = Path(__file__).parents[2] / "docs" / "losses.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in LOSSES if f"`{name}`" not in text] == []
