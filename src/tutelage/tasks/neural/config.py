@@ -112,6 +112,8 @@ class NeuralEvaluation(Section):
     """Resamples for the intervals of each mean; 0 for none."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Share of the resamples within an interval."""
+    drawn_sessions: int = Field(default=1, ge=0)
+    """Sessions of which the report draws traces and receptive fields."""
     baselines: bool = True
     """Fit the mean rate, a linear-nonlinear model and the Gabor-energy ridge beside the model."""
 

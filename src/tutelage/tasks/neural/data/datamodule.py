@@ -33,8 +33,9 @@ from tutelage.tasks.neural.data.sampling import (
 from tutelage.tasks.neural.data.split import TEST, TRAIN, VALIDATION, split_sessions
 from tutelage.tasks.neural.preprocessing import Preprocessing
 from tutelage.tasks.neural.sessions import Session
-from tutelage.tasks.neural.sessions.read import chosen, read_sessions
+from tutelage.tasks.neural.sessions.read import chosen, read_sessions, simulation_settings
 from tutelage.tasks.neural.sessions.session import Ints
+from tutelage.tasks.neural.simulator import UnitTruth, session_names, simulated_truth
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 
@@ -271,6 +272,18 @@ class MultiDatasetDM(TaskData):
         mine = np.flatnonzero(table.session == session)
         places = mine[np.searchsorted(table.start[mine], starts.numpy())]
         return table.stop[places]
+
+    def truth(self, session: int) -> tuple[UnitTruth, ...]:
+        """Return what is true of a simulated session's units; empty of recorded ones.
+
+        Args:
+            session: Its place.
+        """
+        if self.config.data.root is not None:
+            return ()
+        settings = simulation_settings(self.config.data)
+        names = session_names(self.config.data.simulated_sessions)
+        return simulated_truth(settings, names.index(self.sessions[session].id))
 
     def val_dataloader(self) -> EvalLoader[NeuralBatch]:
         """All validation stretches, in order."""

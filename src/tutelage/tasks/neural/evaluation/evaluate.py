@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tutelage.core.records import Evaluation, Table
+from tutelage.core.records import Evaluation, Figure, Table
 from tutelage.tasks.neural.config import NeuralEvaluation
 from tutelage.tasks.neural.data.datamodule import TEST_SPLIT, MultiDatasetDM
 from tutelage.tasks.neural.data.split import TEST
 from tutelage.tasks.neural.evaluation.baselines import baseline_predictions
+from tutelage.tasks.neural.evaluation.fields import FieldShape
+from tutelage.tasks.neural.evaluation.plots import (
+    fields_of,
+    kernels,
+    receptive_fields,
+    shapes,
+    traces,
+    truth_table,
+)
 from tutelage.tasks.neural.evaluation.predictions import Predictions, predict
 from tutelage.tasks.neural.evaluation.scores import (
     MODEL_FREE,
@@ -20,6 +29,7 @@ from tutelage.tasks.neural.evaluation.scores import (
 )
 from tutelage.tasks.neural.evaluation.unit_table import unit_parquet
 from tutelage.tasks.neural.modules import NeuralModule
+from tutelage.tasks.neural.simulator import UnitTruth
 
 MODEL = "model"
 INTERVALS = ("corr", "corr_block_demeaned", "bps", "feve", "cc_norm")
@@ -35,11 +45,14 @@ def evaluate(module: NeuralModule, data: MultiDatasetDM) -> Evaluation:
     module.eval()
     settings = data.config.evaluation
     scores: dict[str, list[UnitScores]] = defaultdict(list)
+    drawn: list[Figure] = []
     for place in range(len(data.sessions)):
         predictions = predict(data, TEST, place, module.rates, module.device)
         said = {MODEL: predictions, **_baselines(data, place, predictions, settings)}
         for name, each in said.items():
             scores[name].append(score_units(each, settings))
+        if place < settings.drawn_sessions:
+            drawn += _figures(module, data, place, predictions, scores[MODEL][-1])
     flat = {name: _keyed(each, model_free=name == MODEL) for name, each in scores.items()}
     intervals = _intervals(scores, settings)
     for name, bounds in intervals.items():
@@ -48,9 +61,46 @@ def evaluate(module: NeuralModule, data: MultiDatasetDM) -> Evaluation:
     return Evaluation(
         metrics=flat.pop(MODEL),
         baselines=flat,
-        tables=(_comparison(scores, intervals, settings), _sessions(scores)),
+        tables=(
+            _comparison(scores, intervals, settings),
+            _sessions(scores),
+            *_against_truth(module, data),
+        ),
+        figures=(*drawn, *_kernels(module)),
         files={UNITS: unit_parquet(scores)},
     )
+
+
+def _figures(
+    module: NeuralModule,
+    data: MultiDatasetDM,
+    place: int,
+    predictions: Predictions,
+    scores: UnitScores,
+) -> Iterator[Figure]:
+    yield traces(predictions, scores)
+    truth = {unit.id: unit for unit in data.truth(place)}
+    yield from receptive_fields(module, data, place, scores, truth)
+
+
+def _kernels(module: NeuralModule) -> Iterator[Figure]:
+    if (figure := kernels(module)) is not None:
+        yield figure
+
+
+def _against_truth(module: NeuralModule, data: MultiDatasetDM) -> Iterator[Table]:
+    """Of simulated recordings: what the model's receptive fields say beside what is true."""
+    found: dict[str, tuple[UnitTruth, FieldShape]] = {}
+    for place in range(min(len(data.sessions), data.config.evaluation.drawn_sessions)):
+        if truth := data.truth(place):
+            fields = fields_of(module, data, place, range(len(truth)))
+            name = data.sessions[place].id
+            found |= {
+                f"{name} {unit.id}": (unit, shape)
+                for unit, shape in zip(truth, shapes(fields), strict=True)
+            }
+    if found:
+        yield truth_table(found)
 
 
 def _baselines(

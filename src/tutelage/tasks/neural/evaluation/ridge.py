@@ -28,7 +28,7 @@ def ridge_predictions(
         (t, N) predictions, and (N,) mean squared errors on validation.
     """
     x, y = train
-    mean = np.nanmean(y, axis=0)
+    mean = _mean(y)
     centred = np.nan_to_num(y - mean)
     dual = len(x) <= x.shape[1]
     gram = x @ x.T if dual else x.T @ x
@@ -40,18 +40,20 @@ def ridge_predictions(
     scores = (basis.T @ (x.T @ centred)) / values[:, None]  # (k, N), without any ridge
     seen = validation[0] @ basis
     scale = float(values.mean())
-    errors = np.stack(
-        [
-            np.nanmean(
-                (seen @ (_shrunk(values, s * scale) * scores) + mean - validation[1]) ** 2, 0
-            )
-            for s in STRENGTHS
-        ]
-    )
+    shrunk = [_shrunk(values, strength * scale) for strength in STRENGTHS]
+    errors = np.stack([_mean((seen @ (s * scores) + mean - validation[1]) ** 2) for s in shrunk])
     best = errors.argmin(axis=0)
-    shrink = np.stack([_shrunk(values, s * scale)[:, 0] for s in STRENGTHS[best]], axis=1)
+    shrink = np.concatenate([shrunk[place] for place in best], axis=1)
     predicted = (features @ basis) @ (shrink * scores) + mean
     return predicted.astype(np.float32), errors.min(axis=0).astype(np.float32)
+
+
+def _mean(values: Single) -> Single:
+    """Return the mean of each column over what is a number; 0 where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    mean: Single = total / np.maximum(known.sum(axis=0), 1)
+    return mean.astype(np.float32)
 
 
 def _shrunk(values: Single, strength: float) -> Single:

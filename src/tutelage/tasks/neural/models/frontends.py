@@ -139,7 +139,7 @@ class GaborEnergy(FrontendLayer):
     def forward(self, frames: Tensor) -> Tensor:
         """Return (B, T, H / stride, W / stride, channels)."""
         images = frames.flatten(0, 1)[:, None]
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and frames.requires_grad):
             half = F.avg_pool2d(images, 2)
             maps = [self._energy(images, half, scale) for scale in range(len(self.wavelengths))]
             maps += [F.avg_pool2d(each, self.stride) for each in (images, images.square())]

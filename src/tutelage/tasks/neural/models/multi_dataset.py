@@ -135,7 +135,9 @@ class MultiDatasetModel(nn.Module):
         seen = [self._seen(head, part) for head, part in zip(heads, parts, strict=True)]
         told = [head.signals(part) for head, part in zip(heads, parts, strict=True)]
         signals = [each for each in told if each is not None]
-        frozen = self.core_is_fixed and not signals and all(h.adapter is None for h in heads)
+        inputs = any(part.stimulus.requires_grad for part in parts)
+        frozen = self.core_is_fixed and not signals and not inputs
+        frozen = frozen and all(head.adapter is None for head in heads)
         with torch.no_grad() if frozen else nullcontext():
             joined = torch.cat(signals) if signals else None
             length = parts[0].responses.shape[1]

@@ -28,7 +28,7 @@ def sessions_fingerprint(data: NeuralData) -> str:
         DataError: They are missing or unreadable.
     """
     if data.root is None:
-        return digest_json(["simulated", _simulation(data)])
+        return digest_json(["simulated", simulation_settings(data)])
     return digest_json([source.digest() for source in find_sources(data)])
 
 
@@ -49,7 +49,7 @@ def read_sessions(data: NeuralData, cache: Path) -> list[Session]:
     if data.root is None:
         from tutelage.tasks.neural.simulator import simulate_session
 
-        settings = _simulation(data)
+        settings = simulation_settings(data)
         sessions = [
             cached(
                 folder,
@@ -122,7 +122,8 @@ def _read(source: Source, data: NeuralData, folder: Path) -> Session:
     return cached(folder, key, lambda: checked(source.read(), data))
 
 
-def _simulation(data: NeuralData) -> dict[str, int | float]:
+def simulation_settings(data: NeuralData) -> dict[str, int | float]:
+    """Return what the embedded recordings are made by."""
     return {
         "sessions": data.simulated_sessions,
         "seconds": data.simulated_seconds,

@@ -2,9 +2,10 @@
 
 from tutelage.tasks.neural.simulator.recordings import (
     Simulated,
+    session_names,
     simulate_session,
     simulated_truth,
 )
 from tutelage.tasks.neural.simulator.units import UnitTruth
 
-__all__ = ["Simulated", "UnitTruth", "simulate_session", "simulated_truth"]
+__all__ = ["Simulated", "UnitTruth", "session_names", "simulate_session", "simulated_truth"]

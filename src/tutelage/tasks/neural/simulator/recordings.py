@@ -67,7 +67,7 @@ def simulate_session(settings: Mapping[str, int | float], number: int) -> Simula
     noise = random.normal(0, [0.2, 1.0], (len(spikes), 2))
     behaviour = arousal.reshape(-1, 1) * [1.0, 0.5] + noise
     session = Session(
-        id=f"{animal}_{number // len(ANIMALS) + 1:02d}",
+        id=session_names(number + 1)[-1],
         animal=animal,
         stimulus=movie.reshape(-1, 1, SIZE, SIZE),
         responses=spikes.astype(np.float32),
@@ -84,6 +84,13 @@ def simulate_session(settings: Mapping[str, int | float], number: int) -> Simula
         stimulus_types=TYPES,
     )
     return Simulated(session, units)
+
+
+def session_names(count: int) -> list[str]:
+    """Return the ids of the first recordings, by their numbers."""
+    animals = list(ANIMALS)
+    turns = (divmod(number, len(animals)) for number in range(count))
+    return [f"{animals[which]}_{turn + 1:02d}" for turn, which in turns]
 
 
 def simulated_truth(settings: Mapping[str, int | float], number: int) -> tuple[UnitTruth, ...]:

@@ -1,0 +1,123 @@
+"""Receptive fields are found where they are, from spikes and from a model's gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from made_sessions import movie_arrays, session_of
+
+from tutelage.core.overrides import build_config
+from tutelage.tasks.neural.batch import SessionChunk
+from tutelage.tasks.neural.config import NeuralConfig
+from tutelage.tasks.neural.evaluation.fields import (
+    field_shape,
+    model_fields,
+    most_exciting,
+    spike_triggered,
+)
+from tutelage.tasks.neural.modules import NeuralModule, build_module
+from tutelage.tasks.neural.preprocessing import Preprocessing, SessionCard
+from tutelage.tasks.neural.simulator.units import UnitTruth, _filter, temporal_kernel
+
+GRID = np.mgrid[:28, :28].astype(np.float64)
+
+
+@pytest.mark.parametrize("orientation", [0.0, 30.0, 75.0, 120.0, 165.0])
+def test_the_shape_of_a_known_field_is_measured(orientation: float) -> None:
+    truth = UnitTruth("a", "simple", 15.0, 11.5, 2.5, orientation, 6.5, 2.3, 0.0, 10.0)
+    field = temporal_kernel(2.3)[:, None, None] * _filter(truth, GRID, 0.4)
+    found = field_shape(-field)  # the sign means nothing
+    assert found.y == pytest.approx(15.0, abs=0.4)
+    assert found.x == pytest.approx(11.5, abs=0.4)
+    apart = abs(found.orientation - orientation) % 180
+    assert min(apart, 180 - apart) < 3
+    assert found.latency == pytest.approx(2.3, abs=0.3)
+
+
+def test_a_spike_triggered_average_is_what_preceded_spikes() -> None:
+    session = session_of(movie_arrays(0, trials=60))
+    frames = session.stimulus[:, 0].astype(np.float64)
+    drive = np.roll(frames[:, 2, 5], 2)  # this pixel, two frames before
+    spikes = np.stack([drive > 200, drive < 50, frames[:, 0, 0] > 128], axis=1)
+    told = replace(session, responses=spikes.astype(np.float32), valid=np.ones_like(session.valid))
+    fields = spike_triggered(told, np.arange(len(told)), lags=4)
+    assert fields.shape == (3, 4, 8, 8)
+    for unit, (place, sign) in enumerate([((2, 2, 5), 1), ((2, 2, 5), -1), ((0, 0, 0), 1)]):
+        assert np.unravel_index(np.abs(fields[unit]).argmax(), (4, 8, 8)) == place
+        assert np.sign(fields[unit][place]) == sign
+    one = np.flatnonzero((np.arange(len(told)) % 20 >= 3) & spikes[:, 0])
+    every = np.flatnonzero(np.arange(len(told)) % 20 >= 3)
+    direct = frames[one - 2].mean(0) - frames[every - 2].mean(0)
+    np.testing.assert_allclose(fields[0, 2], direct, atol=1e-6)
+
+
+def test_spike_triggered_energy_sees_what_an_average_does_not() -> None:
+    session = session_of(movie_arrays(1, trials=60))
+    far = np.abs(session.stimulus[:, 0, 4, 3].astype(np.float64) - 127.5) > 100
+    spikes = np.repeat(far[:, None], 3, axis=1).astype(np.float32)
+    told = replace(session, responses=spikes, valid=np.ones_like(session.valid))
+    energy = spike_triggered(told, np.arange(len(told)), 2, of="energy")
+    assert np.unravel_index(energy[0].argmax(), (2, 8, 8)) == (0, 4, 3)
+
+
+def _module(static: bool) -> tuple[NeuralModule, SessionChunk]:
+    settings = ("model.frontend={name: conv, lags: 5, channels: 3, kernel: 3}",)
+    config = build_config(NeuralConfig, [], () if static else settings)
+    size = 16
+    card = SessionCard("s", "a", ("u", "v"), size, size, (1.0, 2.0))
+    torch.manual_seed(0)
+    learned = Preprocessing({"s": card}, static, 127.5, 60.0)
+    module = build_module(config.model, config.training, learned).eval()
+    context = 0 if static else config.model.context
+    stimulus = torch.randint(0, 256, (12, 1, context + 1, size, size), dtype=torch.uint8)
+    chunk = SessionChunk(
+        session="s",
+        stimulus=stimulus,
+        responses=torch.zeros(12, 1, 2),
+        valid=torch.ones(12, 1, 2, dtype=torch.bool),
+        behaviour=None,
+        past=torch.zeros(12, context, 2),
+        frames=torch.arange(12),
+    )
+    return module, chunk
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_a_models_field_points_where_its_rate_moves_most(static: bool) -> None:
+    module, chunk = _module(static)
+    fields = model_fields(module, chunk, [0, 1])
+    assert fields.shape == (2, chunk.context + 1, 16, 16)
+    np.testing.assert_allclose(np.sqrt((fields**2).sum(axis=(1, 2, 3))), 1, rtol=1e-5)
+    step = torch.from_numpy(fields[0][::-1].copy()).float()[None, None] * 20
+    other = torch.randn_like(step)
+    other *= 20 / other.norm()
+
+    def moved(by: torch.Tensor) -> float:
+        with torch.inference_mode():
+            rates = [
+                module.rates(replace(chunk, stimulus=chunk.stimulus.float() + sign * by))[..., 0]
+                for sign in (1, -1)
+            ]
+        return float((rates[0] - rates[1]).abs().mean())
+
+    assert moved(step) > 2 * moved(other)
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_the_most_exciting_stimulus_excites_more_than_any_that_was_shown(static: bool) -> None:
+    module, chunk = _module(static)
+    found = most_exciting(module, chunk, 1, steps=15)
+    assert found.shape == (chunk.context + 1, 16, 16)
+    assert found.min() >= 0
+    assert found.max() <= 255
+    image = torch.from_numpy(found[::-1].copy()).float()[None, None]
+    with torch.inference_mode():
+        shown = module.rates(chunk)[:, 0, 1].max()
+        alone = replace(
+            chunk, stimulus=image, responses=chunk.responses[:1], valid=chunk.valid[:1],
+            past=chunk.past[:1], frames=chunk.frames[:1],
+        )  # fmt: skip
+        assert module.rates(alone)[0, 0, 1] > shown
