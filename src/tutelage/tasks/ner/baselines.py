@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tutelage.tasks.ner.documents import Document, Span
+from tutelage.tasks.ner.documents import Document, Span, words_touched
 from tutelage.tasks.ner.labels import OUTSIDE, LabelSet
 
 if TYPE_CHECKING:
@@ -23,11 +23,10 @@ def learn_gazetteer(documents: Sequence[Document]) -> dict[str, str]:
     named: dict[str, Counter[str]] = defaultdict(Counter)
     lengths = set()
     for document in documents:
-        for span in document.spans:
-            words = _words_of(document, span)
-            if words:
-                named[" ".join(words)][span.label] += 1
-                lengths.add(len(words))
+        for span, name in zip(document.spans, _entities(document), strict=True):
+            if name:
+                named[name][span.label] += 1
+                lengths.add(name.count(" ") + 1)
     outside: Counter[str] = Counter()
     for document in documents:
         for words in _stretches_outside(document):
@@ -44,10 +43,9 @@ def learn_gazetteer(documents: Sequence[Document]) -> dict[str, str]:
 def _stretches_outside(document: Document) -> Iterator[list[str]]:
     """Yield the words before, between and after the entities of a text."""
     words, n = _words(document), 0
-    for span in document.spans:
-        first = int(np.searchsorted(document.words[:, 1], span.start, side="right"))
+    for first, stop in words_touched(document.words, document.spans):
         yield words[n:first]
-        n = int(np.searchsorted(document.words[:, 0], span.end, side="left"))
+        n = stop
     yield words[n:]
 
 
@@ -65,9 +63,7 @@ def learn_frequent_tags(documents: Sequence[Document], labels: LabelSet) -> dict
 
 def known_names(document: Document, learned: Learned) -> tuple[bool, ...]:
     """Say of each entity of a text whether training held its name."""
-    return tuple(
-        " ".join(_words_of(document, span)) in learned.gazetteer for span in document.spans
-    )
+    return tuple(name in learned.gazetteer for name in _entities(document))
 
 
 def from_gazetteer(documents: Sequence[Document], learned: Learned) -> Iterator[tuple[Span, ...]]:
@@ -111,7 +107,12 @@ def _words(document: Document) -> list[str]:
     return [word.casefold() for word in document.word_texts()]
 
 
-def _words_of(document: Document, span: Span) -> list[str]:
-    """The whole words within an entity, lower-cased."""
-    inside = (document.words[:, 0] >= span.start) & (document.words[:, 1] <= span.end)
-    return [document.text[a:b].casefold() for a, b in document.words[inside].tolist()]
+def _entities(document: Document) -> list[str]:
+    """The whole words within each entity, lower-cased, with a blank between two."""
+    found = []
+    places = words_touched(document.words, document.spans)
+    for span, (first, stop) in zip(document.spans, places, strict=True):
+        inside = document.words[first:stop].tolist()
+        words = [document.text[a:b] for a, b in inside if span.start <= a and b <= span.end]
+        found.append(" ".join(words).casefold())
+    return found

@@ -107,6 +107,20 @@ class Document:
         return [self.text[span.start : span.end] for span in self.spans]
 
 
+def words_touched(words: Offsets, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Return for each span the first word that has a character of it, and the word after the last.
+
+    Args:
+        words: (n, 2) offsets, ascending.
+        spans: Spans of the same text.
+    """
+    starts = np.array([span.start for span in spans], np.int32)
+    ends = np.array([span.end for span in spans], np.int32)
+    first = np.searchsorted(words[:, 1], starts, side="right")
+    stop = np.searchsorted(words[:, 0], ends, side="left")
+    return list(zip(first.tolist(), stop.tolist(), strict=True))
+
+
 def find_words(text: str) -> Offsets:
     """Return the (n, 2) offsets of the words of a text.
 

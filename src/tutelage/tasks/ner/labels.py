@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.ner.documents import Offsets, Span
+from tutelage.tasks.ner.documents import Offsets, Span, words_touched
 
 Scheme = Literal["iob2", "bioes"]
 Integers = NDArray[np.int64]
@@ -91,10 +91,8 @@ class LabelSet:
         tags = np.full(len(words), OUTSIDE, np.int64)
         place = {kind: k for k, kind in enumerate(self.types)}
         known = [span for span in spans if span.label in place]
-        first = np.searchsorted(words[:, 1], [span.start for span in known], side="right")
-        stop = np.searchsorted(words[:, 0], [span.end for span in known], side="left")
         width = len(self.prefixes)
-        for span, begin, end in zip(known, first.tolist(), stop.tolist(), strict=True):
+        for span, (begin, end) in zip(known, words_touched(words, known), strict=True):
             if begin >= end or tags[begin] != OUTSIDE:
                 continue
             base = 1 + width * place[span.label]

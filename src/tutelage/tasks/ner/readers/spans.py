@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tutelage.tasks.ner.documents import Document, Offsets, Span, find_words
+from tutelage.tasks.ner.documents import Document, Offsets, Span, find_words, words_touched
 from tutelage.tasks.ner.readers.problems import Problems
 
 OUTSIDE_TEXT: Final = "outside their text (left out)"
@@ -91,8 +91,9 @@ def check_spans(raw: RawText, words: Offsets, problems: Problems) -> list[Span]:
     problems.seen["entity"] += len(given)
     placed = [span for one in given for span in _placed(one, raw, problems)]
     kept = _without_overlap(placed, raw, problems)
-    for span in kept:
-        if _cuts(span, words):
+    for span, (first, stop) in zip(kept, words_touched(words, kept), strict=True):
+        touched = words[first:stop]
+        if len(touched) and (touched[0, 0] < span.start or touched[-1, 1] > span.end):
             problems.add("entity", CUTS, raw.where, _shown(raw, span))
     return kept
 
@@ -167,15 +168,6 @@ def _without_overlap(spans: Sequence[Span], raw: RawText, problems: Problems) ->
         else:
             problems.add("entity", OVERLAPS, raw.where, _shown(raw, span))
     return sorted(kept)
-
-
-def _cuts(span: Span, words: Offsets) -> bool:
-    """Whether an entity begins or ends inside a word."""
-    first = int(np.searchsorted(words[:, 1], span.start, side="right"))
-    last = int(np.searchsorted(words[:, 0], span.end, side="left")) - 1
-    if first >= len(words) or last < 0:
-        return False
-    return bool(words[first, 0] < span.start or words[last, 1] > span.end)
 
 
 def _shown(raw: RawText, span: Span) -> str:
