@@ -43,7 +43,7 @@ def predict(
     """Apply a finished run to data, labelled or not.
 
     One CSV row a sample, or a Parquet table where the output's name ends in .parquet. For texts one
-    JSON line a text, or, where the output's name ends in .csv, one CSV row an entity. Pictures and
+    JSON line a text, or, where the output's name ends in .csv or .parquet, one row an entity. Pictures and
     captions become embeddings; without INPUT those of the run's own data.
 
     Examples:
@@ -67,7 +67,7 @@ def predict(
         raise RequestError(said, hint="Name a file or folder.")
     if query is not None:
         changes = (*changes, f"evaluation.query={json_text.dumps(query)}")
-    as_table = json or (output is not None and output.suffix.lower() == ".csv")
+    as_table = json or (output is not None and output.suffix.lower() in (".csv", ".parquet"))
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
     if able and not as_table:
         _write_lines(api.predict_lines(found, source, *changes), output)

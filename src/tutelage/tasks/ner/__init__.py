@@ -43,10 +43,12 @@ class NERTask(Task[NERConfig], SupportsPredictionLines):
     config_type = NERConfig
 
     def data_fingerprint(self, config: NERConfig) -> str:
-        """Digest the texts' content."""
+        """Digest the texts' content, and the weights that the model begins with."""
+        from tutelage.core.files import digest_json
         from tutelage.tasks.ner.corpus import data_fingerprint
+        from tutelage.tasks.ner.models.folder import weights_digest
 
-        return data_fingerprint(config.data)
+        return digest_json([data_fingerprint(config.data), weights_digest(config.model)])
 
     def datamodule(
         self, config: NERConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None

@@ -80,7 +80,7 @@ class NERData(DataConfig):
     scheme: Literal["iob2", "bioes"] = "iob2"
     """Tags that the model learns, whatever the files' own."""
     rename: Mapping[str, str] = {}
-    """Types of entities that are called otherwise: `{PER: person}`; an empty name drops the type."""
+    """New names of types of entities: `{PER: person}`; an empty name drops the type."""
     validation_fraction: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training texts held out, where no file is named dev or validation."""
     test_fraction: float = Field(default=0.15, gt=0, lt=1)
