@@ -43,8 +43,8 @@ def predict(
     """Apply a finished run to data, labelled or not.
 
     One CSV row a sample, or a Parquet table where the output's name ends in .parquet. For texts one
-    JSON line a text, or, where the output's name ends in .csv or .parquet, one row an entity. Pictures and
-    captions become embeddings; without INPUT those of the run's own data.
+    JSON line a text, or, where the output's name ends in .csv or .parquet, one row an entity.
+    Pictures and captions become embeddings; without INPUT those of the run's own data.
 
     Examples:
 
