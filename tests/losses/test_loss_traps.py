@@ -190,6 +190,7 @@ def test_a_typo_is_no_simclr_and_no_option_is_swallowed() -> None:
         get_loss("moco")
     with pytest.raises(ConfigError, match="'simclr' is registered twice"):
         register_loss("new", aliases=("simclr",))(CLIPLoss)
+    assert "new" not in LOSSES  # all of its names, or none
 
 
 def test_an_alias_names_the_same_loss() -> None:

@@ -67,6 +67,9 @@ def register_loss(
     def decorate(loss: L) -> L:
         entry = LossEntry(name, loss, formula, paper, tuple(aliases))
         for key in (name, *aliases):
+            if key in LOSSES:
+                raise ConfigError(f"the loss {key!r} is registered twice")
+        for key in (name, *aliases):
             LOSSES.register(key)(entry)
         return loss
 
