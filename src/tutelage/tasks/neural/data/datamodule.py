@@ -53,8 +53,6 @@ class MultiDatasetDM(TaskData):
         config: The whole run.
         cache: Folder of parsed recordings.
         preprocessing: What an earlier run learned; without it, it is learned from these data.
-        rank: This process, from 0.
-        world_size: Processes; each sees its own share of every batch.
     """
 
     def __init__(
@@ -62,13 +60,10 @@ class MultiDatasetDM(TaskData):
         config: NeuralConfig,
         cache: Path,
         preprocessing: Preprocessing | None = None,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         super().__init__()
         self.config, self.cache = config, cache
         self._given = preprocessing
-        self._rank, self._world_size = rank, world_size
         self._findings: list[str] = []
         self._leaks: list[str] = []
         self._ready = False
@@ -179,7 +174,7 @@ class MultiDatasetDM(TaskData):
     def order(self) -> GlobalBatches:
         """Which stretches form the batches of each epoch."""
         data, table, seed = self.config.data, self.tables[TRAIN], self.config.training.seed
-        size, process = self.batch_size, (self._rank, self._world_size)
+        size, process = self.batch_size, (self.rank, self.world_size)
         if data.batches == "by_session":
             return ByDatasetBatchSampler(table, size, seed, True, *process)
         if data.sampler == "uniform":
@@ -206,8 +201,7 @@ class MultiDatasetDM(TaskData):
             mine = order.shard(batch)
             if len(mine):
                 return self.batch(table, mine, weights)
-            idle = self.chunk(table, batch[:1])  # too few to share: nothing of it counts
-            return NeuralBatch((replace(idle, valid=torch.zeros_like(idle.valid)),))
+            return self.idle(table, batch[:1])  # too few to share
 
         return ResumableLoader(fetch, order, prefetch=1)
 
@@ -285,9 +279,30 @@ class MultiDatasetDM(TaskData):
         names = session_names(self.config.data.simulated_sessions)
         return simulated_truth(settings, names.index(self.sessions[session].id))
 
+    def idle(self, table: ChunkTable, places: Tensor) -> NeuralBatch:
+        """Return stretches of which nothing counts, for a process that has none of its own.
+
+        Args:
+            table: The stretches of a part.
+            places: (B,) int64, which, all of one session.
+        """
+        chunk = self.chunk(table, places)
+        return NeuralBatch((replace(chunk, valid=torch.zeros_like(chunk.valid)),))
+
     def val_dataloader(self) -> EvalLoader[NeuralBatch]:
-        """All validation stretches, in order."""
-        return self.evaluation_loader(VALIDATION)
+        """This process's share of the validation stretches, in order; all have as many batches."""
+        table, size = self.tables[VALIDATION], EVALUATION_BATCH[self.static]
+        every = ByDatasetBatchSampler(table, size, 0, shuffle=False).batches(0)
+        mine = list(every[self.rank :: self.world_size])
+        missing = -(-len(every) // self.world_size) - len(mine)
+        mine += [-1 - every[0][:1]] * missing  # below 0: idle
+
+        def fetch(places: Tensor) -> NeuralBatch:
+            if int(places[0]) < 0:
+                return self.idle(table, -1 - places)
+            return NeuralBatch((self.chunk(table, places),))
+
+        return EvalLoader(fetch, _Listed(mine))
 
     def test_loaders(self) -> Mapping[str, EvalLoader[NeuralBatch]]:
         """All test stretches, in order."""
