@@ -151,6 +151,8 @@ def _words(annotation: object, bounds: str) -> str:
         return _words(inside[0], _bounds(inside[1:]))
     if origin is tuple or origin is list:
         return f"list of {_words(inside[0], bounds)}"
+    if origin is Mapping:
+        return f"{{{': '.join(_words(part, bounds) for part in inside)}}}"
     words = WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
     return f"{words} {bounds}" if bounds and annotation in (int, float) else words
 

@@ -69,8 +69,9 @@ def test_the_tables_show_types_confusion_calibration_and_errors(corpus):
         "What was taken for what on test",
         "Calibration on test",
         "Errors on test",
+        "Texts",
     ]
-    assert [table.first for table in found.tables] == [True, False, False, False]
+    assert [table.first for table in found.tables] == [True, False, False, False, False]
     assert [row[1] for row in found.tables[3].rows] == ["missed"] * 3
     assert all("@" in str(row[5]) for row in found.tables[3].rows)
 

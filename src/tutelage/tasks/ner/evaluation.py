@@ -80,6 +80,7 @@ def evaluate(
             baselines[name] |= _keyed(split, rival.metrics(0))
         tables += [type_table(split, model, rivals), model.confusion(split)]
         tables += [calibration.table(split), error_table(split, model, scored, options.errors)]
+    tables += corpus.tables
     return Evaluation(metrics=metrics, baselines=baselines, tables=tuple(tables))
 
 
