@@ -33,9 +33,15 @@ from tutelage.training.resume import capture, restore  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 
 
-def put(folder: Path, step: int, metric: float | None = None, size: int = 8) -> Path:
+def put(
+    folder: Path,
+    step: int,
+    metric: float | None = None,
+    size: int = 8,
+    error: float | None = None,
+) -> Path:
     """Write a checkpoint as Lightning would have it written."""
-    note = {"monitor": "val/f1", "metric": metric}
+    note = {"monitor": "val/f1", "metric": metric, "error": error}
     state = {"state_dict": {"w": torch.arange(size) * step}, "global_step": step, "epoch": 1}
     path = folder / f"step-{step:010d}.safetensors"
     TutelageCheckpointIO().save_checkpoint(state | {"tutelage": note}, path)

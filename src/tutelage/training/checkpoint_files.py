@@ -33,6 +33,7 @@ class CheckpointMarker(BaseModel):
         step: Optimiser steps done when it was taken.
         epoch: The epoch that it belongs to, from 0.
         metric: The monitored value, or None where none was known.
+        error: Its standard error, or None where none was known.
         created: When, in UTC (ISO 8601).
     """
 
@@ -45,6 +46,7 @@ class CheckpointMarker(BaseModel):
     epoch: int
     monitor: str | None = None
     metric: float | None = None
+    error: float | None = None
     created: str
 
     def sealed(self) -> dict[str, object]:
@@ -103,6 +105,7 @@ class TutelageCheckpointIO(CheckpointIO):
             epoch=int(str(checkpoint.get("epoch", 0))),
             monitor=note.get("monitor"),
             metric=_finite(note.get("metric")),
+            error=_finite(note.get("error")),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         try:

@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from tutelage.core.errors import CheckpointError, ConfigError, StorageError
 from tutelage.core.files import storage_errors
 from tutelage.training import resume
+from tutelage.training.block_mean import ERROR
 from tutelage.training.checkpoint_files import (
     NOTE,
     SUFFIX,
@@ -95,6 +96,7 @@ class CheckpointManager(Checkpoint):
         self._due = False
         self._validated = False
         self._metric: float | None = None
+        self._error: float | None = None
         self._at_epoch_end = False
         self._loaded: resume.ResumeNote | None = None
 
@@ -124,6 +126,7 @@ class CheckpointManager(Checkpoint):
             at_epoch_end=self._at_epoch_end,
             monitor=self._monitor,
             metric=self._metric,
+            error=self._error,
         )
         checkpoint[NOTE] = note.model_dump()
 
@@ -212,9 +215,11 @@ class CheckpointManager(Checkpoint):
         if not self._due and (every == 0 or (trainer.current_epoch + 1) % every != 0):
             return
         self._metric = self._read_metric(trainer)
+        error = trainer.callback_metrics.get(f"{ERROR}{self._monitor}")
+        self._error = None if self._metric is None or error is None else float(error)
         self._at_epoch_end = True
         self._save(trainer)
-        self._metric, self._at_epoch_end = None, False
+        self._metric, self._error, self._at_epoch_end = None, None, False
         self._ended_step = trainer.global_step
 
     def _read_metric(self, trainer: pl.Trainer) -> float | None:
@@ -236,23 +241,44 @@ class CheckpointManager(Checkpoint):
             self._prune()
 
     def _prune(self) -> None:
-        """Remove all but the last and the best; a file without a marker is no checkpoint."""
+        """Remove all but the last and the best; a file without a marker is no checkpoint.
+
+        The one with the best value stays too, so that later ones are compared with it and not with
+        one that tied with it.
+        """
         files = list_checkpoints(self.folder)
         complete = [path for path in files if _marker(path) is not None]
         keep = {*complete[-self._keep_last :], *self._ranked()[: self._keep_best]}
+        if self._keep_best:
+            keep |= {path for _, _, path, _ in self._scored()[:1]}
         for path in files:
             if path not in keep:
                 TutelageCheckpointIO().remove_checkpoint(path)
 
     def _ranked(self) -> list[Path]:
-        """Return the checkpoints that have the monitored metric, best first, ties to the newer."""
+        """Return the checkpoints that have the monitored metric, best first, ties to the newer.
+
+        Those within one standard error of the best value tie with it (Breiman et al. 1984): what
+        chance alone could have put in another order is not told apart, and the newest of them has
+        learned for longest, at the lowest rate.
+        """
+        scored = self._scored()
+        if not scored:
+            return []
+        value, _, _, error = scored[0]
+        tied = [one for one in scored if one[0] <= value + error]
+        newest = sorted(tied, key=lambda one: one[1])
+        return [path for _, _, path, _ in (*newest, *scored[len(tied) :])]
+
+    def _scored(self) -> list[tuple[float, int, Path, float]]:
+        """Return value, negative step, path and standard error of each, the best value first."""
         sign = 1.0 if self._mode == "min" else -1.0
-        scored: list[tuple[float, int, Path]] = []
+        scored = []
         for path in list_checkpoints(self.folder):
             marker = _marker(path)
             if marker and marker.monitor == self._monitor and marker.metric is not None:
-                scored.append((sign * marker.metric, -marker.step, path))
-        return [path for _, _, path in sorted(scored)]
+                scored.append((sign * marker.metric, -marker.step, path, marker.error or 0.0))
+        return sorted(scored)
 
 
 def _marker(path: Path) -> CheckpointMarker | None:

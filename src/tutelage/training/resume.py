@@ -131,6 +131,7 @@ class ResumeNote(BaseModel):
         should_stop: Whether a callback has decided to end the training.
         monitor: Name of the monitored metric.
         metric: Its value, where it is known.
+        error: Its standard error, where that is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,10 +143,16 @@ class ResumeNote(BaseModel):
     should_stop: bool
     monitor: str | None
     metric: float | None
+    error: float | None = None
 
 
 def take_note(
-    trainer: pl.Trainer, *, at_epoch_end: bool, monitor: str | None, metric: float | None
+    trainer: pl.Trainer,
+    *,
+    at_epoch_end: bool,
+    monitor: str | None,
+    metric: float | None,
+    error: float | None,
 ) -> ResumeNote:
     """Return the note for a checkpoint that is taken now."""
     pending = at_epoch_end and not trainer.fit_loop.restarting
@@ -157,6 +164,7 @@ def take_note(
         should_stop=trainer.should_stop,
         monitor=monitor,
         metric=metric,
+        error=error,
     )
 
 

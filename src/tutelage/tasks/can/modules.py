@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision, BinaryF1Score
 
 from tutelage.core.config import Training
@@ -16,6 +16,7 @@ from tutelage.losses import BaseSupervisedLoss, get_loss
 from tutelage.tasks.can.config import GATConfig, VGAEConfig
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.models import VGAE, GATOutput, GATWithJK, NodeInput
+from tutelage.training.block_mean import ERROR, BlockMean
 from tutelage.training.contracts import TaskModule
 
 
@@ -35,7 +36,7 @@ class BaseCANGraphModule(TaskModule):
         super().__init__(training)
         self.network = network
         self.register_buffer("threshold", torch.tensor(threshold))
-        self.mean_loss = MeanMetric()
+        self.mean_loss = BlockMean()
 
     @property
     def input(self) -> NodeInput:
@@ -53,8 +54,10 @@ class BaseCANGraphModule(TaskModule):
         return batch.num_graphs
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean loss over all windows."""
+        """Log the mean loss over all windows, and its standard error over batches."""
         self.log("val/loss", self.mean_loss.compute())
+        if (error := self.mean_loss.error()) is not None:
+            self.log(f"{ERROR}val/loss", error)
         self.mean_loss.reset()
 
 
