@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,8 +13,9 @@ from rich.markup import escape
 from tutelage.cli.console import err, out, print_json, showing_log
 from tutelage.cli.options import Json, Overrides
 from tutelage.core.errors import TutelageError
-from tutelage.core.store import Run
-from tutelage.execution.result import write_result
+
+if TYPE_CHECKING:
+    from tutelage.core.store import Run
 
 ORIGIN = {
     "new": "trained",
@@ -77,6 +78,8 @@ def train(
 @contextmanager
 def _told(result: Path | None) -> Iterator[list[Run]]:
     """Write to a file, if one is given, which run was made or why none was."""
+    from tutelage.execution.result import write_result
+
     made: list[Run] = []
     try:
         yield made

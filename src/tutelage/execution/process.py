@@ -130,15 +130,15 @@ def _read(stream: IO[str], on_line: Callable[[str], None]) -> None:
 def end_tree(process: subprocess.Popen[str]) -> None:
     """End a process and all that descends from it: asked first, then killed."""
     family = _family(process.pid)
-    for one in family:
-        with suppress(psutil.NoSuchProcess):
-            one.terminate()
-    _, alive = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
-    alive += [one for one in _family(process.pid) if one not in alive]
-    for one in alive:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    for signalled in (signal.SIGTERM, signal.SIGKILL):
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(signalled)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while family and time.monotonic() < deadline:
+            process.poll()  # reaps it: psutil must not, or its status would be lost
+            family = [one for one in {*family, *_family(process.pid)} if _alive(one)]
+            time.sleep(_POLL_SECONDS / 10)
     process.wait()
 
 
@@ -149,7 +149,14 @@ def _family(pid: int) -> list[psutil.Process]:
         process = psutil.Process(pid)
         found = {one.pid: one for one in (process, *process.children(recursive=True))}
     for one in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, PermissionError):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
             if os.getpgid(one.pid) == pid:
                 found.setdefault(one.pid, one)
-    return [one for one in found.values() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in found.values() if _alive(one)]
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
