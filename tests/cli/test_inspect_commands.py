@@ -39,7 +39,7 @@ def tutelage() -> Command:
 
 def test_tasks_and_models_are_listed(tutelage: Command) -> None:
     assert json.loads(tutelage("tasks", "--json").stdout)["tasks"]["can"]["models"] == [
-        *("gat", "vgae", "mean", "logistic", "mlp", "gated", "bandit", "dqn"),
+        *("gat", "vgae", "mean", "logistic", "mlp", "gated", "bandit", "dqn", "best"),
     ]
     assert "gat, vgae" in tutelage("tasks").stdout
     models = json.loads(tutelage("models", "--json").stdout)["models"]
