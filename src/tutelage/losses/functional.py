@@ -14,10 +14,17 @@ from tutelage.losses.chunked import CrossLogSumExp, SelfLogSumExp, SoftplusSum
 from tutelage.losses.positives import Pairing, positive_mask
 from tutelage.losses.tiles import Exclusion, tile_side
 
+_NO_LENGTH = 1e-12
+
 
 def normalize(x: Tensor) -> Tensor:
-    """Return (N, d) embeddings scaled to unit length."""
-    return F.normalize(x, dim=-1)
+    """Return embeddings (..., d) scaled to unit length.
+
+    One of length zero has no direction: it stays zero, and its gradient is zero, where a quotient
+    by a small number would make it 10¹² times the others'.
+    """
+    lengths = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / torch.where(lengths > _NO_LENGTH, lengths, torch.inf)
 
 
 def cross_logsumexp(

@@ -12,6 +12,7 @@ from torch import nn
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.registry import Registry
 
+_Kind = inspect.Parameter
 L = TypeVar("L", bound=type[nn.Module])
 
 
@@ -48,7 +49,11 @@ class LossEntry:
     def options(self) -> dict[str, object]:
         """Each option and its default; `inspect.Parameter.empty` where it has none."""
         parameters = inspect.signature(self.loss.__init__).parameters
-        return {name: p.default for name, p in parameters.items() if name != "self"}
+        return {
+            name: parameter.default
+            for name, parameter in parameters.items()
+            if name != "self" and parameter.kind not in (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD)
+        }
 
 
 LOSSES: Registry[LossEntry] = Registry("loss")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutelage.core.errors import DataError
+from tutelage.losses.functional import normalize
 from tutelage.losses.registry import register_loss
 
 
@@ -60,5 +61,5 @@ def _relative_distances(x: Tensor) -> Tensor:
 
 def _angles(x: Tensor) -> Tensor:
     """Cosines (B, B, B): entry (j, i, k) is that of the angle at item j between i and k."""
-    directions = F.normalize(x - x[:, None], dim=-1)
+    directions = normalize(x - x[:, None])
     return directions @ directions.transpose(1, 2)

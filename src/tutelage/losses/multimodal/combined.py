@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -58,7 +58,8 @@ class CombinedLoss(BaseContrastiveLoss):
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
         found: dict[str, LossOutput] = {
-            name: self._part(name).compare(a, b, pairing) for name in self.scales
+            name: cast(BaseContrastiveLoss, self.parts[name]).compare(a, b, pairing)
+            for name in self.scales
         }
         losses = {name: self.scales[name] * output.loss for name, output in found.items()}
         whole: LossOutput = self.weights(losses)
@@ -68,8 +69,3 @@ class CombinedLoss(BaseContrastiveLoss):
             for key, value in output.metrics.items()
         }
         return LossOutput(whole.loss, {**metrics, **whole.metrics})
-
-    def _part(self, name: str) -> BaseContrastiveLoss:
-        part = self.parts[name]
-        assert isinstance(part, BaseContrastiveLoss)
-        return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from tutelage.losses.base import at_least_float
@@ -39,6 +40,7 @@ class SupervisedContrastiveLoss(nn.Module):
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of ``embeddings`` (B, d) by ``targets`` (B,) int64 or (B, L)."""
         temperature: Tensor = self.temperature()
-        z = normalize(at_least_float(embeddings)) / temperature.sqrt()
-        logits, counts = self_mean_logits(z, targets)
-        return mean_over(self_logsumexp(z, None, self.chunk_size) - logits, counts > 0)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            z = normalize(at_least_float(embeddings)) / temperature.sqrt()
+            logits, counts = self_mean_logits(z, targets)
+            return mean_over(self_logsumexp(z, None, self.chunk_size) - logits, counts > 0)
