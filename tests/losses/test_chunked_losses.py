@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tutelage.losses import functional, get_loss
 from tutelage.losses.tiles import Exclusion, tile_side
@@ -141,3 +143,31 @@ def test_a_loss_in_tiles_is_the_loss(name: str, with_ids: bool) -> None:
         leaves = (a, b, *loss.parameters())
         found.append((value.detach(), *torch.autograd.grad(value, leaves)))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size of the largest tensor that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(made, Tensor):
+                self.numel = max(self.numel, made.untyped_storage().nbytes() // made.itemsize)
+        return result
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "nt_xent", "supcon", "dcl", "hard_negative"])
+def test_no_tensor_of_a_large_batch_is_larger_than_a_tile_or_the_embeddings(name: str) -> None:
+    n, width = 1100, 4
+    a, b = draw(1, n, width).float().requires_grad_(), draw(2, n, width).float().requires_grad_()
+    ids, loss = groups(3, n, 300), get_loss(name)
+    with LargestTensor() as largest:
+        loss(a, b, ids=ids).loss.backward()
+    assert largest.numel <= max(512 * 512, 2 * n * (width + 1))
+    assert a.grad is not None and a.grad.isfinite().all()

@@ -20,6 +20,7 @@ from tutelage.losses import (
     MLPProjection,
     MultitaskLoss,
     RelationalDistillationLoss,
+    SupervisedContrastiveLoss,
     UncertaintyWeightedLoss,
     VICRegLoss,
 )
@@ -186,3 +187,35 @@ def test_projections_map_features_to_embeddings_item_by_item() -> None:
         torch.testing.assert_close(torch.cat([projection(x[:2]), projection(x[2:])]), whole)
     with pytest.raises(ConfigError, match="perceptron of 1 layers"):
         MLPProjection(5, 3, layers=1)
+
+
+def test_gradients_of_what_has_no_two_towers_are_those_of_finite_differences() -> None:
+    z, teacher, labels = (
+        draw(0, 5, 3).requires_grad_(),
+        draw(1, 5, 4),
+        torch.tensor([0, 1, 0, 1, 2]),
+    )
+    supervised = SupervisedContrastiveLoss(0.2, learn_temperature=True).double()
+    (temperature,) = supervised.parameters()
+    assert torch.autograd.gradcheck(lambda x, _: supervised(x, labels), (z, temperature))
+    tiled = SupervisedContrastiveLoss(0.2, chunk_size=2).double()
+    assert torch.autograd.gradcheck(lambda x: tiled(x, labels), (z,))
+    relational = RelationalDistillationLoss()
+    assert torch.autograd.gradcheck(lambda x: relational(x, teacher), (z,))
+    uncertain = UncertaintyWeightedLoss(["a", "b"]).double()
+
+    def weighed(x: Tensor, *_: Tensor) -> Tensor:
+        return uncertain({"a": x.square().mean(), "b": x.exp().mean()}).loss
+
+    assert torch.autograd.gradcheck(weighed, (z, *uncertain.parameters()))
+
+
+def test_an_embedding_alone_in_its_class_is_no_anchor_and_still_a_negative() -> None:
+    z = draw(0, 5, 3)
+    alone, without = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 1])
+    loss = SupervisedContrastiveLoss(0.5).double()
+    rows = F.normalize(z, dim=-1) @ F.normalize(z, dim=-1).T / loss.temperature().detach()
+    rows.fill_diagonal_(-torch.inf)
+    wanted = torch.stack([rows[i].logsumexp(0) - rows[i, i ^ 1] for i in range(4)]).mean()
+    torch.testing.assert_close(loss(z, alone), wanted)
+    assert not torch.isclose(loss(z[:4], without), wanted)
