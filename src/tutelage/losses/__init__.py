@@ -36,7 +36,7 @@ from tutelage.losses.multimodal import (
 )
 from tutelage.losses.positives import Pairing, check_ids, positive_mask
 from tutelage.losses.projection import LinearProjection, MLPProjection
-from tutelage.losses.registry import LOSSES, LossEntry, get_loss, register_loss
+from tutelage.losses.registry import LOSSES, LossEntry, get_loss, register_loss, two_tower_loss
 from tutelage.losses.supervised import CrossEntropyLoss, FocalLoss, SupervisedContrastiveLoss
 from tutelage.losses.temperature import BoundedScalar, CosineTemperature, Temperature
 
@@ -86,4 +86,5 @@ __all__ = [
     "grad_cache",
     "positive_mask",
     "register_loss",
+    "two_tower_loss",
 ]

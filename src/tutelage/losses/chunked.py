@@ -114,7 +114,8 @@ class CrossLogSumExp(torch.autograd.Function):
         if ctx.shared:
             rows, columns = rows.log_().add_(shift), columns.log_().add_(shift)
         else:
-            rows.fill_(-torch.inf), columns.fill_(-torch.inf)
+            rows.fill_(-torch.inf)
+            columns.fill_(-torch.inf)
             for i, j, logits in tiles:
                 rows[i] = torch.logaddexp(rows[i], logits.logsumexp(1))
                 columns[j] = torch.logaddexp(columns[j], logits.logsumexp(0))

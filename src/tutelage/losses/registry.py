@@ -11,6 +11,7 @@ from torch import nn
 
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.registry import Registry
+from tutelage.losses.base import BaseContrastiveLoss
 
 _Kind = inspect.Parameter
 L = TypeVar("L", bound=type[nn.Module])
@@ -99,3 +100,16 @@ def get_loss(name: str, **options: object) -> nn.Module:
         problem = f"the loss {name!r} needs {' and '.join(map(repr, missing))}"
         raise ConfigError(problem, hint=f"Give get_loss({name!r}, {missing[0]}=...).")
     return entry.loss(**options)
+
+
+def two_tower_loss(name: str, **options: object) -> BaseContrastiveLoss:
+    """Make the loss called ``name``.
+
+    Raises:
+        UnknownNameError: There is no such loss.
+        ConfigError: It is no loss of two towers, or has no such option.
+    """
+    loss = get_loss(name, **options)
+    if not isinstance(loss, BaseContrastiveLoss):
+        raise ConfigError(f"{name!r} is no loss of two towers", hint="Take clip, siglip or vicreg.")
+    return loss

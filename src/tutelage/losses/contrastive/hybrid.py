@@ -9,7 +9,7 @@ from tutelage.core.errors import ConfigError
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput, detached
 from tutelage.losses.contrastive.vicreg import VICRegLoss
 from tutelage.losses.positives import Pairing
-from tutelage.losses.registry import get_loss, register_loss
+from tutelage.losses.registry import register_loss, two_tower_loss
 
 
 @register_loss(
@@ -73,16 +73,3 @@ class HybridLoss(BaseContrastiveLoss):
             self.step += 1
         own = detached(vicreg_weight=weight, first=first.loss, vicreg=vicreg.loss)
         return LossOutput(loss, {**first.metrics, **vicreg.metrics, **own})
-
-
-def two_tower_loss(name: str, **options: object) -> BaseContrastiveLoss:
-    """Make the loss called ``name``.
-
-    Raises:
-        UnknownNameError: There is no such loss.
-        ConfigError: It is no loss of two towers, or has no such option.
-    """
-    loss = get_loss(name, **options)
-    if not isinstance(loss, BaseContrastiveLoss):
-        raise ConfigError(f"{name!r} is no loss of two towers", hint="Take clip, siglip or vicreg.")
-    return loss

@@ -8,10 +8,9 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput
-from tutelage.losses.contrastive.hybrid import two_tower_loss
 from tutelage.losses.multimodal.multitask import MultitaskLoss, UncertaintyWeightedLoss
 from tutelage.losses.positives import Pairing
-from tutelage.losses.registry import register_loss
+from tutelage.losses.registry import register_loss, two_tower_loss
 
 Weighting = Literal["static", "uncertainty"]
 
