@@ -9,6 +9,7 @@ from neural_chunks import card, chunk, learned, window
 from tutelage.core.errors import ConfigError
 from tutelage.core.overrides import build_config
 from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
+from tutelage.tasks.neural.models.layers import stacked_taps
 from tutelage.tasks.neural.modules import NeuralModule
 
 LENGTH = 6
@@ -89,6 +90,12 @@ def test_sessions_that_pass_the_core_together_get_what_each_gets_alone(
     parts = [chunk(each, 2, config.context, LENGTH, seed=i) for i, each in enumerate(cards)]
     for together, part in zip(module.network(parts), parts, strict=True):
         torch.testing.assert_close(together, module.rates(part), rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_flow_through_stacked_frames() -> None:
+    clip = torch.randn(2, 5, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(0)
+    assert torch.autograd.gradcheck(lambda x: stacked_taps(x, 3), clip)
 
 
 @torch.inference_mode()

@@ -18,12 +18,13 @@ from tutelage.tasks.neural.modules import NeuralModule
 from tutelage.training.optimization import build_optimizer
 
 ONE, OTHER = card("one", 3), card("other", 4)
-SMALL = ("convnet.channels=[4]", "convnet.kernels=[3]", "frontend.lags=3")
+SMALL = ("convnet.channels=[4]", "convnet.kernels=[3]")
 
 
 def made(*options: str, training: tuple[str, ...] = ()) -> NeuralModule:
     torch.manual_seed(0)
-    config = build_config(MultiDatasetConfig, [], (*SMALL, *options))
+    lags = () if "frontend.name=gabor" in options else ("frontend.lags=3",)
+    config = build_config(MultiDatasetConfig, [], (*SMALL, *lags, *options))
     return NeuralModule(config, build_config(NeuralTraining, [], training), learned(ONE, OTHER))
 
 
@@ -213,3 +214,16 @@ def test_readout_centres_are_told_in_pixels() -> None:
 def test_poisson_loss_refuses_rates_that_may_be_negative() -> None:
     with pytest.raises(ConfigError, match="rates above 0"):
         build_config(MultiDatasetConfig, [], ["output=identity"])
+
+
+@pytest.mark.parametrize("frontend", ["gabor", "temporal"])
+def test_gradients_reach_the_adapter_and_the_stimulus(frontend: str) -> None:
+    module = made(f"frontend.name={frontend}", "adapter.name=affine", "freeze_core=true")
+    of = batch(module)
+    seen = replace(of.parts[0], stimulus=of.parts[0].stimulus.float().requires_grad_())
+    found = gradients(module, NeuralBatch((seen, of.parts[1])))
+    adapters = [name for name in found if "adapter" in name]
+    assert len(adapters) == 6
+    assert all(float(found[name].abs().sum()) > 0 for name in adapters)
+    assert seen.stimulus.grad is not None
+    assert float(seen.stimulus.grad.abs().sum()) > 0

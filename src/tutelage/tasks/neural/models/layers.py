@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +38,26 @@ def stacked_taps(clip: Tensor, frames: int) -> Tensor:
     """
     if frames == 1:
         return clip
-    length = clip.shape[1] - frames + 1
-    return torch.cat([clip[:, tap : tap + length] for tap in range(frames)], dim=-1)
+    stacked: Tensor = _Taps.apply(clip, frames)  # type: ignore[no-untyped-call]
+    return stacked
+
+
+class _Taps(torch.autograd.Function):
+    """Slices beside each other; its gradient is summed in place, not in a buffer for each slice."""
+
+    @staticmethod
+    def forward(ctx: Any, clip: Tensor, frames: int) -> Tensor:
+        ctx.frames, ctx.shape = frames, clip.shape
+        length = clip.shape[1] - frames + 1
+        return torch.cat([clip[:, tap : tap + length] for tap in range(frames)], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        total = grad.new_zeros(ctx.shape)
+        for tap, part in enumerate(grad.chunk(ctx.frames, dim=-1)):
+            total[:, tap : tap + part.shape[1]] += part
+        return total, None
 
 
 class ClipConv(nn.Module):

@@ -135,9 +135,8 @@ class MultiDatasetModel(nn.Module):
         seen = [self._seen(head, part) for head, part in zip(heads, parts, strict=True)]
         told = [head.signals(part) for head, part in zip(heads, parts, strict=True)]
         signals = [each for each in told if each is not None]
-        inputs = any(part.stimulus.requires_grad for part in parts)
-        frozen = self.core_is_fixed and not signals and not inputs
-        frozen = frozen and all(head.adapter is None for head in heads)
+        inputs = (*seen, *signals)
+        frozen = self.core_is_fixed and not any(each.requires_grad for each in inputs)
         with torch.no_grad() if frozen else nullcontext():
             joined = torch.cat(signals) if signals else None
             length = parts[0].responses.shape[1]

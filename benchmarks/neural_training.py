@@ -1,0 +1,271 @@
+"""Claim: training on mixed chunks is ten times windows an item, and twice cycling over sessions.
+
+Run: python benchmarks/neural_training.py [--json FILE] [--seconds S] [--sessions N]
+
+One model, one seed, one thread, four ways of training it on simulated recordings, rotated by slices
+of CPU time so that what else the machine does meets all alike:
+
+- `windows`: a data set whose item is one frame with its history, batches collated by session, as
+  research code for single sessions does it;
+- `cycling`: contiguous chunks of one session a step, plain 3-D convolutions, as openretina does it;
+- `tutelage`: chunks of all sessions in a step, one pass of the core, channels last;
+- `tutelage bf16`: the same in mixed precision, as with `training.precision=bf16`.
+
+All compute the same function of the same parameters, which is checked before the clock starts, and
+spend about as many predicted frames a step. Peers' ways are written here on plain PyTorch.
+
+Prints predicted frames a CPU-second and the correlation on held-out trials at equal CPU-seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.utils.data import DataLoader, Dataset  # noqa: E402
+
+from tutelage.core.overrides import build_config  # noqa: E402
+from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk  # noqa: E402
+from tutelage.tasks.neural.config import NeuralConfig  # noqa: E402
+from tutelage.tasks.neural.data.datamodule import MultiDatasetDM  # noqa: E402
+from tutelage.tasks.neural.data.split import TRAIN, VALIDATION  # noqa: E402
+from tutelage.tasks.neural.losses import masked_sum  # noqa: E402
+from tutelage.tasks.neural.models.layers import ClipConv  # noqa: E402
+from tutelage.tasks.neural.models.multi_dataset import rates_of  # noqa: E402
+from tutelage.tasks.neural.modules import NeuralModule  # noqa: E402
+
+MODEL = (
+    "model.frontend.name=temporal",
+    "model.frontend.lags=16",
+    "model.convnet.channels=[16,32,32]",
+    "model.convnet.kernels=[7,5,3]",
+    "model.convnet.frames=[1,5,5]",
+    "model.convnet.pools=[2,1,1]",
+    "model.convnet.padding=valid",
+    "model.modulator.name=none",
+    "model.readout.name=gaussian",
+)
+CHUNK, CHUNKS, RATE = 97, 3, 3e-3
+WINDOWS = CHUNK * CHUNKS
+TARGETS = {"windows": 10.0, "cycling": 2.0}
+
+
+def plain_core(module: NeuralModule, stimulus: Tensor) -> Tensor:
+    """The module's core as 3-D convolutions: (B, 1, F, H, W) uint8 to (B, L, h, w, C)."""
+    core = module.network.core
+    x = core.standardised(stimulus)[:, None]
+    filters = core.frontend.weight @ core.frontend.basis
+    x = F.conv3d(x, filters[:, None, :, None, None])
+    for layer, pool in zip(core.convnet.layers, core.convnet.pools, strict=True):
+        conv: ClipConv = layer.conv
+        size = (len(conv.weight), conv.frames, conv.inputs, conv.kernel, conv.kernel)
+        x = F.conv3d(x, conv.weight.view(size).transpose(1, 2))
+        norm, training = layer.norm, module.training
+        moments = (norm.running_mean, norm.running_var)
+        x = F.batch_norm(x, *moments, norm.weight, norm.bias, training, norm.momentum, norm.eps)
+        x = F.avg_pool3d(F.elu(x), (1, pool, pool))
+    return x.permute(0, 2, 3, 4, 1)
+
+
+def plain_loss(module: NeuralModule, parts: list[SessionChunk]) -> Tensor:
+    """Mean loss over the valid entries of chunks, one pass of the core for each."""
+    sums, counts = [], []
+    for part in parts:
+        drive = module.network.head(part.session).drive(plain_core(module, part.stimulus), part)
+        rates = rates_of(drive, "softplus")
+        sums.append(masked_sum("poisson", rates, part.responses, part.valid))
+        counts.append(part.valid.sum())
+    return torch.stack(sums).sum() / torch.stack(counts).sum()
+
+
+class Windows(Dataset[SessionChunk]):
+    """An item is a frame with its history."""
+
+    def __init__(self, data: MultiDatasetDM) -> None:
+        self.context, self.items = data.context, []
+        table = data.tables[TRAIN]
+        self.sessions = data.sessions
+        for session, start, stop in zip(table.session, table.start, table.stop, strict=True):
+            self.items += [(int(session), frame) for frame in range(start, stop)]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor, Tensor]:
+        number, frame = self.items[index]
+        session = self.sessions[number]
+        stimulus = torch.from_numpy(session.stimulus[frame - self.context : frame + 1, 0].copy())[
+            None
+        ]
+        responses = torch.from_numpy(session.responses[frame].copy())[None]
+        return number, stimulus, responses, torch.from_numpy(session.valid[frame].copy())[None]
+
+    def collate(self, items: list[tuple[int, Tensor, Tensor, Tensor]]) -> list[SessionChunk]:
+        parts = []
+        for number in sorted({item[0] for item in items}):
+            mine = [item[1:] for item in items if item[0] == number]
+            stimulus, responses, valid = (torch.stack(each) for each in zip(*mine, strict=True))
+            parts.append(
+                SessionChunk(
+                    session=self.sessions[number].id,
+                    stimulus=stimulus,
+                    responses=responses,
+                    valid=valid,
+                    behaviour=None,
+                    past=torch.zeros(len(mine), self.context, responses.shape[-1]),
+                    frames=torch.zeros(len(mine), dtype=torch.int64),
+                )
+            )
+        return parts
+
+
+@dataclass
+class Way:
+    """A way of training, with its own copy of the model."""
+
+    module: NeuralModule
+    batches: Iterator[object]
+    loss: Callable[[NeuralModule, object], Tensor]
+    bf16: bool = False
+    frames: int = 0
+    seconds: float = 0.0
+    reached: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=RATE)
+
+    def step(self, counts: bool) -> None:
+        started = time.process_time()
+        batch = next(self.batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.loss(self.module, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if counts:
+            parts = batch.parts if isinstance(batch, NeuralBatch) else batch
+            self.seconds += time.process_time() - started
+            self.frames += sum(int(part.valid.any(-1).sum()) for part in parts)
+
+
+def endless(make: Callable[[], Iterator[object]]) -> Iterator[object]:
+    while True:
+        yield from make()
+
+
+def held_out(data: MultiDatasetDM, module: NeuralModule) -> float:
+    """Mean correlation over the units of all sessions on the validation trials."""
+    module.eval()
+    with torch.inference_mode():
+        for batch in data.evaluation_loader(VALIDATION):
+            for part, rates in zip(batch.parts, module.rates_of(batch), strict=True):
+                module.score_of(part.session).update(rates, part.responses, part.valid)
+        scores = [module.score_of(session) for session in module.sessions]
+        found = torch.cat([score.corr() for score in scores]).nanmean()
+        for score in scores:
+            score.reset()
+    module.train()
+    return float(found)
+
+
+def data_of(sessions: int, seconds: int, batches: str, cache: Path) -> MultiDatasetDM:
+    config = build_config(
+        NeuralConfig,
+        [],
+        (
+            *(*MODEL, f"data.simulated_sessions={sessions}", f"data.simulated_seconds={seconds}"),
+            *(f"data.chunk_frames={CHUNK}", f"data.batches={batches}"),
+        ),
+    )
+    data = MultiDatasetDM(config, cache)
+    data.batch_size = CHUNKS
+    data.setup("fit")
+    return data
+
+
+def ways(mixed: MultiDatasetDM, cycled: MultiDatasetDM) -> dict[str, Way]:
+    def model() -> NeuralModule:
+        torch.manual_seed(0)
+        config = mixed.config
+        return NeuralModule(config.model, config.training, mixed.learned)
+
+    items = Windows(mixed)
+    loader = DataLoader(items, WINDOWS, True, collate_fn=items.collate, drop_last=True)
+    alone = cycled.train_dataloader()
+    fused = [mixed.train_dataloader() for _ in range(2)]
+
+    def ours(module: NeuralModule, batch: object) -> Tensor:
+        return module.step(batch)["loss"]
+
+    return {
+        "windows": Way(model(), endless(lambda: iter(loader)), plain_loss),
+        "cycling": Way(
+            model(), endless(lambda: iter(alone)), lambda m, b: plain_loss(m, list(b.parts))
+        ),
+        "tutelage": Way(model(), endless(lambda: iter(fused[0])), ours),
+        "tutelage bf16": Way(model(), endless(lambda: iter(fused[1])), ours, bf16=True),
+    }
+
+
+def agree(data: MultiDatasetDM, module: NeuralModule) -> float:
+    """Largest difference between our rates and those of plain 3-D convolutions."""
+    part = next(iter(data.evaluation_loader(VALIDATION))).parts[0]
+    module.eval()
+    with torch.inference_mode():
+        drive = module.network.head(part.session).drive(plain_core(module, part.stimulus), part)
+        apart = float((rates_of(drive, "softplus") - module.rates(part)).abs().max())
+    module.train()
+    return apart
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU-seconds for each way")
+    parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--recorded", type=int, default=240, help="seconds of each recording")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as cache:
+        sets = [
+            data_of(args.sessions, args.recorded, kind, Path(cache))
+            for kind in ("mixed", "by_session")
+        ]
+        found = ways(*sets)
+        apart = agree(sets[0], found["tutelage"].module)
+        for way in found.values():
+            for _ in range(2):
+                way.step(counts=False)
+        marks = [args.seconds / 3, 2 * args.seconds / 3, args.seconds]
+        for mark in marks:
+            for way in found.values():
+                while way.seconds < mark:
+                    way.step(counts=True)
+                way.reached.append((way.seconds, held_out(sets[0], way.module)))
+    speed = {name: way.frames / way.seconds for name, way in found.items()}
+    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
+    print(f"largest difference between our rates and plain 3-D convolutions: {apart:.1e}")
+    for name, way in found.items():
+        curve = "  ".join(f"{seconds:.0f} s: r={r:.3f}" for seconds, r in way.reached)
+        print(f"{name:14s} {speed[name]:7.0f} frames per CPU-second   {curve}")
+    best = max(speed["tutelage"], speed["tutelage bf16"])
+    for peer, wanted in TARGETS.items():
+        print(f"over {peer}: {best / speed[peer]:.1f}x (claim: {wanted:.0f}x)")
+    if args.json:
+        curves = {name: way.reached for name, way in found.items()}
+        args.json.write_text(json.dumps({"speed": speed, "reached": curves, "apart": apart}))
+
+
+if __name__ == "__main__":
+    main()
