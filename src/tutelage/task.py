@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tutelage.training.export.form import Exportable
     from tutelage.training.fusion.expert import Expert
     from tutelage.training.fusion.states import States
+    from tutelage.training.modes.base import BaseTrainer
 
 C = TypeVar("C", bound=RunConfig)
 Json = Mapping[str, object]
@@ -150,6 +151,13 @@ class Task(ABC, Generic[C]):
             settings = parse_yaml(file.read_text(encoding="utf-8"))
             assert isinstance(settings, dict)
             yield file.name.removesuffix(".yaml"), settings
+
+    def trainer(self, config: C) -> type[BaseTrainer] | None:
+        """Return a trainer of the task's own, in place of the mode's; by default there is none.
+
+        It extends the mode's own, so that the mode's promises hold.
+        """
+        return None
 
     def check(self, config: C) -> None:
         """Refuse a model and mode that do not go together, before any work.

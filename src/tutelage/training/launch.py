@@ -279,7 +279,8 @@ def train_here(
         logging.getLogger(name).setLevel(logging.WARNING)
     keep_freed_memory()
     cache = store.cache(task.name)
-    MODES.get(config.mode.name)(task, config, run, cache, parents, console).train()
+    trainer = task.trainer(config) or MODES.get(config.mode.name)
+    trainer(task, config, run, cache, parents, console).train()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from tutelage.core.blends import KeyedBlendConfig, MeanBlendConfig, WeightedBlendConfig
 from tutelage.core.config import (
     DataConfig,
     ModelConfig,
@@ -139,6 +140,8 @@ class TwoTowerConfig(ModelConfig):
     """Width of the space that both towers are projected to."""
     projection: Literal["linear", "mlp"] = "linear"
     """The heads that project to it."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of both towers' features dropped before projection in training."""
     freeze: tuple[Tower, ...] = ()
     """Towers that are never trained; their projections are."""
     loss: str = "clip"
@@ -171,8 +174,6 @@ class ViTConfig(TwoTowerConfig):
     """Transformer layers."""
     heads: int = Field(default=4, ge=1)
     """Attention heads."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of channels dropped in training."""
 
 
 class TimmConfig(TwoTowerConfig):
@@ -190,6 +191,51 @@ class TimmConfig(TwoTowerConfig):
     def _absolute(cls, weights: Path | None) -> Path | None:
         """Keep the path true when the run is read from another folder."""
         return None if weights is None else weights.expanduser().absolute()
+
+
+class MeanBlend(MeanBlendConfig):
+    """The mean of finished runs' similarities."""
+
+    text: TextConfig = BytesText()
+    """The text tower that all experts have: it says how captions are cut into tokens."""
+
+
+class WeightedBlend(WeightedBlendConfig):
+    """A weight for each finished run's similarities."""
+
+    text: TextConfig = BytesText()
+    """The text tower that all experts have: it says how captions are cut into tokens."""
+
+
+class KeyedBlend(KeyedBlendConfig):
+    """A weight for each finished run and direction of search."""
+
+    text: TextConfig = BytesText()
+    """The text tower that all experts have: it says how captions are cut into tokens."""
+
+
+SelfSupervision = Literal["simclr", "vicreg", "barlow_twins", "masked", "none"]
+
+
+class PretrainingConfig(Section):
+    """What each tower learns by itself in mode *autoencoder*, before pairs."""
+
+    image: SelfSupervision = "vicreg"
+    """Two augmented views compared (simclr, vicreg, barlow_twins), colours of hidden cells
+    predicted (masked), or nothing."""
+    text: SelfSupervision = "simclr"
+    """Two copies with different tokens hidden compared, hidden tokens predicted (masked), or
+    nothing."""
+    projection: int = Field(default=256, ge=2)
+    """Width of the space in which views are compared."""
+    shown: float = Field(default=0.6, gt=0, lt=1)
+    """Share of cells or tokens that is not hidden."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.image == self.text == "none":
+            raise ValueError("one of pretraining.image and pretraining.text must not be none")
+        return self
 
 
 class LearningRates(Section):
@@ -260,7 +306,10 @@ class MultimodalEvaluation(Section):
 MultimodalModel = Annotated[
     Annotated[ConvNetConfig, Tag("convnet")]
     | Annotated[ViTConfig, Tag("vit")]
-    | Annotated[TimmConfig, Tag("timm")],
+    | Annotated[TimmConfig, Tag("timm")]
+    | Annotated[MeanBlend, Tag("mean")]
+    | Annotated[WeightedBlend, Tag("weighted")]
+    | Annotated[KeyedBlend, Tag("keyed")],
     Discriminator(tag_or("convnet")),
 ]
 
@@ -276,5 +325,7 @@ class MultimodalConfig(RunConfig):
     """Pictures with captions, and how they are read and split."""
     training: MultimodalTraining = MultimodalTraining()
     """The optimiser, the loop and the device."""
+    pretraining: PretrainingConfig = PretrainingConfig()
+    """What each tower learns by itself in mode autoencoder."""
     evaluation: MultimodalEvaluation = MultimodalEvaluation()
     """How retrieval is scored."""

@@ -26,7 +26,12 @@ from tutelage.tasks.multimodal.preprocessing import (
     channel_statistics,
     packed_looks,
 )
-from tutelage.tasks.multimodal.towers.two_towers import token_card, tokenize
+from tutelage.tasks.multimodal.towers.two_towers import (
+    text_config,
+    token_card,
+    tokenize,
+    tokens_differ,
+)
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
@@ -102,6 +107,11 @@ class DataHandler(TaskData):
         """Whether these are the run's own data, of which the rest was held out for testing."""
         return int(seen.sum()) == len(self.learned.looks_seen())
 
+    def read_for(self, teacher: Preprocessing) -> None:
+        """Let batches hold captions as a teacher of another tokenizer reads them, too."""
+        if tokens_differ(teacher.tokens, self.learned.tokens):
+            self.taught = tokenize(self.pairs.captions, text_config(teacher.tokens))
+
     def _check_inputs(self, learned: Preprocessing) -> None:
         """Refuse settings under which the model would see other inputs than it was trained on."""
         data = self.config.data
@@ -111,7 +121,7 @@ class DataHandler(TaskData):
                 f"{learned.size} and {learned.fit}",
                 hint="Leave them out.",
             )
-        if dict(learned.tokens) != token_card(self.config.model.text):
+        if tokens_differ(learned.tokens, token_card(self.config.model.text)):
             raise ConfigError(
                 "the text tower's tokenizer is not the one that it was trained with",
                 where="model.text.source",
@@ -174,7 +184,8 @@ class DataHandler(TaskData):
 
     def fit_module(self, module: TaskModule) -> None:
         """Set the statistics by which pictures are standardised."""
-        assert isinstance(module, TwoTowerModule)
+        if not isinstance(module, TwoTowerModule):
+            return  # a blend's experts bring their own
         module.network.mean.copy_(torch.tensor(self.learned.mean))
         module.network.std.copy_(torch.tensor(self.learned.std))
 

@@ -74,9 +74,9 @@ class Evaluator:
         self.module.eval()
         embedded = self.embed(self.data.test_rows)
         found = self.both_ways(embedded)
-        metrics = _averaged({name: one.metrics() for name, one in found.items()})
+        metrics = averaged({name: one.metrics() for name, one in found.items()})
         metrics |= self.intervals(embedded, found)
-        chance = _averaged({name: _by_chance(one) for name, one in found.items()})
+        chance = averaged({name: by_chance(one) for name, one in found.items()})
         zero_shot, commonest = self.zero_shot(embedded)
         firsts = self.data.last_captions(embedded.rows)
         places = torch.from_numpy(np.searchsorted(embedded.caption_rows, firsts))
@@ -84,13 +84,13 @@ class Evaluator:
         share = self.gradient_share()
         metrics |= {**zero_shot, **shape.metrics(), "gradient_share_image": share}
         findings = diagnose(self.evidence(metrics, chance, shape, embedded))
-        baselines = {CHANCE: _keyed(chance)}
+        baselines = {CHANCE: keyed(chance)}
         if commonest:
-            baselines[COMMONEST] = _keyed(commonest)
+            baselines[COMMONEST] = keyed(commonest)
         tables, files = gallery(embedded, self.data.pairs, self.settings.pictures)
         first = retrieval_table(found, metrics, chance), diagnosis_table(findings)
         return Evaluation(
-            metrics=_keyed(metrics), baselines=baselines, tables=(*first, *tables), files=files
+            metrics=keyed(metrics), baselines=baselines, tables=(*first, *tables), files=files
         )
 
     # ---- embeddings
@@ -209,7 +209,7 @@ class Evaluator:
         )
 
 
-def _averaged(directions: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def averaged(directions: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return each metric's mean over both directions, then each direction's own."""
     first = next(iter(directions.values()))
     found = {
@@ -221,11 +221,13 @@ def _averaged(directions: Mapping[str, Mapping[str, float]]) -> dict[str, float]
     return found
 
 
-def _by_chance(found: Ranks) -> dict[str, float]:
+def by_chance(found: Ranks) -> dict[str, float]:
+    """Return recall in a random order of the candidates."""
     return {f"recall@{k}": float(hits.mean()) for k, hits in found.chance.items()}
 
 
-def _keyed(metrics: Mapping[str, float]) -> dict[str, float]:
+def keyed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics under the name of the test split."""
     return {f"test/{name}": value for name, value in metrics.items()}
 
 

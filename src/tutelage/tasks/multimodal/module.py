@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Final
+from typing import ClassVar, Final, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
 from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, get_loss
-from tutelage.tasks.multimodal.config import MultimodalConfig, Tower
+from tutelage.tasks.multimodal.config import MultimodalConfig, Tower, TwoTowerConfig
 from tutelage.tasks.multimodal.data.augment import as_input, augmented
 from tutelage.tasks.multimodal.data.batches import PairBatch
+from tutelage.tasks.multimodal.distillation import SimilarityTargets
+from tutelage.tasks.multimodal.pair_queue import PairQueue
 from tutelage.tasks.multimodal.retrieval import rank_metrics
 from tutelage.tasks.multimodal.towers.two_towers import TwoTowers
 from tutelage.training.contracts import TaskModule
@@ -43,7 +46,9 @@ class TwoTowerModule(TaskModule):
 
     def __init__(self, config: MultimodalConfig, size: int) -> None:
         super().__init__(config.training)
+        assert isinstance(config.model, TwoTowerConfig)
         self.model_config, self.chunk = config.model, config.training.chunk
+        self.feature_width = config.model.embedding
         self.augmentation = config.data.augmentation
         self.network = TwoTowers(config.model, size)
         self.loss = two_tower_loss(
@@ -53,6 +58,25 @@ class TwoTowerModule(TaskModule):
         for tower in config.model.freeze:
             self.tower(tower).requires_grad_(False)
         self._held: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._resting: tuple[Tower, ...] = ()
+        longest = max((stage.queue for stage in config.training.stages), default=0)
+        self.queue = PairQueue(longest, config.model.embedding) if longest else None
+        self.queue_length = 0
+
+    # ---- stages
+
+    def enter(self, resting: tuple[Tower, ...], queue: int) -> None:
+        """Let some towers rest, and the others learn beside a queue of that many negatives."""
+        for name in get_args(Tower):
+            if name not in self.model_config.freeze:
+                self.tower(name).requires_grad_(name not in resting).train(name not in resting)
+        self._resting, self.queue_length = resting, queue
+
+    def keep_resting(self) -> None:
+        """Keep what rests from dropping channels, whatever put the module back to training."""
+        for name in (*self._resting, *self.model_config.freeze):
+            if self.tower(name).training:
+                self.tower(name).eval()
 
     def tower(self, name: Tower) -> nn.Module:
         """Return one of the two towers, without its projection."""
@@ -101,10 +125,35 @@ class TwoTowerModule(TaskModule):
         output = self.compare(images, texts, batch.ids)
         return {"loss": output.loss, **output.metrics}
 
+    def outputs(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Return (2B, D) embeddings of a batch, pictures and then captions, as both results."""
+        embeddings = torch.cat([self.embed_images(batch), self.embed_texts(batch.tokens)])
+        return embeddings, embeddings
+
+    def teach(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Return `outputs` for a student's batch, whose captions this model reads in its way."""
+        own = batch._replace(tokens=batch.taught) if batch.taught.shape[1] else batch
+        return self.outputs(own)
+
+    def task_loss(self, outputs: Tensor, batch: PairBatch) -> Tensor:
+        """Return the loss of (2B, D) embeddings, pictures and then captions."""
+        images, texts = outputs.chunk(2)
+        return self.compare(images, texts, batch.ids).loss
+
+    def soft_targets(self, mode: DistillationMode) -> nn.Module:
+        """Return the loss of the student's similarities against the teacher's."""
+        return SimilarityTargets(mode.temperature)
+
     def compare(self, images: Tensor, texts: Tensor, ids: Tensor) -> LossOutput:
         """Return the loss of (B, D) embeddings; items of one id are positives."""
-        output: LossOutput = self.loss(images, texts, ids=ids)
-        return output
+        if self.queue is None or not self.queue_length or not self.training:
+            output: LossOutput = self.loss(images, texts, ids=ids)
+            return output
+        return self.queue.compared(self.loss, images, texts, ids, self.queue_length)
+
+    def difficulty_scores(self, batch: PairBatch) -> Tensor:
+        """Return (B,) how far each picture lies from its caption: 1 - cosine."""
+        return 1 - (self.embed_images(batch) * self.embed_texts(batch.tokens)).sum(1)
 
     def samples(self, batch: PairBatch) -> int:
         """Pairs in the batch."""

@@ -136,7 +136,8 @@ def _average_precision(scores: Tensor, positive: Tensor) -> Tensor:
     right = positive.gather(1, order).double()
     found = right.cumsum(1)
     place = torch.arange(1, scores.shape[1] + 1, device=scores.device)
-    last_of_level = torch.searchsorted(-ordered, -ordered, right=True) - 1
+    falling = (-ordered).contiguous()
+    last_of_level = torch.searchsorted(falling, falling, right=True) - 1
     precision = (found / place).gather(1, last_of_level)
     return (precision * right).sum(1) / right.sum(1).clamp(min=1)
 

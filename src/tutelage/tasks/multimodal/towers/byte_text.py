@@ -18,6 +18,7 @@ GRAMS: Final = (3, 4, 5, 6)
 """Lengths in bytes of the n-grams that are hashed."""
 START: Final = 1
 """Token before a text; 0 is no text, and byte b is b + 2."""
+BYTES: Final = 258
 _FACTOR: Final = 1_000_003
 _MODULUS: Final = 2**31 - 1
 
@@ -51,8 +52,8 @@ class ByteTransformer(FeatureTower):
             said = f"{config.heads} heads can't share {config.width} channels evenly"
             raise ConfigError(said, where="model.text.heads")
         width = self.out_width = config.width
-        self.buckets = config.buckets
-        self.bytes = nn.Embedding(258, width, padding_idx=0)
+        self.buckets, self.token_count = config.buckets, BYTES
+        self.bytes = nn.Embedding(BYTES, width, padding_idx=0)
         self.grams = nn.Embedding(config.buckets, width)
         for table in (self.bytes, self.grams):
             nn.init.normal_(table.weight, std=(len(GRAMS) + 1) ** -0.5)

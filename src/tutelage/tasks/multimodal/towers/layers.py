@@ -10,6 +10,8 @@ class FeatureTower(nn.Module):
     """A network that describes a picture or a text by ``out_width`` features."""
 
     out_width: int
+    token_count: int
+    """Of a text tower: how many different tokens it reads."""
 
 
 class TransformerLayer(nn.Module):

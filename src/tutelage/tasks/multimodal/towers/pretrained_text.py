@@ -83,6 +83,7 @@ class PretrainedText(FeatureTower):
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
         self.out_width = int(self.encoder.config.hidden_size)
+        self.token_count = int(self.encoder.config.vocab_size) + 1
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return (B, out_width) features of (B, T) int64 tokens, 0 for padding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from tutelage.tasks.multimodal.config import (
     ConvNetConfig,
     TextConfig,
     TimmConfig,
+    TransformersText,
     TwoTowerConfig,
     ViTConfig,
 )
@@ -48,6 +49,7 @@ class TwoTowers(nn.Module):
             config.projection, self.image.out_width, config.embedding
         )
         self.text_projection = projection(config.projection, self.text.out_width, config.embedding)
+        self.drop = nn.Dropout(config.dropout)
         self.register_buffer("mean", torch.full((3,), 127.5))
         self.register_buffer("std", torch.full((3,), 64.0))
 
@@ -59,12 +61,12 @@ class TwoTowers(nn.Module):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Return (B, D) embeddings of (B, 3, S, S) pictures, 0 to 255."""
-        embeddings: Tensor = self.image_projection(self.image_features(images))
+        embeddings: Tensor = self.image_projection(self.drop(self.image_features(images)))
         return embeddings
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """Return (B, D) embeddings of (B, T) int64 tokens."""
-        embeddings: Tensor = self.text_projection(self.text(tokens))
+        embeddings: Tensor = self.text_projection(self.drop(self.text(tokens)))
         return embeddings
 
 
@@ -97,6 +99,20 @@ def tokenize(texts: Sequence[str], config: TextConfig) -> Tensor:
     return encoder_tokens(texts, config) if texts else torch.zeros(0, config.length)
 
 
+def text_config(card: Mapping[str, object]) -> TextConfig:
+    """Return a text tower that reads the tokens that ``card`` describes."""
+    length = int(str(card["length"]))
+    if card["kind"] == "bytes":
+        return BytesText(length=length)
+    return TransformersText(source=str(card["source"]), length=length)
+
+
+def tokens_differ(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether texts become other tokens under two cards; where an encoder lies plays no part."""
+    apart = (dict(one), dict(other))
+    return apart[0] | {"source": ""} != apart[1] | {"source": ""}
+
+
 def token_card(config: TextConfig) -> dict[str, object]:
     """Say, as JSON values, all that decides which tokens a text becomes."""
     if isinstance(config, BytesText):
@@ -105,4 +121,5 @@ def token_card(config: TextConfig) -> dict[str, object]:
         "kind": config.name,
         "length": config.length,
         "tokenizer": encoder_digest(config.source),
+        "source": config.source,
     }

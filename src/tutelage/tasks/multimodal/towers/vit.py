@@ -9,6 +9,9 @@ from tutelage.core.errors import ConfigError
 from tutelage.tasks.multimodal.config import ViTConfig
 from tutelage.tasks.multimodal.towers.layers import FeatureTower, TransformerLayer
 
+LAYER_DROPOUT = 0.1
+"""Share of a layer's channels dropped in training."""
+
 
 class ViT(FeatureTower):
     """Attention over patches, whose mean describes the picture (Dosovitskiy et al. 2021).
@@ -33,7 +36,7 @@ class ViT(FeatureTower):
         self.patches = nn.Conv2d(3, width, config.patch, stride=config.patch)
         self.places = nn.Parameter(0.02 * torch.randn((size // config.patch) ** 2, width))
         self.layers = nn.ModuleList(
-            TransformerLayer(width, config.heads, config.dropout) for _ in range(config.layers)
+            TransformerLayer(width, config.heads, LAYER_DROPOUT) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(width)
 
