@@ -76,3 +76,14 @@ def test_tokens_lose_columns_that_are_empty_in_all_rows() -> None:
     tokens = torch.tensor([[1, 5, 0, 0], [1, 0, 0, 0]], dtype=torch.int16)
     assert trimmed(tokens).tolist() == [[1, 5], [1, 0]]
     assert trimmed(torch.zeros(2, 3)).shape == (2, 1)
+
+
+def test_processes_share_the_keys_of_an_epoch() -> None:
+    whole = KeyedOrder(SeededBatchSampler(16, 4, seed=1), 1).batches(2)
+    ranks = [
+        KeyedOrder(SeededBatchSampler(16, 2, 1, rank=r, world_size=2), 1, r, 2).batches(2)
+        for r in (0, 1)
+    ]
+    for batch, one, two in zip(whole, *ranks, strict=True):
+        both = torch.cat([one, two])
+        assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, batch.tolist()))

@@ -136,6 +136,8 @@ class MultimodalTask(
             return
         if config.mode.name != "normal":
             raise ConfigError("stages go with mode=normal", where=where, hint="Leave one out.")
+        if config.training.devices > 1:
+            raise ConfigError("stages go with one process", where=where, hint="Leave devices out.")
         if config.training.scheduler.name == "plateau":
             hint = "Use training.scheduler=cosine, linear, step or constant."
             raise ConfigError("stages need a schedule by steps", where=where, hint=hint)

@@ -140,7 +140,7 @@ class TwoTowerConfig(ModelConfig):
     """Width of the space that both towers are projected to."""
     projection: Literal["linear", "mlp"] = "linear"
     """The heads that project to it."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of both towers' features dropped before projection in training."""
     freeze: tuple[Tower, ...] = ()
     """Towers that are never trained; their projections are."""

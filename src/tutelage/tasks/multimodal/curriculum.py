@@ -65,7 +65,8 @@ class CurriculumPairs(DataHandler, CurriculumData):
         def fetch(index: Tensor) -> PairBatch:
             return self.keyed_batch(samples[index[:, 0]], index[:, 1])
 
-        return ResumableLoader(fetch, KeyedOrder(self.order, self.config.training.seed))
+        seed = self.config.training.seed
+        return ResumableLoader(fetch, KeyedOrder(self.order, seed, self.rank, self.world_size))
 
     def batch_at(self, places: Tensor) -> PairBatch:
         """Return training samples as they are, with their first caption."""

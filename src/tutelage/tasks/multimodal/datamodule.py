@@ -205,14 +205,19 @@ class DataHandler(TaskData):
         """Shuffled batches of training pairs."""
         seed = self.config.training.seed
         order = SeededBatchSampler(
-            self.train_size, self.batch_size, seed, drop_last=self.train_size > self.batch_size
+            self.train_size,
+            self.batch_size,
+            seed,
+            drop_last=self.train_size > self.batch_size * self.world_size,
+            rank=self.rank,
+            world_size=self.world_size,
         )
         samples = torch.from_numpy(self.train_samples)
 
         def fetch(index: Tensor) -> PairBatch:
             return self.keyed_batch(samples[index[:, 0]], index[:, 1])
 
-        return ResumableLoader(fetch, KeyedOrder(order, seed))
+        return ResumableLoader(fetch, KeyedOrder(order, seed, self.rank, self.world_size))
 
     def val_dataloader(self) -> EvalLoader[PairBatch]:
         """Each validation picture with its last caption, which says most, in order."""

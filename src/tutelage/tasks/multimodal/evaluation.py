@@ -190,7 +190,7 @@ class Evaluator:
         e: Embedded,
     ) -> Evidence:
         """Gather what a diagnosis is made from."""
-        loss, config = self.module.loss, self.module.model_config
+        loss, config = self.module.loss.loss, self.module.model_config
         temperature = getattr(loss, "temperature", None)
         value = float(temperature().detach()) if callable(temperature) else None
         scale = getattr(temperature, "log_temperature", None)

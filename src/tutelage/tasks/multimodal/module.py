@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
 from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, get_loss
+from tutelage.losses.distributed import GatheredLoss
 from tutelage.tasks.multimodal.config import MultimodalConfig, Tower, TwoTowerConfig
 from tutelage.tasks.multimodal.data.augment import as_input, augmented
 from tutelage.tasks.multimodal.data.batches import PairBatch
@@ -51,8 +52,8 @@ class TwoTowerModule(TaskModule):
         self.feature_width = config.model.embedding
         self.augmentation = config.data.augmentation
         self.network = TwoTowers(config.model, size)
-        self.loss = two_tower_loss(
-            config.model.loss, config.model.loss_options, config.model.embedding
+        self.loss = GatheredLoss(
+            two_tower_loss(config.model.loss, config.model.loss_options, config.model.embedding)
         )
         self.group_parts: list[str] = []
         for tower in config.model.freeze:
@@ -145,9 +146,13 @@ class TwoTowerModule(TaskModule):
         return SimilarityTargets(mode.temperature)
 
     def compare(self, images: Tensor, texts: Tensor, ids: Tensor) -> LossOutput:
-        """Return the loss of (B, D) embeddings; items of one id are positives."""
+        """Return the loss of (B, D) embeddings; items of one id are positives.
+
+        In training the batches of all processes are compared with each other.
+        """
         if self.queue is None or not self.queue_length or not self.training:
-            output: LossOutput = self.loss(images, texts, ids=ids)
+            loss = self.loss if self.training else self.loss.loss
+            output: LossOutput = loss(images, texts, ids=ids)
             return output
         return self.queue.compared(self.loss, images, texts, ids, self.queue_length)
 

@@ -43,10 +43,13 @@ class KeyedOrder:
     Args:
         order: Says which samples form a batch.
         seed: Any integer.
+        rank: This process, from 0.
+        world_size: Processes; a position counts over all of them.
     """
 
-    def __init__(self, order: BatchOrder, seed: int) -> None:
+    def __init__(self, order: BatchOrder, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.order, self.seed = order, seed
+        self._rank, self._world_size = rank, world_size
 
     def __len__(self) -> int:
         return len(self.order)
@@ -55,7 +58,8 @@ class KeyedOrder:
         """Return (B, 2) int64 of each batch; keys are never 0."""
         parts = self.order.batches(epoch)
         sizes = [len(part) for part in parts]
-        keys = torch.split(keys_of(self.seed, epoch, sum(sizes)), sizes)
+        whole = keys_of(self.seed, epoch, sum(sizes) * self._world_size)
+        keys = torch.split(whole[self._rank :: self._world_size], sizes)
         return [torch.stack([part, key], dim=1) for part, key in zip(parts, keys, strict=True)]
 
 
