@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tutelage.api import audit, evaluate, export, load_run, pipeline, predict, train, watch
+    from tutelage.api import (
+        audit,
+        evaluate,
+        export,
+        load_run,
+        pipeline,
+        predict,
+        predict_lines,
+        train,
+        watch,
+    )
     from tutelage.core.store import Run
 
 __all__ = [
@@ -16,6 +26,7 @@ __all__ = [
     "load_run",
     "pipeline",
     "predict",
+    "predict_lines",
     "train",
     "watch",
 ]

@@ -18,6 +18,7 @@ from tutelage.core.errors import ConfigError, UnknownNameError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import RunStore
 from tutelage.tasks.can.config import CANConfig
+from tutelage.tasks.ner.config import NERConfig
 from tutelage.training.modes import MODES
 
 Command = Callable[..., Result]
@@ -95,6 +96,11 @@ def test_every_field_of_the_configuration_is_listed() -> None:
     names = {"schema_version", "task", "mode.name", "model.name", "execution.name"}
     wanted = leaves(config) - names
     assert wanted <= {option.path for option in options(CANConfig)}
+
+
+def test_a_setting_of_names_and_their_values_says_of_what_kind_both_are() -> None:
+    (rename,) = (option for option in options(NERConfig) if option.path == "data.rename")
+    assert (rename.default, rename.values) == ({}, "{text: text}")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 from pathlib import Path
@@ -45,11 +44,6 @@ def test_one_s_own_texts_train_and_new_ones_are_predicted_with_places(tutelage: 
     (tutelage.folder / "in.txt").write_text("then the dog Bob came home\n")
     (line,) = map(json.loads, tutelage.done("predict", "@last", "in.txt").out.splitlines())
     assert [(one["start"], one["end"], one["label"]) for one in line["spans"]] == [(13, 16, "name")]
-    tutelage.done("predict", "@last", "in.txt", "--output", "found.csv")
-    with (tutelage.folder / "found.csv").open() as file:
-        assert next(csv.DictReader(file))["text"] == "Bob"
-    scores = tutelage.done("evaluate", "@last", "data.root=old", "--json").json
-    assert scores["metrics"]["test/name/f1"] > 0.8  # type: ignore[index]
     (tutelage.folder / "old" / "b.jsonl").write_text('{"text": "Bob", "label": [[0, 9, "name"]]}\n')
     refused = tutelage("evaluate", "@last", "data.root=old")
     assert_refused(refused, "b.jsonl:1", "outside their text", "data.bad_share")

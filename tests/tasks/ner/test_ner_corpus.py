@@ -65,6 +65,12 @@ def test_resumes_depend_on_seed_and_number_alone_and_their_entities_are_their_wo
         assert edges == sorted(edges) and edges[-1] <= len(resume.text)
 
 
+def test_types_of_resumes_can_be_renamed_and_dropped_too():
+    data = NERData(embedded="resumes", resumes=12, rename={"job": "title", "date": ""})
+    types = load_corpus(data).learned.labels.types
+    assert "title" in types and not {"job", "date"} & set(types)
+
+
 def test_one_file_is_split_into_three_parts_that_share_nothing(tmp_path):
     lines = [line(seed % 80) for seed in range(200)]  # every text stands there twice or more
     corpus = load_corpus(NERData(root=write(tmp_path / "all.jsonl", lines)))
@@ -174,6 +180,11 @@ def test_types_that_training_never_saw_are_refused_above_the_share_and_counted_b
     assert any("training never saw" in finding for finding in taken.stamp.findings)
     renamed = NERData(root=tmp_path, rename={"planet": "thing"})
     assert load_corpus(renamed).stamp.verdict == "clean"
+    with pytest.raises(
+        ConfigError, match=r"data.rename: no entity is of the type 'plant'"
+    ) as error:
+        load_corpus(NERData(root=tmp_path, rename={"plant": "thing"}))
+    assert "'planet'" in str(error.value)
 
 
 @pytest.mark.parametrize(

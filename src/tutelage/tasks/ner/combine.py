@@ -113,6 +113,7 @@ def _pooled(first: TextSet, second: TextSet, how: str) -> TextSet:
     for texts in (first, second):
         problems.seen.update(texts.problems.seen)
         problems.counts.update(texts.problems.counts)
+        problems.types.update(texts.problems.types)
         for key, examples in texts.problems.examples.items():
             problems.examples.setdefault(key, []).extend(examples)
     documents = (*first.documents, *second.documents)

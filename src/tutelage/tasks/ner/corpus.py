@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.errors import ConfigError, DataError, suggest
 from tutelage.core.files import digest_json
 from tutelage.core.records import AuditStamp, Table
 from tutelage.tasks.ner.combine import Combined, combine
@@ -91,6 +91,7 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         )
     combined = _combined(data)
     texts = combined.texts
+    _refuse_idle_names(texts, data)
     parts = deal(texts, data)
     parts.findings[:0] = [*texts.problems.findings(), *combined.findings]
     train, unlabelled = _labelled(texts, parts.train, TRAIN, parts.findings)
@@ -132,6 +133,19 @@ def _combined(data: NERData) -> Combined:
     if data.combine.name == "new_only":
         return Combined(texts, (), ())
     return combine(texts, read_set(data, data.combine.root), data)
+
+
+def _refuse_idle_names(texts: TextSet, data: NERData) -> None:
+    """Refuse to rename types that no text has.
+
+    Raises:
+        ConfigError: There are such.
+    """
+    for name in data.rename:
+        if name not in texts.problems.types:
+            known = suggest(name, texts.problems.types)
+            problem = f"no entity is of the type {name!r}, which is to be renamed"
+            raise ConfigError(problem, where="data.rename", hint=known)
 
 
 def _only_tests(texts: TextSet, data: NERData, learned: Learned) -> Corpus:

@@ -17,7 +17,7 @@ from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.readers.files import TextFile, find_files
 from tutelage.tasks.ner.readers.problems import Problems
-from tutelage.tasks.ner.readers.read import read_documents
+from tutelage.tasks.ner.readers.read import read_documents, renamed
 
 _SHARD: Final = re.compile(r"-\d+-of-\d+")
 TRAIN: Final = "train"
@@ -119,7 +119,9 @@ def _test_names(found: Sequence[TextFile]) -> Mapping[Path, str]:
 def _made_up(data: NERData) -> TextSet:
     from tutelage.tasks.ner.resumes import make_resumes
 
-    documents = tuple(make_resumes(data.resumes, data.resume_seed))
+    made = list(make_resumes(data.resumes, data.resume_seed))
     problems = Problems("resumes")
-    problems.seen.update({"text": len(documents)})
+    problems.types.update(span.label for document in made for span in document.spans)
+    problems.seen.update({"text": len(made), "entity": problems.types.total()})
+    documents = tuple(renamed(document, data.rename) for document in made)
     return TextSet("resumes", documents, ("",) * len(documents), problems)

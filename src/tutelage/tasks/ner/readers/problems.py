@@ -36,12 +36,14 @@ class Problems:
         seen: Texts and entities looked at, wrong ones included.
         counts: Problems of each (unit, kind).
         examples: The first `LISTED` of each.
+        types: Entities of each type, by the file's own names.
     """
 
     name: str
     seen: Counter[Unit] = field(default_factory=Counter)
     counts: Counter[tuple[Unit, str]] = field(default_factory=Counter)
     examples: dict[tuple[Unit, str], list[Example]] = field(default_factory=dict)
+    types: Counter[str] = field(default_factory=Counter)
 
     def add(self, unit: Unit, kind: str, where: str, detail: str) -> None:
         """Count a problem.

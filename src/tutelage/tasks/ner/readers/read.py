@@ -28,10 +28,11 @@ def read_documents(file: TextFile, data: NERData, problems: Problems) -> Iterato
         DataError: The file is unreadable or not of the format that it seems to be.
     """
     for document in _read(file, data, problems):
+        problems.types.update(span.label for span in document.spans)
         if not len(document.words):
             problems.add("text", "without a word (left out)", document.where, repr(document.text))
         elif data.rename and document.spans:
-            yield _renamed(document, data.rename)
+            yield renamed(document, data.rename)
         else:
             yield document
 
@@ -48,7 +49,7 @@ def _read(file: TextFile, data: NERData, problems: Problems) -> Iterator[Documen
     return read(file.path, file.label, data.columns, problems)
 
 
-def _renamed(document: Document, names: Mapping[str, str]) -> Document:
+def renamed(document: Document, names: Mapping[str, str]) -> Document:
     """Give spans the names that are wanted; those whose type becomes empty go."""
     spans = (replace(span, label=names.get(span.label, span.label)) for span in document.spans)
     return replace(document, spans=tuple(span for span in spans if span.label))
