@@ -42,10 +42,11 @@ def learned(config: NERConfig) -> Preprocessing:
     corpus = {"labels": LABELS.to_json()}
     if config.model.name != "encoder":
         words = [word for one in few_texts() for word in one.word_texts()]
-        return Preprocessing(corpus, VocabularyCoder.learn(words, 1, 12))
+        return Preprocessing(corpus, VocabularyCoder.learn(words, 1, 12), 64, 4)
     assert config.model.path is not None
     found = read_folder(config.model.path)
-    return Preprocessing(corpus, SubwordCoder(found.tokenizer, 0), found.config, found.digest())
+    coder = SubwordCoder(found.tokenizer, found.pad)
+    return Preprocessing(corpus, coder, 64, 4, found.config, found.digest())
 
 
 def made(*overrides: str, seed: int = 0) -> tuple[NERModule, EncodedTexts]:

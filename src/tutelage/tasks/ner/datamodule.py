@@ -19,13 +19,13 @@ from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.labels import LabelSet
 from tutelage.tasks.ner.learned import Learned
 from tutelage.tasks.ner.models.config import PretrainedConfig, WordsConfig
-from tutelage.tasks.ner.models.folder import find_encoder
+from tutelage.tasks.ner.models.folder import check_length, find_encoder
 from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
 from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
-from tutelage.tasks.ner.tokens.store import EncodedTexts, Frame, TokenCache
+from tutelage.tasks.ner.tokens.store import EncodedTexts, TokenCache, encode_texts, with_teacher
 from tutelage.tasks.ner.tokens.vocabulary import VocabularyCoder
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.length_batches import LengthBatchSampler, length_batches
@@ -58,6 +58,7 @@ class NERDataModule(TaskData):
         self._known: Preprocessing
         self.train: EncodedTexts
         self.validation: EncodedTexts
+        self._taught: EncodedTexts | None = None
 
     def setup(self, stage: str) -> None:
         """Read, split, learn the tokens, tokenise."""
@@ -72,38 +73,36 @@ class NERDataModule(TaskData):
             self._known = self._given
             self.learned = Learned.from_json(self._known.corpus)
             self.corpus = load_corpus(data, self.learned)
-        texts = self._token_cache(self._known.coder)
+        texts = self._tokens(self._known)
         self.train = texts.load(self.corpus.train, self.labels)
         self.validation = texts.load(self.corpus.validation, self.labels)
         if stage == "fit":
             self._require_words()
         self._ready = True
 
-    def _token_cache(self, coder: Coder) -> TokenCache:
-        model = self.config.model
-        frame = Frame.of(coder, model.max_length, model.stride)
-        return TokenCache(self.cache / "tokens", coder, frame)
+    def _tokens(self, known: Preprocessing) -> TokenCache:
+        return TokenCache(self.cache / "tokens", known.coder, known.frame)
 
     def _learn(self) -> Preprocessing:
         """Learn how words become tokens.
 
         Raises:
-            ConfigError: The settings name no encoder.
+            ConfigError: The settings name no encoder, or longer windows than it takes.
             DataError: An encoder's folder holds nothing that can be used.
         """
         model, corpus = self.config.model, self.learned.to_json()
+        cut = model.max_length, model.stride
         if isinstance(model, PretrainedConfig):
             from tutelage.tasks.ner.tokens.subwords import SubwordCoder
 
             folder = find_encoder(model)
-            pad = int(folder.config.get("pad_token_id") or 0)
-            coder: Coder = SubwordCoder(folder.tokenizer, pad)
-            return Preprocessing(corpus, coder, folder.config, folder.digest())
+            check_length(folder, model.max_length)
+            coder: Coder = SubwordCoder(folder.tokenizer, folder.pad)
+            return Preprocessing(corpus, coder, *cut, folder.config, folder.digest())
         assert isinstance(model, WordsConfig)
         words = (word for document in self.corpus.train for word in document.word_texts())
-        return Preprocessing(
-            corpus, VocabularyCoder.learn(words, model.min_count, model.word_bytes)
-        )
+        vocabulary = VocabularyCoder.learn(words, model.min_count, model.word_bytes)
+        return Preprocessing(corpus, vocabulary, *cut)
 
     def _require_words(self) -> None:
         for name, texts in (("training", self.train), ("validation", self.validation)):
@@ -117,6 +116,16 @@ class NERDataModule(TaskData):
     def labels(self) -> LabelSet:
         """The tags."""
         return self.learned.labels
+
+    @property
+    def coder(self) -> Coder:
+        """Turns words into tokens."""
+        return self._known.coder
+
+    def taught_by(self, teacher: Preprocessing) -> None:
+        """Let training batches hold their words in a teacher's tokens too, if these are others."""
+        if teacher.coder.to_json() != self.coder.to_json() or teacher.frame != self._known.frame:
+            self._taught = self._tokens(teacher).load(self.corpus.train, self.labels)
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
@@ -154,8 +163,9 @@ class NERDataModule(TaskData):
         return ResumableLoader(self.train_batch, order)
 
     def train_batch(self, windows: Tensor) -> TokenBatch:
-        """Return some training windows as one batch."""
-        return self.train.batch(windows)
+        """Return some training windows as one batch, for a teacher too where there is one."""
+        batch = self.train.batch(windows)
+        return batch if self._taught is None else with_teacher(batch, self._taught)
 
     def val_dataloader(self) -> EvalLoader[TokenBatch]:
         """Batches of held-out windows, the shortest first."""
@@ -163,7 +173,7 @@ class NERDataModule(TaskData):
 
     def test_loaders(self) -> Mapping[str, EvalLoader[TokenBatch]]:
         """One loader for each test split with words."""
-        texts = self._token_cache(self._known.coder)
+        texts = self._tokens(self._known)
         encoded = {
             name: texts.load(documents, self.labels)
             for name, documents in self.corpus.tests.items()
@@ -175,7 +185,7 @@ class NERDataModule(TaskData):
         assert isinstance(module, NERModule)
 
         def tag(documents: Sequence[Document]) -> WordProbabilities:
-            encoded = self._token_cache(module.coder).load(documents, self.labels)
+            encoded = encode_texts(documents, self.labels, module.coder, self._known.frame)
             return tag_texts(module, encoded)
 
         return tag

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from tutelage.core.config import Training
+from tutelage.core.config import DistillationMode, Training
 from tutelage.core.errors import ConfigError
-from tutelage.losses import BaseSupervisedLoss, get_loss
+from tutelage.losses import BaseSupervisedLoss, SoftTargetLoss, get_loss
 from tutelage.tasks.ner.config import NERConfig
 from tutelage.tasks.ner.labels import Integers, LabelSet
 from tutelage.tasks.ner.models.body import Body
@@ -114,6 +114,32 @@ class NERModule(TaskModule):
     def log_probabilities(self, batch: TokenBatch) -> Tensor:
         """Return (W, C) log-probabilities of the tags of the batch's words."""
         return self.network.log_probabilities(self.outputs(batch)[0], batch)
+
+    def teach(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        """Return (W, C) log-probabilities and (W, H) features of a student's batch."""
+        own = batch if batch.taught is None else batch.taught
+        logits, features = self.outputs(own)
+        found = self.network.log_probabilities(logits, own)
+        rows = batch.taught_rows
+        return (found, features) if rows is None else (found[rows], features[rows])
+
+    def soft_targets(self, mode: DistillationMode) -> nn.Module:
+        """Return the divergence of the words' tags.
+
+        Raises:
+            ConfigError: The tags are those of a CRF, which says of rows, not of words.
+        """
+        if self.network.crf is not None:
+            hint = "Leave model.head out for the student; a teacher may have a CRF."
+            raise ConfigError("a CRF can't learn from what is said of single words", hint=hint)
+        return SoftTargetLoss(mode.temperature)
+
+    def difficulty_scores(self, batch: TokenBatch) -> Tensor:
+        """Return (B,) the mean loss of the words of each window."""
+        found = self.log_probabilities(batch)
+        losses = -found.gather(1, batch.labels[:, None]).squeeze(1)
+        sums = torch.zeros(batch.size, device=losses.device).index_add(0, batch.row, losses)
+        return sums / torch.bincount(batch.row, minlength=batch.size)
 
     # ---- validation
 

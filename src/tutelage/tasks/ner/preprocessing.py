@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError
 from tutelage.tasks.ner.tokens.coders import Coder, coder_from_json
+from tutelage.tasks.ner.tokens.store import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,14 @@ class Preprocessing:
         coder: Turns words into tokens.
         encoder: The `config.json` of the encoder that the network has; none begins from scratch.
         weights: Digest of the weights that the network began with; none begins from scratch.
+        max_length: Tokens of a window, at most.
+        stride: Tokens that two windows of a text share.
     """
 
     corpus: Mapping[str, Any]
     coder: Coder
+    max_length: int
+    stride: int
     encoder: Mapping[str, Any] | None = None
     weights: str | None = None
 
@@ -35,7 +40,8 @@ class Preprocessing:
         """
         try:
             coder = coder_from_json(value["coder"])
-            return cls(value["corpus"], coder, value["encoder"], value["weights"])
+            cut = int(value["max_length"]), int(value["stride"])
+            return cls(value["corpus"], coder, *cut, value["encoder"], value["weights"])
         except KeyError as error:
             raise CheckpointError(f"the card's preprocessing has no {error}") from error
 
@@ -46,4 +52,11 @@ class Preprocessing:
             "coder": self.coder.to_json(),
             "encoder": None if self.encoder is None else dict(self.encoder),
             "weights": self.weights,
+            "max_length": self.max_length,
+            "stride": self.stride,
         }
+
+    @property
+    def frame(self) -> Frame:
+        """What windows have besides the tokens of their words."""
+        return Frame.of(self.coder, self.max_length, self.stride)

@@ -14,6 +14,8 @@ from tutelage.tasks.ner.models.config import EncoderConfig, MiniLMConfig, Pretra
 
 _INDEX: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = "model.safetensors"
+_COUNTED_AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Kinds of encoder whose first place has the number after that of padding."""
 _CONVERT: Final = (
     'where you trust the folder, convert it once with transformers: python -c "from transformers '
     "import AutoModel as M, AutoTokenizer as T; M.from_pretrained('DIR').save_pretrained('NEW'); "
@@ -36,6 +38,11 @@ class EncoderFolder:
     config: Mapping[str, Any]
     tokenizer: str
     weights: tuple[Path, ...]
+
+    @property
+    def pad(self) -> int:
+        """The token of padding."""
+        return int(self.config.get("pad_token_id") or 0)
 
     def digest(self) -> str:
         """Digest all that is read of it."""
@@ -116,6 +123,22 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError("holds no JSON object", where=path)
     return value
+
+
+def check_length(folder: EncoderFolder, max_length: int) -> None:
+    """Refuse windows that are longer than an encoder takes.
+
+    Raises:
+        ConfigError: They are.
+    """
+    takes = folder.config.get("max_position_embeddings")
+    if not isinstance(takes, int):
+        return
+    if folder.config.get("model_type") in _COUNTED_AFTER_PADDING:
+        takes -= folder.pad + 1
+    if max_length > takes:
+        problem = f"windows of {max_length} tokens, but the encoder takes {takes}"
+        raise ConfigError(problem, where="model.max_length", hint=f"Give at most {takes}.")
 
 
 def weights_digest(config: object) -> str | None:

@@ -23,7 +23,8 @@ class TokenBatch:
         row: (W,) int64, the window of each word.
         labels: (W,) int64 tags.
         word: (W,) int64, number of each word among all of its data.
-        taught: The same words as a teacher reads them, if it has other tokens.
+        taught: Windows as a teacher reads them that show the same words, if it has other tokens.
+        taught_rows: (W,) int64, place of each word among those of ``taught``.
     """
 
     input_ids: Tensor
@@ -34,6 +35,7 @@ class TokenBatch:
     labels: Tensor
     word: Tensor
     taught: TokenBatch | None = None
+    taught_rows: Tensor | None = None
 
     @property
     def size(self) -> int:

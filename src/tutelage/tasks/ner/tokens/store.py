@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +144,19 @@ def _ranges(first: Integers, counts: Integers) -> Integers:
     before = np.cumsum(counts) - counts
     found: Integers = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
     return found
+
+
+def with_teacher(batch: TokenBatch, teacher: EncodedTexts) -> TokenBatch:
+    """Return a batch with its words as a teacher reads them, in all windows that they count in.
+
+    Student and teacher may have other tokens, and cut the same text into other windows; words are
+    what they share.
+    """
+    words = batch.word.numpy()
+    taught = teacher.batch(torch.from_numpy(teacher.windows_of(words)))
+    theirs = taught.word.numpy()  # ascending, as the windows are
+    rows = torch.from_numpy(np.searchsorted(theirs, words))
+    return replace(batch, taught=taught, taught_rows=rows)
 
 
 def encode_texts(
