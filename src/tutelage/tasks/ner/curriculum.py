@@ -61,7 +61,7 @@ class NERCurriculumData(NERDataModule, CurriculumData):
             ConfigError: That run's tokens, and with them its windows, are others.
         """
         known = Preprocessing.from_json(preprocessing)
-        if known.coder.to_json() != self._known.coder.to_json():
+        if known.coder.to_json() != self.known.coder.to_json():
             raise ConfigError(
                 "the guide has other tokens, and so other windows, than this run's model",
                 where="mode.guide",

@@ -55,7 +55,7 @@ class NERDataModule(TaskData):
         self.batch_size = EVALUATION_BATCH
         self.corpus: Corpus
         self.learned: Learned
-        self._known: Preprocessing
+        self.known: Preprocessing
         self.train: EncodedTexts
         self.validation: EncodedTexts
         self._taught: EncodedTexts | None = None
@@ -68,12 +68,12 @@ class NERDataModule(TaskData):
         if self._given is None:
             self.corpus = load_corpus(data)
             self.learned = self.corpus.learned
-            self._known = self._learn()
+            self.known = self._learn()
         else:
-            self._known = self._given
-            self.learned = Learned.from_json(self._known.corpus)
+            self.known = self._given
+            self.learned = Learned.from_json(self.known.corpus)
             self.corpus = load_corpus(data, self.learned)
-        texts = self._tokens(self._known)
+        texts = self._tokens(self.known)
         self.train = texts.load(self.corpus.train, self.labels)
         self.validation = texts.load(self.corpus.validation, self.labels)
         if stage == "fit":
@@ -120,17 +120,17 @@ class NERDataModule(TaskData):
     @property
     def coder(self) -> Coder:
         """Turns words into tokens."""
-        return self._known.coder
+        return self.known.coder
 
     def taught_by(self, teacher: Preprocessing) -> None:
         """Let training batches hold their words in a teacher's tokens too, if these are others."""
-        if teacher.coder.to_json() != self.coder.to_json() or teacher.frame != self._known.frame:
+        if teacher.coder.to_json() != self.coder.to_json() or teacher.frame != self.known.frame:
             self._taught = self._tokens(teacher).load(self.corpus.train, self.labels)
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
         """Tags, tokens, and the encoder's configuration, as JSON values."""
-        return self._known.to_json()
+        return self.known.to_json()
 
     @property
     def audit(self) -> AuditStamp:
@@ -173,20 +173,23 @@ class NERDataModule(TaskData):
 
     def test_loaders(self) -> Mapping[str, EvalLoader[TokenBatch]]:
         """One loader for each test split with words."""
-        texts = self._tokens(self._known)
+        texts = self._tokens(self.known)
         encoded = {
             name: texts.load(documents, self.labels)
             for name, documents in self.corpus.tests.items()
         }
         return {name: evaluation_loader(texts) for name, texts in encoded.items() if len(texts)}
 
+    def encoded(self, documents: Sequence[Document]) -> EncodedTexts:
+        """Return any texts as this run's tokens."""
+        return encode_texts(documents, self.labels, self.coder, self.known.frame)
+
     def tagger(self, module: TaskModule) -> Tagger:
         """Return what a model says of the words of any texts."""
         assert isinstance(module, NERModule)
 
         def tag(documents: Sequence[Document]) -> WordProbabilities:
-            encoded = encode_texts(documents, self.labels, module.coder, self._known.frame)
-            return tag_texts(module, encoded)
+            return tag_texts(module, self.encoded(documents))
 
         return tag
 

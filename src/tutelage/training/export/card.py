@@ -25,14 +25,47 @@ class Parity(Part):
     Attributes:
         samples: Real samples on which both were compared.
         largest_difference: Of their results; relative where a result is beyond ±1.
-        tolerance: What was allowed.
+        tolerance: What was allowed; null where a metric is held to instead (`Kept`).
         runtime: Name and version of what ran the file.
     """
 
     samples: int
     largest_difference: float
-    tolerance: float
+    tolerance: float | None
     runtime: str
+
+
+class Kept(Part):
+    """How much of a metric is left in the exported file, on the samples of its check.
+
+    Attributes:
+        metric: Its name.
+        trained: The trained model's.
+        exported: The file's.
+        allowed_drop: How much it may lose.
+    """
+
+    metric: str
+    trained: float
+    exported: float
+    allowed_drop: float
+
+
+class Latency(Part):
+    """Milliseconds that a call for one sample takes, on one thread of the machine that exported.
+
+    Attributes:
+        engine: ``torch``, the trained model; or the format's name, the file.
+        shape: Of the sample's first input.
+        calls: How many were timed.
+    """
+
+    engine: str
+    shape: tuple[int, ...]
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
 
 
 class TensorForm(Part):
@@ -49,7 +82,7 @@ class ExportCard(Part):
         run: Id of the run.
         task: Name of the task.
         model: Name of the model in the task's registry.
-        opset: Version of ONNX's operators.
+        opset: Version of ONNX's operators; null of another format.
         exporter: Name and version of what wrote the graph.
         parameters: Numbers that training set in the model.
         bytes: The file's size.
@@ -57,14 +90,16 @@ class ExportCard(Part):
         preprocessing_digest: Digest of the state that turns raw data into inputs, on the run's
             ``model.json``.
         facts: What a user of the file has to know, such as the alarm threshold.
+        kept: How good it still is, where a metric says so.
+        latency: What a call costs, beside the trained model.
     """
 
     schema_version: Literal[1] = 1
-    format: Literal["onnx"] = "onnx"
+    format: Literal["onnx", "onnx-int8", "hf"] = "onnx"
     run: str
     task: str
     model: str
-    opset: int
+    opset: int | None
     exporter: str
     parameters: int
     bytes: int
@@ -74,6 +109,8 @@ class ExportCard(Part):
     preprocessing_digest: str
     facts: dict[str, float | int | str]
     parity: Parity
+    kept: Kept | None = None
+    latency: tuple[Latency, ...] = ()
 
 
 def card_path(file: Path) -> Path:

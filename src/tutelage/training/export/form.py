@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Results = Sequence[NDArray[np.float32]]
+"""What a model says of each sample, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a model's results are on the samples that it is checked by.
+
+    Args:
+        name: The metric.
+        of: Its value, larger is better, from the results of all samples.
+        allowed_drop: How much of it an approximate form may lose.
+    """
+
+    name: str
+    of: Callable[[Results], float]
+    allowed_drop: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +42,7 @@ class Exportable:
         expected: What the trained model itself, in the form in which it was evaluated, says of
             each sample.
         facts: What a user of the file has to know, such as the alarm threshold.
+        quality: How good results are; forms of less precision are held to it.
     """
 
     module: nn.Module
@@ -32,3 +53,4 @@ class Exportable:
     samples: Sequence[tuple[Tensor, ...]]
     expected: Sequence[Tensor]
     facts: Mapping[str, float | int | str]
+    quality: Quality | None = None

@@ -7,16 +7,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tutelage.core.errors import RunFailedError
+from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.files import atomic_file, digest_bytes, write_json
-from tutelage.training.export.card import ExportCard, Parity, TensorForm, card_path
-from tutelage.training.export.form import Exportable
+from tutelage.training.export.card import ExportCard, Kept, Parity, TensorForm, card_path
+from tutelage.training.export.form import Exportable, Quality, Results
+from tutelage.training.export.integers import to_int8
+from tutelage.training.export.latency import time_calls
 from tutelage.training.export.runtime import open_session, require_exporter
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def export_onnx(
     model: str,
     parameters: int,
     preprocessing_digest: str,
+    format: Literal["onnx", "onnx-int8"] = "onnx",
 ) -> ExportCard:
     """Write a model to ``path`` and its card beside it, if it proves true.
 
@@ -49,17 +53,27 @@ def export_onnx(
         model: Its model's name.
         parameters: Numbers of its parameters.
         preprocessing_digest: Digest of what makes its inputs.
+        format: As it was trained, or with matrices of 8-bit integers, which are held to a metric.
 
     Raises:
         RequestError: The extra ``onnx`` is not installed.
+        ConfigError: There is no metric to hold 8-bit integers to.
         RunFailedError: The model can't be expressed in ONNX, or the file says something else than
             it does; nothing was written.
         StorageError: The disk is full, or the folder can't be written.
     """
+    if format == "onnx-int8" and form.quality is None:
+        raise ConfigError("this model has no metric to hold 8-bit integers to", where=run)
     content = to_onnx(form)
+    if format == "onnx-int8":
+        content = to_int8(content)
     session = open_session(content)
-    parity = compare(session, form, where=run)
+    results = run_samples(session, form, where=run)
+    tolerance = TOLERANCE if format == "onnx" else None
+    parity = compare(results, form, where=run, tolerance=tolerance)
+    kept = None if form.quality is None else hold(form.quality, results, form.expected, where=run)
     card = ExportCard(
+        format=format,
         run=run,
         task=task,
         model=model,
@@ -73,6 +87,8 @@ def export_onnx(
         preprocessing_digest=preprocessing_digest,
         facts=dict(form.facts),
         parity=parity,
+        kept=kept,
+        latency=() if kept is None else time_calls(session, form, format),
     )
     with atomic_file(path) as file:
         file.write(content)
@@ -116,26 +132,52 @@ def to_onnx(form: Exportable) -> bytes:
     return content
 
 
-def compare(session: onnxruntime.InferenceSession, form: Exportable, where: str) -> Parity:
-    """Run every sample of ``form`` through a session and compare with what is expected.
+def run_samples(
+    session: onnxruntime.InferenceSession, form: Exportable, where: str
+) -> list[NDArray[np.float32]]:
+    """Return what a session says of every sample of ``form``.
 
     Raises:
-        RunFailedError: There is no sample, or a result is off by more than `TOLERANCE`.
+        RunFailedError: There is none.
     """
-    import onnxruntime
-
     if not form.samples:
         hint = "Name data with at least one sample: data.root=…"
         raise RunFailedError("there is no sample to compare by", where=where, hint=hint)
-    differences = []
-    for sample, expected in zip(form.samples, form.expected, strict=True):
-        feeds = {n: value.numpy() for n, value in zip(form.inputs, sample, strict=True)}
-        differences.append(_apart(session.run([form.output], feeds)[0], expected.numpy()))
+    return [session.run([form.output], feeds(form, sample))[0] for sample in form.samples]
+
+
+def feeds(form: Exportable, sample: tuple[Tensor, ...]) -> dict[str, NDArray[Any]]:
+    """Return a sample as a session takes it."""
+    return {n: value.numpy() for n, value in zip(form.inputs, sample, strict=True)}
+
+
+def compare(
+    results: Sequence[NDArray[np.float32]],
+    form: Exportable,
+    where: str,
+    tolerance: float | None = TOLERANCE,
+) -> Parity:
+    """Compare results with what is expected.
+
+    Args:
+        results: For each sample of ``form``.
+        form: The model that was exported.
+        where: What messages are about.
+        tolerance: Largest difference allowed; null allows any.
+
+    Raises:
+        RunFailedError: A result is off by more.
+    """
+    import onnxruntime
+
+    pairs = zip(results, form.expected, strict=True)
+    differences = [_apart(result, expected.numpy()) for result, expected in pairs]
     worst = int(np.argmax(differences))  # of a NaN, its place
-    if not differences[worst] <= TOLERANCE:
+    allowed = np.finfo(np.float64).max if tolerance is None else tolerance
+    if not differences[worst] <= allowed:
         lengths = [tuple(value.shape) for value in form.samples[worst]]
         raise RunFailedError(
-            f"the exported model is off by {differences[worst]:.3g}, more than {TOLERANCE:g}, on "
+            f"the exported model is off by {differences[worst]:.3g}, more than {allowed:g}, on "
             f"sample {worst} of {len(differences)} (inputs {lengths}); nothing was written",
             where=where,
             hint=f"Another onnxruntime than {onnxruntime.__version__} may be right; report this.",
@@ -143,8 +185,31 @@ def compare(session: onnxruntime.InferenceSession, form: Exportable, where: str)
     return Parity(
         samples=len(differences),
         largest_difference=differences[worst],
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
         runtime=f"onnxruntime {onnxruntime.__version__}",
+    )
+
+
+def hold(quality: Quality, results: Results, expected: Sequence[Tensor], where: str) -> Kept:
+    """Hold results to what the trained model's are worth.
+
+    Raises:
+        RunFailedError: They are worth too little.
+    """
+    trained = quality.of([one.numpy() for one in expected])
+    exported = quality.of(results)
+    if not exported >= trained - quality.allowed_drop:
+        raise RunFailedError(
+            f"the exported model's {quality.name} is {exported:.4f}, the trained one's "
+            f"{trained:.4f}: more than {quality.allowed_drop:g} is lost; nothing was written",
+            where=where,
+            hint="Export it with --format onnx.",
+        )
+    return Kept(
+        metric=quality.name,
+        trained=trained,
+        exported=exported,
+        allowed_drop=quality.allowed_drop,
     )
 
 
