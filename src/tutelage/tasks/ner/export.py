@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.ner.datamodule import EVALUATION_BATCH, NERDataModule
 from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.models.lstm_operator import translations, with_one_operator
 from tutelage.tasks.ner.models.tagger import Tagger
 from tutelage.tasks.ner.modules import NERModule, entity_f1
 from tutelage.tasks.ner.tokens.batch import TokenBatch
@@ -78,16 +80,19 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
         "stride": frame.stride,
         "tags": json.dumps(data.labels.tags),
     }
+    expected = expected_logits(network, texts, windows)
+    recurrent = any(isinstance(part, nn.LSTM) for part in network.modules())
     return Exportable(
-        module=network,
+        module=with_one_operator(deepcopy(network)) if recurrent else network,
         inputs=names,
         output=OUTPUT,
         axes={name: {0: "windows", 1: "tokens"} for name in names},
         example=_example(singles[0], names),
         samples=[_inputs(batch, names) for batch in singles],
-        expected=expected_logits(network, texts, windows),
+        expected=expected,
         facts=facts,
         quality=Quality("f1", partial(window_f1, singles, data.labels)),
+        translations=translations() if recurrent else None,
     )
 
 

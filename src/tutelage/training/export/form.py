@@ -43,6 +43,7 @@ class Exportable:
             each sample.
         facts: What a user of the file has to know, such as the alarm threshold.
         quality: How good results are; forms of less precision are held to it.
+        translations: How operators of the module's own are written with those of ONNX.
     """
 
     module: nn.Module
@@ -54,3 +55,4 @@ class Exportable:
     expected: Sequence[Tensor]
     facts: Mapping[str, float | int | str]
     quality: Quality | None = None
+    translations: Mapping[Callable[..., object], Callable[..., object]] | None = None

@@ -116,6 +116,7 @@ def to_onnx(form: Exportable) -> bytes:
                 output_names=[form.output],
                 dynamic_shapes=axes,
                 opset_version=OPSET,
+                custom_translation_table=dict(form.translations or {}) or None,
                 dynamo=True,
                 external_data=False,
                 verbose=False,
