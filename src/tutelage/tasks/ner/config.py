@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tutelage.core.config import DataConfig, RunConfig, Section, as_word
-from tutelage.tasks.ner.models.config import BiLSTMConfig, NERModel, NERTraining
+from tutelage.tasks.ner.models.config import BiLSTMConfig, NERModel, NERTraining, Pretraining
 
 Combination = Literal["new_only", "combined", "append"]
 
@@ -121,5 +121,7 @@ class NERConfig(RunConfig):
     """Texts with entities, and how they are checked, combined and split."""
     training: NERTraining = NERTraining()
     """The optimiser, the loop and the device."""
+    pretraining: Pretraining = Pretraining()
+    """Masked words that a network learns to tell before it learns tags (mode=autoencoder)."""
     evaluation: NEREvaluation = NEREvaluation()
     """How entities are read from a model's probabilities, and how they are scored."""

@@ -91,7 +91,7 @@ class NERDataModule(TaskData):
             DataError: An encoder's folder holds nothing that can be used.
         """
         model, corpus = self.config.model, self.learned.to_json()
-        cut = model.max_length, model.stride
+        cut = model.max_length, model.shared
         if isinstance(model, PretrainedConfig):
             from tutelage.tasks.ner.tokens.subwords import SubwordCoder
 

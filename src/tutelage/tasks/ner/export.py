@@ -92,6 +92,7 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
         expected=expected,
         facts=facts,
         quality=Quality("f1", partial(window_f1, singles, data.labels)),
+        trained=network,
         translations=translations() if recurrent else None,
     )
 

@@ -43,6 +43,7 @@ class Exportable:
             each sample.
         facts: What a user of the file has to know, such as the alarm threshold.
         quality: How good results are; forms of less precision are held to it.
+        trained: The model whose calls are timed, where ``module`` is a form made for the exporter.
         translations: How operators of the module's own are written with those of ONNX.
     """
 
@@ -55,4 +56,5 @@ class Exportable:
     expected: Sequence[Tensor]
     facts: Mapping[str, float | int | str]
     quality: Quality | None = None
+    trained: nn.Module | None = None
     translations: Mapping[Callable[..., object], Callable[..., object]] | None = None

@@ -32,6 +32,7 @@ def time_calls(
         engine: What the file is called.
     """
     order = sorted(range(len(form.samples)), key=lambda i: form.samples[i][0].numel())
+    trained = (form.trained or form.module).eval()
     chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
     found: list[Latency] = []
     for number in chosen:
@@ -39,7 +40,7 @@ def time_calls(
         fed = {n: v.numpy() for n, v in zip(form.inputs, sample, strict=True)}
         shape = tuple(sample[0].shape)
         with torch.inference_mode(), _one_thread():
-            found.append(timed("torch", shape, partial(form.module, *sample)))
+            found.append(timed("torch", shape, partial(trained, *sample)))
         found.append(timed(engine, shape, partial(session.run, [form.output], fed)))
     return tuple(found)
 

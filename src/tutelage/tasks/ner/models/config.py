@@ -25,20 +25,25 @@ class TaggerConfig(ModelConfig):
     """Weigh tags alike, or inversely to (the square root of) how often training words have them."""
     max_length: int = Field(default=128, ge=8)
     """Tokens of a window, its special ones included; longer texts become several windows."""
-    stride: int = Field(default=32, ge=0)
-    """Tokens that two windows of a text share; each word counts in the one that shows more
-    around it."""
+    stride: int | None = Field(default=None, ge=0)
+    """Tokens that two windows of a text share, null for a quarter of a window; each word counts in
+    the one that shows more around it."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.head == "crf" and (self.loss != "cross_entropy" or self.class_weights != "none"):
             raise ValueError("a CRF has its own loss: leave model.loss and class_weights out")
-        if 2 * self.stride >= self.max_length:
+        if 2 * self.shared >= self.max_length:
             raise ValueError(
-                f"windows of {self.max_length} tokens can't share {self.stride} with each "
+                f"windows of {self.max_length} tokens can't share {self.shared} with each "
                 "neighbour: model.stride must be less than half of model.max_length"
             )
         return self
+
+    @property
+    def shared(self) -> int:
+        """Tokens that two windows of a text share."""
+        return self.max_length // 4 if self.stride is None else self.stride
 
 
 class WordsConfig(TaggerConfig):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @torch.library.custom_op("tutelage::lstm", mutates_args=())
-def lstm(inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+def _lstm(inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
     """Return the outputs (T, B, H) of one layer and direction over ``inputs`` (T, B, I).
 
     Args:
@@ -32,7 +32,7 @@ def lstm(inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> Ten
     return torch.stack(found)
 
 
-@lstm.register_fake
+@_lstm.register_fake
 def _shape(inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
     return inputs.new_empty(inputs.shape[0], inputs.shape[1], recurrent.shape[2])
 
@@ -44,17 +44,22 @@ class OneOperatorLSTM(nn.Module):
         layer: Whose weights it has.
     """
 
+    weight: Tensor
+    recurrent: Tensor
+    bias: Tensor
+
     def __init__(self, layer: nn.LSTM) -> None:
         super().__init__()
-        parts = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
-        weight, recurrent, bias, more = (_reordered(part.detach()) for part in parts)
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        parts = (_reordered(layer.get_parameter(name).detach()) for name in names)
+        weight, recurrent, bias, more = parts
         self.register_buffer("weight", weight[None])
         self.register_buffer("recurrent", recurrent[None])
         self.register_buffer("bias", torch.cat([bias, more])[None])
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, None]:
         """Return (B, T, H) outputs of (B, T, I), and no state."""
-        steps: Tensor = lstm(inputs.transpose(0, 1), self.weight, self.recurrent, self.bias)
+        steps: Tensor = _lstm(inputs.transpose(0, 1), self.weight, self.recurrent, self.bias)
         return steps.transpose(0, 1), None
 
 
@@ -70,7 +75,9 @@ def translations() -> Mapping[Callable[..., object], Callable[..., object]]:
     Raises:
         ImportError: onnxscript is not installed.
     """
-    from onnxscript import opset20 as op
+    from onnxscript import opset20
+
+    op: Any = opset20
 
     def written(inputs: Any, weight: Any, recurrent: Any, bias: Any) -> Any:
         size = recurrent.shape[2]
