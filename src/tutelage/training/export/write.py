@@ -55,20 +55,19 @@ def require_export(run: Run, format: str) -> None:
         RequestError: The extra ``onnx`` is not installed.
     """
     record, task = run.record, load_task(run.record.task)
-    if format == "hf":
-        if not isinstance(task, SupportsTransformersExport):
-            said = f"the models of {task.name!r} are none that transformers has"
-            raise ConfigError(said, where=run.id)
-        return
+    if format == "hf" and not isinstance(task, SupportsTransformersExport):
+        said = f"the models of {task.name!r} are none that transformers has"
+        raise ConfigError(said, where=run.id)
     able = task.exported_models if isinstance(task, SupportsExport) else ()
-    if record.model in able:
-        return require_exporter()
-    fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
-    parts = ", ".join(parent.run for parent in record.parents)
-    made = f" It was made from {parts}." if parts else ""
-    raise ConfigError(
-        f"the model {record.model!r} can't be exported", where=run.id, hint=f"{fits}{made}"
-    )
+    if record.model not in able:
+        fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
+        parts = ", ".join(parent.run for parent in record.parents)
+        made = f" It was made from {parts}." if parts else ""
+        raise ConfigError(
+            f"the model {record.model!r} can't be exported", where=run.id, hint=f"{fits}{made}"
+        )
+    if format != "hf":
+        require_exporter()
 
 
 def export_file(trained: Trained, path: Path, format: str) -> ExportCard:
