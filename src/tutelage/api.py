@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
@@ -29,6 +30,8 @@ from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.export.card import ExportCard
 
@@ -247,13 +250,8 @@ def export(
         home: Where runs live.
 
     Raises:
-        UnknownNameError: There is no such format.
-        RequestError: The extra ``onnx`` is not installed.
-        StoreError: The run isn't finished.
-        ConfigError: Its model can't be exported, or not so.
-        CheckpointError: Its weights or their card are damaged or were changed.
-        DataError: The data to check it by are missing or malformed.
-        StorageError: The file can't be written there.
+        RequestError: There is no such format, its extra is not installed, the run isn't finished,
+            its model can't be exported so, or its files or the data are missing or damaged.
         RunFailedError: The file says something else than the model; nothing was written.
     """
     if format not in EXPORTED_AS:
@@ -271,6 +269,32 @@ def export(
     trained = Trained(found, task, config, module, read_preprocessing(found.path, task), data)
     write = export_folder if format == "hf" else partial(export_file, format=format)
     return Exported(found, path, write(trained, path))
+
+
+def service(
+    run: Run | str,
+    *overrides: str,
+    format: str = "onnx",
+    model: Path | str | None = None,
+    limits: Mapping[str, int] = MappingProxyType({}),
+    home: Path | str | None = None,
+) -> ASGIApp:
+    """Return a web application that answers by a finished run's ONNX file.
+
+    That is ``model``, or the one in the run's folder, which is exported there if it is missing.
+    ``limits`` are the most that a request may ask, by name. It raises what `export` does, and
+    `TutelageError` where the task has no service or the file is of another run.
+    """
+    from tutelage.serving import build_service, require_service
+    from tutelage.training.model_card import read_preprocessing
+
+    found = _store(home).find(run) if isinstance(run, str) else run
+    task, config = run_config(found, overrides)
+    require_service(task, format)
+    file = found.path / EXPORTED_AS[format] if model is None else Path(model)
+    if model is None and not file.exists():
+        export(found, *overrides, format=format, home=home)
+    return build_service(task, config, found, read_preprocessing(found.path, task), file, limits)
 
 
 def watch(

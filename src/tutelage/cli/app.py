@@ -17,6 +17,7 @@ from tutelage.cli import (
     predict,
     report,
     runs,
+    serve,
     train,
     watch,
 )
@@ -41,6 +42,7 @@ for module in (
     predict,
     watch,
     export,
+    serve,
     audit,
     report,
     runs,

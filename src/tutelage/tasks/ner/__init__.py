@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tutelage.core.config import CurriculumMode
-from tutelage.core.errors import ConfigError
+from tutelage.core.config import CurriculumMode, RunConfig
+from tutelage.core.errors import ConfigError, RequestError
 from tutelage.core.files import digest_json
 from tutelage.core.records import Evaluation, Table
-from tutelage.shipping import SupportsTransformersExport
+from tutelage.shipping import SupportsService, SupportsTransformersExport
 from tutelage.task import (
     Audit,
     Json,
@@ -25,11 +25,13 @@ from tutelage.task import (
 from tutelage.tasks.ner.config import NERConfig
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from tutelage.tasks.ner.documents import Document
     from tutelage.tasks.ner.predictions import ScoredSpan
     from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
-    from tutelage.training.export.card import Parity
+    from tutelage.training.export.card import ExportCard, Parity
     from tutelage.training.export.form import Exportable
 
 _TRAINS = (("normal", "autoencoder", "curriculum", "distillation"), True)
@@ -43,6 +45,7 @@ class NERTask(
     SupportsDistillation,
     SupportsExport,
     SupportsTransformersExport,
+    SupportsService,
     SupportsPredictionLines,
 ):
     """Find the entities of texts by tagging their words."""
@@ -187,6 +190,29 @@ class NERTask(
 
         assert isinstance(module, NERModule) and isinstance(data, NERDataModule)
         return save_for_transformers(module, data, folder)
+
+    def service(
+        self,
+        config: RunConfig,
+        preprocessing: Mapping[str, object],
+        model: bytes,
+        card: ExportCard,
+        lineage: Mapping[str, object],
+        limits: Mapping[str, int],
+    ) -> ASGIApp:
+        """Return an application that finds the entities of texts."""
+        from tutelage.tasks.ner.serve.limits import Limits
+
+        assert isinstance(config, NERConfig)
+        allowed = Limits.of(limits)
+        try:
+            from tutelage.tasks.ner.serve.app import build_app
+        except ImportError as error:
+            hint = "Install it: pip install 'tutelage[serve]'."
+            raise RequestError(f"a service needs more: {error}", hint=hint) from error
+        from tutelage.tasks.ner.serve.engine import Engine
+
+        return build_app(Engine(config, preprocessing, model, card), lineage, allowed)
 
     def audit(self, config: NERConfig, cache: Path) -> Audit:
         """Look for alike texts on both sides of a split, and for wrong entities."""

@@ -1,0 +1,1 @@
+"""A tagger that answers over HTTP, by its exported file."""

@@ -1,0 +1,106 @@
+"""The service: health, lineage, and the entities of a text, of several, and of a file's lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict
+
+from tutelage.tasks.ner.serve.engine import Engine, Entity
+from tutelage.tasks.ner.serve.limits import BodyGuard, Limits
+
+
+class Question(BaseModel):
+    """A text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+
+
+class Questions(BaseModel):
+    """Several texts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    texts: list[str]
+
+
+class Found(BaseModel):
+    """The entities of a text, in its characters."""
+
+    entities: list[Entity]
+
+
+class AllFound(BaseModel):
+    """The entities of each text, in the order of the request."""
+
+    results: list[Found]
+
+
+def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> BodyGuard:
+    """Return the application.
+
+    Args:
+        engine: Finds the entities.
+        lineage: What is said of where the model comes from.
+        limits: The most that a request may ask.
+    """
+    app = FastAPI(title="tutelage ner", docs_url=None, redoc_url=None)
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/info")
+    def info() -> dict[str, object]:
+        return {**lineage, "labels": list(engine.labels.types), "limits": asdict(limits)}
+
+    @app.post("/predict")
+    def predict(question: Question) -> Found:
+        _check([question.text], limits)
+        return Found(entities=engine.find([question.text])[0])
+
+    @app.post("/predict/batch")
+    def batch(questions: Questions) -> AllFound:
+        _check(questions.texts, limits)
+        found = engine.find(questions.texts) if questions.texts else []
+        return AllFound(results=[Found(entities=entities) for entities in found])
+
+    @app.post("/predict/file", response_class=Response)
+    async def file(request: Request) -> Response:
+        try:
+            lines = (await request.body()).decode("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            said = f"the file is not in UTF-8: {error.reason} at byte {error.start}"
+            raise HTTPException(422, said) from error
+        _check(lines, limits)
+        found = await run_in_threadpool(engine.find, lines) if lines else []
+        rows = (
+            {"text": text, "entities": [asdict(entity) for entity in entities]}
+            for text, entities in zip(lines, found, strict=True)
+        )
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return Response(content, media_type="application/x-ndjson")
+
+    return BodyGuard(app, limits.body_bytes)
+
+
+def _check(texts: Sequence[str], limits: Limits) -> None:
+    """Refuse too many texts, too long ones, and those that are no text.
+
+    Raises:
+        HTTPException: 413 or 422, before any work.
+    """
+    if len(texts) > limits.texts:
+        raise HTTPException(413, f"{len(texts)} texts; at most {limits.texts} are taken")
+    for number, text in enumerate(texts):
+        if len(text) > limits.characters:
+            said = f"text {number} has {len(text)} characters"
+            raise HTTPException(413, f"{said}; at most {limits.characters} are taken")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise HTTPException(422, f"text {number} holds half of a character (a lone surrogate)")
