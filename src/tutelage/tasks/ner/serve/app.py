@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Final
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from tutelage.tasks.ner.serve.engine import Engine, Entity
 from tutelage.tasks.ner.serve.limits import BodyGuard, Limits
+
+_TOLD: Final = 3
+"""Mistakes of a request that are told."""
 
 
 class Question(BaseModel):
@@ -33,7 +39,7 @@ class Questions(BaseModel):
 class Found(BaseModel):
     """The entities of a text, in its characters."""
 
-    entities: list[Entity]
+    spans: list[Entity]
 
 
 class AllFound(BaseModel):
@@ -52,6 +58,12 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
     """
     app = FastAPI(title="tutelage ner", docs_url=None, redoc_url=None)
 
+    @app.exception_handler(RequestValidationError)
+    def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+        """Say what is wrong without what was sent, which may be long or no text."""
+        said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_TOLD]]
+        return JSONResponse({"detail": "; ".join(said)}, 422)
+
     @app.get("/health")
     def health() -> dict[str, str]:
         return {"status": "ok"}
@@ -63,13 +75,13 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
     @app.post("/predict")
     def predict(question: Question) -> Found:
         _check([question.text], limits)
-        return Found(entities=engine.find([question.text])[0])
+        return Found(spans=engine.find([question.text])[0])
 
     @app.post("/predict/batch")
     def batch(questions: Questions) -> AllFound:
         _check(questions.texts, limits)
         found = engine.find(questions.texts) if questions.texts else []
-        return AllFound(results=[Found(entities=entities) for entities in found])
+        return AllFound(results=[Found(spans=entities) for entities in found])
 
     @app.post("/predict/file", response_class=Response)
     async def file(request: Request) -> Response:
@@ -81,7 +93,7 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
         _check(lines, limits)
         found = await run_in_threadpool(engine.find, lines) if lines else []
         rows = (
-            {"text": text, "entities": [asdict(entity) for entity in entities]}
+            {"text": text, "spans": [asdict(entity) for entity in entities]}
             for text, entities in zip(lines, found, strict=True)
         )
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -78,7 +78,7 @@ class Engine:
                     one.span.end,
                     one.span.label,
                     document.text[one.span.start : one.span.end],
-                    round(float(one.score), 4),
+                    round(float(one.score), 6),
                 )
                 for one in found
             ]
