@@ -233,12 +233,13 @@ def _content(block: WindowBlock) -> NDArray[np.uint64]:
     A frame's hash is multiplied by an odd number of its position.
     """
     hashes = block.columns.hash.reshape(-1, block.window)
-    sums: NDArray[np.uint64] = (hashes * _places(block.window)).sum(axis=1)
+    sums: NDArray[np.uint64] = (hashes * places(block.window)).sum(axis=1)
     return sums
 
 
 @cache
-def _places(window: int) -> NDArray[np.uint64]:
+def places(window: int) -> NDArray[np.uint64]:
+    """Return (window,) odd numbers, by which the hashes of a window's frames are multiplied."""
     place = np.arange(window, dtype=np.uint64) * MIX[0] | np.uint64(1)
     place ^= (place >> MIX_SHIFT) << np.uint64(1)
     return place

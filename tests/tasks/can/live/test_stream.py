@@ -71,6 +71,23 @@ def test_windows_are_the_same_whatever_the_pieces(
     assert_equal(in_pieces(frames, WindowStream(profile, window, stride), sizes), whole)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 30),
+    ids=st.sampled_from([1, 9, 60, 400]),
+    wide=st.booleans(),
+    window=st.sampled_from([2, 3, 20, 100, 300]),
+    sizes=st.lists(st.integers(1, 120), min_size=1, max_size=6),
+)
+def test_windows_that_adjoin_are_the_same_one_by_one(
+    seed: int, ids: int, wide: bool, window: int, sizes: list[int]
+) -> None:
+    frames = traffic(seed, 950, ids, wide)
+    profile = TrafficProfile.fit([frames[:300]], window)
+    whole = build_graphs(frames, profile, window, window)
+    assert_equal(in_pieces(frames, WindowStream(profile, window, window), sizes), whole)
+
+
 @pytest.mark.parametrize("stride", [100, 37, 230])
 def test_real_traffic_gives_the_same_windows_in_pieces(shared_data: Path, stride: int) -> None:
     capture = "test_01_known_vehicle_known_attack__fuzzing-kia.parquet"
@@ -108,9 +125,9 @@ def test_what_is_kept_does_not_grow_with_the_capture() -> None:
     kept = set()
     for at in range(0, len(frames), 250):
         stream.push(frames[at : at + 250])
-        kept.add(0 if stream._pending is None else len(stream._pending.time))
+        kept.add(sum(map(len, stream._kept)))
     assert kept == {0, 50}
-    assert len(stream.history._last) <= 60
+    assert len(stream.history.ids) <= 60
 
 
 def test_of_a_flood_of_new_ids_those_unseen_for_longest_are_forgotten(
@@ -126,9 +143,9 @@ def test_of_a_flood_of_new_ids_those_unseen_for_longest_are_forgotten(
     for at in range(0, 3000, 100):
         stream.push(flood[at : at + 100])
     assert stream.history.forgotten > 2000
-    assert len(stream.history._last) <= 500 + len(profile)
-    assert set(profile.ids.tolist()) <= set(stream.history._last)
-    assert 0x10000 + 2999 in stream.history._last
+    assert len(stream.history.ids) <= 500 + len(profile)
+    assert set(profile.ids.tolist()) <= set(stream.history.ids.tolist())
+    assert 0x10000 + 2999 in stream.history.ids
 
 
 def test_windows_that_can_not_be_cut_are_refused() -> None:

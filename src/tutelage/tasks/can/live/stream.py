@@ -20,6 +20,7 @@ from tutelage.tasks.can.graphs import (
 )
 from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.live.history import IdHistory
+from tutelage.tasks.can.live.lone import LoneWindow
 from tutelage.tasks.can.profile import TrafficProfile
 
 _COLUMNS = tuple(f.name for f in fields(Columns))
@@ -46,18 +47,15 @@ class WindowStream:
 
     def __init__(self, profile: TrafficProfile, window: int = 100, stride: int = 100) -> None:
         check_window(profile, window, stride)
-        self._baselines = IdTables.of(profile)
-        self.history = IdHistory(self._baselines)
+        self._tables = IdTables.of(profile)
+        self.history = IdHistory(self._tables)
+        self._lone = LoneWindow(self._tables, self.history, window) if stride == window else None
         self._window, self.stride = window, stride
         self._pending: Columns | None = None
+        self._kept: list[Frames] = []
         self._empty = no_graphs(window, stride)
         self._earliest, self._latest = np.inf, -np.inf
-        self.windows = 0
-
-    @property
-    def frames(self) -> int:
-        """Frames so far."""
-        return self.history.frames
+        self.frames = self.windows = 0
 
     @property
     def missing(self) -> int:
@@ -73,15 +71,32 @@ class WindowStream:
         if not len(frames):
             return self._empty
         self._check_clock(frames)
+        self.frames += len(frames)
+        ready = max(0, 1 + (self.frames - self._window) // self.stride) - self.windows
+        graphs = self._adjoining(frames, ready) if self._lone else self._compare(frames, ready)
+        self.windows += ready
+        return graphs
+
+    def _adjoining(self, frames: Frames, ready: int) -> Graphs:
+        """Windows of which no frame is in two: frames are kept until theirs is full."""
+        self._kept.append(frames)
+        if not ready:
+            return self._empty
+        known = self._kept[0] if len(self._kept) == 1 else Frames.concatenate(self._kept)
+        end = ready * self._window
+        self._kept = [_copy(known[end:])] if len(known) > end else []
+        if self._lone is not None and ready == 1:
+            return self._lone.graph(known[:end] if len(known) > end else known)
+        return self._graphs(self.history.compare(known[:end]), 0, ready)
+
+    def _compare(self, frames: Frames, ready: int) -> Graphs:
+        """Windows that overlap or are apart: frames are kept with what was found of each."""
         columns = self.history.compare(frames)
         pending = columns if self._pending is None else _append(self._pending, columns)
         base = self.frames - len(pending.time)
-        full = max(0, 1 + (self.frames - self._window) // self.stride)
-        ready = full - self.windows
         first = self.windows * self.stride - base
         graphs = self._graphs(pending, first, ready) if ready else self._empty
-        self.windows = full
-        kept = max(0, full * self.stride - base)
+        kept = max(0, (self.windows + ready) * self.stride - base)
         self._pending = _from(pending, kept) if kept < len(pending.time) else None
         return graphs
 
@@ -97,7 +112,7 @@ class WindowStream:
             block = WindowBlock(self._window, columns, columns.arbitration_id, limit)
             row = (self.windows + start) * self.stride
             rows = Windows(row, here, self._window, self.stride)
-            parts.append(window_graphs(block, self._baselines, rows))
+            parts.append(window_graphs(block, self._tables, rows))
         return join_graphs(parts)
 
     def _check_clock(self, frames: Frames) -> None:
@@ -115,6 +130,11 @@ def _cut(columns: Columns, rows: Windows) -> Columns:
     if rows.count == 1 and rows.first == 0 and rows.window == len(columns.time):
         return columns
     return Columns(*(rows.cut(getattr(columns, name)) for name in _COLUMNS))
+
+
+def _copy(frames: Frames) -> Frames:
+    """The same frames, so that nothing else is kept in memory."""
+    return Frames.concatenate([frames])
 
 
 def _append(before: Columns, after: Columns) -> Columns:
