@@ -6,8 +6,9 @@ Run: python benchmarks/latency.py [--json FILE] [--data CAPTURE] [--windows N] [
 Each window is scored by itself. Peer, in the same process: the trained form of the model, PyG's
 layers, eager. Every form is checked to give the same scores before any is timed; calls of all
 forms take turns, a hundred windows each. Weights are random: they don't matter to time or size.
-*Features* turns the next 100 frames of a capture into a graph, as live detection does; *whole* is
-features and the exported model in onnxruntime: from frames to score. Wall-clock time of single
+*Features* turns the next 100 frames of a capture into a graph, as live detection does, compiled by
+numba; *NumPy features* does it as for many windows at once; *whole* is features and the exported
+model in onnxruntime: from frames to score. Wall-clock time of single
 calls, those with cold caches that begin a turn too: measure on an idle machine.
 """
 
@@ -39,6 +40,7 @@ from tutelage.tasks.can.frames import Frames  # noqa: E402
 from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
 from tutelage.tasks.can.graphs import Graphs, build_graphs  # noqa: E402
 from tutelage.tasks.can.ingest import read_frames  # noqa: E402
+from tutelage.tasks.can.live.lone import LoneWindow  # noqa: E402
 from tutelage.tasks.can.live.stream import WindowStream  # noqa: E402
 from tutelage.tasks.can.modules import BaseCANGraphModule, GATModule, VGAEModule  # noqa: E402
 from tutelage.tasks.can.onnx_scorer import OnnxScorer  # noqa: E402
@@ -55,6 +57,7 @@ TARGETS = {
     ("whole", "p99"): 1000.0,
 }
 """Microseconds for the student."""
+FEATURES = ("NumPy features", "features")
 Calls = dict[str, Callable[[int], object]]
 Arrays = tuple[Any, ...]
 
@@ -105,11 +108,14 @@ def measure(
     tensors = [tuple(getattr(batch, name) for name in form.inputs) for batch in batches]
     arrays = [tuple(value.numpy() for value in sample) for sample in tensors]
     pieces = [frames[i * WINDOW : (i + 1) * WINDOW] for i in range(count)]
-    features, whole = WindowStream(profile, WINDOW), WindowStream(profile, WINDOW)
+    blocks, features, whole = (
+        WindowStream(profile, WINDOW, WINDOW, lone) for lone in (None, LoneWindow, LoneWindow)
+    )
     calls: Calls = {
         "PyG, eager": lambda i: module.scores(batches[i]),
         "plain PyTorch": lambda i: form.module(*tensors[i]),
         "onnxruntime": lambda i: scorer.score(*arrays[i]),
+        "NumPy features": lambda i: blocks.push(pieces[i]),
         "features": lambda i: features.push(pieces[i]),
         "whole": lambda i: scorer.score(*arrays_of(whole.push(pieces[i]))),
     }
@@ -168,7 +174,7 @@ def main() -> None:
     print(
         f"windows of {WINDOW} frames, on average {sizes}; p50 / p99 of {result['calls']} calls, µs"
     )
-    names = ("PyG, eager", "plain PyTorch", "onnxruntime", "features", "whole")
+    names = ("PyG, eager", "plain PyTorch", "onnxruntime", *FEATURES, "whole")
     print(
         f"{'preset':14s}{'parameters':>11s}{'.onnx kB':>9s}" + "".join(f"{n:>16s}" for n in names)
     )

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.tasks.can.alarms import k_of_n, kth_largest
+from tutelage.tasks.can.alarms import RecentAlarms, k_of_n, kth_largest
 
 
 @st.composite
@@ -61,3 +61,13 @@ def test_no_later_window_changes_an_earlier_alarm() -> None:
     over, number = np.random.default_rng(0).random(50) > 0.5, np.arange(50)
     whole = k_of_n(over, number, 2, 5)
     assert np.array_equal(whole[:20], k_of_n(over[:20], number[:20], 2, 5))
+
+
+@given(windows(), st.lists(st.integers(0, 30), max_size=4))
+def test_windows_that_come_in_pieces_alarm_as_they_do_together(
+    given: tuple[np.ndarray, np.ndarray, int, int], cuts: list[int]
+) -> None:
+    score, _, k, n = given
+    recent = RecentAlarms(k, n)
+    pieces = [recent.alarms(piece) for piece in np.split(score > 0, sorted(cuts))]
+    assert np.array_equal(np.concatenate(pieces), k_of_n(score > 0, np.arange(len(score)), k, n))

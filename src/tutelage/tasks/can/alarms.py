@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,27 @@ def k_of_n(over: Bools, number: Ints, k: int, n: int) -> Bools:
     oldest = np.maximum(np.arange(len(over)) - n + 1, _first(number))
     alarm: Bools = total[1:] - total[oldest] >= k
     return alarm
+
+
+class RecentAlarms:
+    """`k_of_n` of consecutive windows that come one after the other.
+
+    Args:
+        k: Windows needed, 1 up to n.
+        n: Windows looked at.
+    """
+
+    def __init__(self, k: int, n: int) -> None:
+        self._k, self._recent, self._count = k, deque([False] * n, n), 0
+
+    def alarms(self, over: Bools) -> Bools:
+        """Return (W,) whether at least k of the last n windows are over, for the next windows."""
+        found = []
+        for one in over.tolist():
+            self._count += one - self._recent[0]
+            self._recent.append(one)
+            found.append(self._count >= self._k)
+        return np.array(found, np.bool_)
 
 
 def kth_largest(score: NDArray[np.float32], number: Ints, k: int, n: int) -> NDArray[np.float32]:

@@ -138,7 +138,7 @@ class Columns:
             sums,
             surprises,
             now.label,
-            hashes(now.arbitration_id, now.dlc, now.payload),
+            _hash(now),
         )
 
 
@@ -155,16 +155,14 @@ class Observed:
     label: NDArray[np.int8]
 
 
-def hashes(
-    arbitration_id: NDArray[np.uint32], dlc: NDArray[np.uint8], payload: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
+def _hash(frames: Observed) -> NDArray[np.uint64]:
     """Return (m,) hashes of id, dlc and payload, mixed as in SplitMix64 (Steele et al., 2014)."""
-    head = arbitration_id.astype(np.uint64)
+    head = frames.arbitration_id.astype(np.uint64)
     head <<= np.uint64(4)
-    head |= dlc & np.uint8(15)
+    head |= frames.dlc & np.uint8(15)
     head *= MIX[0]
     head ^= head >> MIX_SHIFT
-    head += payload
+    head += frames.payload
     for factor in MIX[1:]:
         head *= factor
         head ^= head >> MIX_SHIFT

@@ -44,8 +44,8 @@ RATIO_LIMIT = 8.0
 """Logarithmic ratios (base 2) are clipped to this magnitude."""
 
 _COLUMN = {name: column for column, name in enumerate(NODE_FEATURES)}
-GAP_RATIOS = slice(_COLUMN["mean_gap_ratio"], _COLUMN["min_two_gap_ratio"] + 1)
-GAPS = slice(_COLUMN["mean_gap"], _COLUMN["min_gap"] + 1)
+_GAP_RATIOS = slice(_COLUMN["mean_gap_ratio"], _COLUMN["min_two_gap_ratio"] + 1)
+_GAPS = slice(_COLUMN["mean_gap"], _COLUMN["min_gap"] + 1)
 _F = np.float32
 
 
@@ -238,14 +238,14 @@ def _timing_columns(
     ratio[6] /= segments.count
     np.multiply(silence.astype(_F), frequency, out=ratio[7])
     ratio[7] += 1
-    log_ratio(ratio)
-    columns[GAP_RATIOS] = ratio[:4]
-    columns[GAPS] = ratio[4:6]
+    _log_ratio(ratio)
+    columns[_GAP_RATIOS] = ratio[:4]
+    columns[_GAPS] = ratio[4:6]
     np.subtract(0, ratio[6], out=columns[_COLUMN["rate_ratio"]])
     columns[_COLUMN["silence_ratio"]] = ratio[7]
 
 
-def log_ratio(ratio: NDArray[np.float32]) -> None:
+def _log_ratio(ratio: NDArray[np.float32]) -> None:
     """Make it log2 within the limits, in place; a ratio of 0, so one not there, becomes 0."""
     ratio[ratio <= 0] = 1
     np.log2(ratio, out=ratio)

@@ -15,6 +15,7 @@ from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.graphs import Graphs, build_graphs, join_graphs
 from tutelage.tasks.can.ingest import read_frames
 from tutelage.tasks.can.live import history
+from tutelage.tasks.can.live.lone import LoneWindow
 from tutelage.tasks.can.live.stream import WindowStream
 from tutelage.tasks.can.profile import TrafficProfile
 
@@ -85,16 +86,19 @@ def test_windows_that_adjoin_are_the_same_one_by_one(
     frames = traffic(seed, 950, ids, wide)
     profile = TrafficProfile.fit([frames[:300]], window)
     whole = build_graphs(frames, profile, window, window)
-    assert_equal(in_pieces(frames, WindowStream(profile, window, window), sizes), whole)
+    for lone in (None, LoneWindow):
+        stream = WindowStream(profile, window, window, lone)
+        assert_equal(in_pieces(frames, stream, sizes), whole)
 
 
 @pytest.mark.parametrize("stride", [100, 37, 230])
 def test_real_traffic_gives_the_same_windows_in_pieces(shared_data: Path, stride: int) -> None:
     capture = "test_01_known_vehicle_known_attack__fuzzing-kia.parquet"
     frames = read_frames(shared_data / "can/hcrl_sa" / capture)[0][:30_000]
+    frames.dlc.flags.writeable = False
     profile = TrafficProfile.fit([frames[:15_000]], 100)
     whole = build_graphs(frames, profile, 100, stride)
-    stream = WindowStream(profile, 100, stride)
+    stream = WindowStream(profile, 100, stride, LoneWindow)
     assert_equal(in_pieces(frames, stream, [92, 8, 1, 99, 4000, 3]), whole)
     assert (stream.frames, stream.windows) == (len(frames), len(whole))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from tutelage.tasks.can.live.stream import WindowStream
 from tutelage.tasks.can.preprocessing import Preprocessing
 from tutelage.tasks.can.rule_windows import capture_prefix
 
+if TYPE_CHECKING:
+    from tutelage.tasks.can.live.lone import LoneWindow
+
 _log = logging.getLogger(__name__)
 
 _TAKEN = (512, 1 << 15)
@@ -44,6 +48,7 @@ class Calibration:
         learned: What the model knows from training.
         drives: Those that `evaluation.drives` names; null takes the training captures.
         scale: Brings the model's scores onto a scale on which benign ones are about normal.
+        lone: See `WindowStream`.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Calibration:
     learned: Preprocessing
     drives: KnownDrives | None
     scale: Callable[[Scores], Floats]
+    lone: type[LoneWindow] | None = None
 
     def normal(self, beginning: Frames) -> Normal:
         """Return what is taken for normal after the stream's beginning.
@@ -179,7 +185,9 @@ class _After:
         data, settings = calibration.data, calibration.settings
         self._scorer, self._scale, self._normal = scorer, calibration.scale, normal
         self._waiting = waiting
-        self.stream = WindowStream(normal.baseline.profile, data.window, data.stride)
+        self.stream = WindowStream(
+            normal.baseline.profile, data.window, data.stride, calibration.lone
+        )
         graphs = normal.known_to_model(self.stream.push(prefix))
         cuts = range(0, len(graphs), EVALUATION_BATCH)
         parts = [cut_graphs(graphs, at, min(at + EVALUATION_BATCH, len(graphs))) for at in cuts]

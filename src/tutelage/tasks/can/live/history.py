@@ -35,7 +35,8 @@ class IdHistory:
         tables: What is known of the ids.
 
     ``time``, ``payload`` and ``count`` hold, for each slot, when the id's last frame was, what it
-    carried, and how many there were; ``token`` the id's number in the vocabulary. ``frames`` counts
+    carried, and how many there were; ``token`` the id's number in the vocabulary. ``standard``
+    holds the slot of each standard id, negative for one that was not seen. ``frames`` counts
     frames. ``forgotten`` counts ids beyond `REMEMBERED` that were dropped, longest unseen first,
     none of the vocabulary: if one comes back it is taken for a new one. Standard identifiers are
     too few for that; a flood of random 29-bit ones is not. ``highest`` is the highest id so far.
@@ -44,7 +45,7 @@ class IdHistory:
     def __init__(self, tables: IdTables) -> None:
         self._surprise = tables.surprise
         self._tokens = {id: at for at, id in enumerate(tables.profile.ids.tolist(), 1)}
-        self._standard = np.full(_STANDARD, _NONE, np.intp)
+        self.standard = np.full(_STANDARD, _NONE, np.intp)
         self._extended: dict[int, int] = {}
         self._owner = np.zeros(0, np.uint32)
         self._free: list[int] = []
@@ -65,11 +66,11 @@ class IdHistory:
         if highest > self.highest:
             self.highest = highest
         if highest < _STANDARD:
-            slot = self._standard.take(ids)
+            slot = self.standard.take(ids)
         else:
             split = int(np.searchsorted(ids, _STANDARD))
             far = [self._extended.get(id, _NONE) for id in ids[split:].tolist()]
-            slot = np.append(self._standard.take(ids[:split]), np.array(far, np.intp))
+            slot = np.append(self.standard.take(ids[:split]), np.array(far, np.intp))
         if slot.min() == _NONE:
             new = slot == _NONE
             slot[new] = self._claim(ids[new])
@@ -87,6 +88,10 @@ class IdHistory:
         self.time[slot] = time
         self.payload[slot] = payload
         self.count[slot] = count
+        self.passed(frames)
+
+    def passed(self, frames: int) -> None:
+        """Count frames of which the last ones were taken up."""
         self.frames += frames
         if len(self.count) - len(self._free) > REMEMBERED + len(self._tokens):
             self._forget()
@@ -129,7 +134,7 @@ class IdHistory:
         known = ids.tolist()
         self.token[slot] = [self._tokens.get(id, UNKNOWN) for id in known]
         near = ids < _STANDARD
-        self._standard[ids[near]] = slot[near]
+        self.standard[ids[near]] = slot[near]
         self._extended.update(zip(ids[~near].tolist(), slot[~near].tolist(), strict=True))
         return slot
 
@@ -148,7 +153,7 @@ class IdHistory:
         oldest = strange[np.argsort(self.time[strange], kind="stable")][: len(strange) // 2]
         ids = self._owner[oldest]
         near = ids < _STANDARD
-        self._standard[ids[near]] = _NONE
+        self.standard[ids[near]] = _NONE
         for id in ids[~near].tolist():
             del self._extended[id]
         self.count[oldest] = 0

@@ -167,7 +167,8 @@ class PlainJudge(Judge):
 
     def counts(self) -> dict[str, object]:
         """Counts for the summary, as JSON values."""
-        return {"forgotten_ids": self._stream.history.forgotten}
+        forgotten = self._stream.history.forgotten
+        return {"forgotten_ids": forgotten, "calibrated_on": None, "calibration_frames": 0}
 
     def _judge(self, hurry: bool) -> Iterator[Judged]:
         for graphs in self.waiting.batches(hurry):

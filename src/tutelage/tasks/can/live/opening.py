@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tutelage.core.errors import ConfigError, UnknownNameError
 from tutelage.tasks.can.baseline import KnownDrives
@@ -13,15 +16,22 @@ from tutelage.tasks.can.datamodule import EVALUATION_BATCH
 from tutelage.tasks.can.live.calibrated import CalibratedJudge, Calibration
 from tutelage.tasks.can.live.judges import Judge, PlainJudge, Waiting
 from tutelage.tasks.can.live.scoring import Scorer, TorchScorer
-from tutelage.tasks.can.live.sources import open_source
+from tutelage.tasks.can.live.sources import is_log, open_source
 from tutelage.tasks.can.live.standout import Standouts
 from tutelage.tasks.can.live.stream import WindowStream
 from tutelage.tasks.can.live.watch import CANWatch
 from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.tasks.can.preprocessing import Preprocessing
+from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.training.contracts import TaskModule
 
+if TYPE_CHECKING:
+    from tutelage.tasks.can.live.lone import LoneWindow
+
+_log = logging.getLogger(__name__)
+
 TORCH, ONNX = "torch", "onnx"
+INSTALL = "pip install 'tutelage[live]'"
 
 
 def open_watch(
@@ -59,35 +69,36 @@ def open_watch(
         )
     if batch is not None and batch < 1:
         raise ConfigError(f"{batch} windows can't be judged together", hint="Give at least 1.")
-    scorer, scaler = _scorer(engine, module), module.input
-    drives = _drives(config, cache)
-    opened = open_source(source, config.data.columns.given())
-    least = batch or (1 if opened.is_live else EVALUATION_BATCH)
+    data, settings, scaler = config.data, config.evaluation, module.input
+    scorer, drives = _scorer(engine, module), _drives(config, cache)
+    least = batch or (EVALUATION_BATCH if is_log(source) else 1)
+    lone = _lone(learned.profile) if engine == ONNX and least == 1 else None
     waiting = Waiting(least, batch or EVALUATION_BATCH)
+    judge: Judge
+    if settings.calibration == "none":
+        stream = WindowStream(learned.profile, data.window, data.stride, lone)
+        judge = PlainJudge(stream, scorer, waiting)
+    else:
+        how = Calibration(source, data, settings, learned, drives, scale_of(module), lone)
+        judge = CalibratedJudge(how, scorer, waiting)
     return CANWatch(
-        source=opened,
-        judge=_judge(config, module, learned, scorer, drives, opened.name, waiting),
+        source=open_source(source, data.columns.given()),
+        judge=judge,
         standouts=Standouts(scaler.node_mean.cpu().numpy(), scaler.node_std.cpu().numpy()),
-        settings=config.evaluation,
+        settings=settings,
         every=every,
     )
 
 
-def _judge(
-    config: CANConfig,
-    module: BaseCANGraphModule,
-    learned: Preprocessing,
-    scorer: Scorer,
-    drives: KnownDrives | None,
-    name: str,
-    waiting: Waiting,
-) -> Judge:
-    data, settings = config.data, config.evaluation
-    if settings.calibration == "none":
-        stream = WindowStream(learned.profile, data.window, data.stride)
-        return PlainJudge(stream, scorer, waiting)
-    calibration = Calibration(name, data, settings, learned, drives, scale_of(module))
-    return CalibratedJudge(calibration, scorer, waiting)
+def _lone(profile: TrafficProfile) -> type[LoneWindow] | None:
+    """Return what describes lone windows fastest, ready to run; null without numba."""
+    if find_spec("numba") is None:
+        _log.info("numba is not installed, so each window takes longer: %s", INSTALL)
+        return None
+    from tutelage.tasks.can.live.lone import LoneWindow
+
+    LoneWindow.compile(profile)
+    return LoneWindow
 
 
 def _drives(config: CANConfig, cache: Path) -> KnownDrives | None:

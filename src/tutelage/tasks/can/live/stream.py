@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from tutelage.tasks.can.graphs import (
 )
 from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.live.history import IdHistory
-from tutelage.tasks.can.live.lone import LoneWindow
 from tutelage.tasks.can.profile import TrafficProfile
+
+if TYPE_CHECKING:
+    from tutelage.tasks.can.live.lone import LoneWindow
 
 _COLUMNS = tuple(f.name for f in fields(Columns))
 
@@ -37,6 +40,8 @@ class WindowStream:
         profile: IdTables from benign training traffic, fitted with the same ``window``.
         window: Frames in a graph, 2 to `tutelage.tasks.can.graphs.MAX_WINDOW`.
         stride: Frames between starts, at least 1.
+        lone: Describes a window that fills by itself, where windows adjoin; null leaves it to what
+            describes many.
 
     ``frames`` counts the frames so far, ``windows`` the windows, which start ``stride`` frames
     apart.
@@ -45,11 +50,18 @@ class WindowStream:
         ConfigError: ``window`` or ``stride`` is out of range, or the profile has another window.
     """
 
-    def __init__(self, profile: TrafficProfile, window: int = 100, stride: int = 100) -> None:
+    def __init__(
+        self,
+        profile: TrafficProfile,
+        window: int = 100,
+        stride: int = 100,
+        lone: type[LoneWindow] | None = None,
+    ) -> None:
         check_window(profile, window, stride)
         self._tables = IdTables.of(profile)
         self.history = IdHistory(self._tables)
-        self._lone = LoneWindow(self._tables, self.history, window) if stride == window else None
+        self._adjoin = stride == window
+        self._lone = None if lone is None else lone(self._tables, self.history, window)
         self._window, self.stride = window, stride
         self._pending: Columns | None = None
         self._kept: list[Frames] = []
@@ -73,7 +85,7 @@ class WindowStream:
         self._check_clock(frames)
         self.frames += len(frames)
         ready = max(0, 1 + (self.frames - self._window) // self.stride) - self.windows
-        graphs = self._adjoining(frames, ready) if self._lone else self._compare(frames, ready)
+        graphs = self._adjoining(frames, ready) if self._adjoin else self._compare(frames, ready)
         self.windows += ready
         return graphs
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Generator, Iterator
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tutelage.core.errors import RunFailedError
 from tutelage.task import Verdict, Watch
-from tutelage.tasks.can.alarms import k_of_n
+from tutelage.tasks.can.alarms import RecentAlarms
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.live.judges import Judge, Judged
 from tutelage.tasks.can.live.latency import Latencies
@@ -42,9 +42,9 @@ class CANWatch(Watch):
         every: bool = False,
     ) -> None:
         self._source, self._judge = source, judge
-        self._standouts, self._settings, self._every = standouts, settings, every
+        self._standouts, self._every = standouts, every
         self._stopping = False
-        self._over = np.zeros(0, np.bool_)
+        self._recent = RecentAlarms(settings.k, settings.n)
         self._latencies = Latencies()
         self._windows = self._alarms = 0
         self._seconds = self._cpu = 0.0
@@ -68,6 +68,8 @@ class CANWatch(Watch):
             RunFailedError: A bus went away.
         """
         begun, cpu = time.perf_counter(), time.process_time()
+        gc.collect()
+        gc.freeze()  # what is there by now is there for good: collections needn't look at it
         try:
             ended = yield from self._until_it_ends()
             yield from self._verdicts(self._judge.finish(ended))
@@ -75,6 +77,7 @@ class CANWatch(Watch):
             yield from self._verdicts(self._judge.finish(ended=False))
             raise
         finally:
+            gc.unfreeze()
             self._seconds = time.perf_counter() - begun
             self._cpu = time.process_time() - cpu
 
@@ -114,20 +117,13 @@ class CANWatch(Watch):
     def _verdicts(self, found: Iterator[Judged]) -> Iterator[Verdict]:
         """Tell what was found of windows."""
         for judged in found:
-            alarm = self._alarmed(judged.over)
+            alarm = self._recent.alarms(judged.over)
             self._latencies.add(time.perf_counter() - self._source.arrived, len(alarm))
             self._windows += len(alarm)
             self._alarms += int(np.count_nonzero(alarm))
             told = range(len(alarm)) if self._every else alarm.nonzero()[0].tolist()
             for window in told:
                 yield self._verdict(judged, window, bool(alarm[window]))
-
-    def _alarmed(self, over: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return (G,) whether enough of the last n windows are over the threshold."""
-        k, n = self._settings.k, self._settings.n
-        known = np.concatenate([self._over, over])
-        self._over = known[max(0, len(known) - n + 1) :]
-        return k_of_n(known, np.arange(len(known)), k, n)[len(known) - len(over) :]
 
     def _verdict(self, judged: Judged, window: int, alarm: bool) -> Verdict:
         graphs, score = judged.graphs, float(judged.score[window])
