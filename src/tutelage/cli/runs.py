@@ -74,8 +74,10 @@ def compare(runs: RunNames, json: Json = False) -> None:
     """Compare runs: metrics side by side with differences, and the settings that differ.
 
     Finished runs that differ by their seed alone are shown as one: mean and confidence interval.
+    Runs of a mode are set against the same without it.
     """
     from tutelage.core.store import RunStore
+    from tutelage.report.modes import mode_table
     from tutelage.report.seeds import seed_intervals, seed_table, seeds_of
     from tutelage.report.settings import differences, differences_table
     from tutelage.report.tables import comparison_table
@@ -99,6 +101,9 @@ def compare(runs: RunNames, json: Json = False) -> None:
         return
     out.print(render(seed_table(records) if seeds else comparison_table(records)))
     out.print()
+    if gained := mode_table(found):
+        out.print(render(gained))
+        out.print()
     apart_by = differences_table(found)
     out.print(render(apart_by) if apart_by.rows else "The settings are the same.")
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import curves, figures, tables
+from tutelage.report.modes import mode_table
 from tutelage.report.pictures import pictures_of
 from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
@@ -65,6 +66,8 @@ def render_page(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
         records = [view.record for view in views]
         compared = [seed_table(records)] if seeds_of(runs) else []
+        gained = mode_table(runs)
+        compared += [gained] if gained else []
         compared += [tables.comparison_table(records), differences_table(runs)]
     template = environment.get_template("page.html.j2")
     return template.render(runs=views, compared=compared, drawing=curves)
