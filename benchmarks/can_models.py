@@ -23,9 +23,9 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from can_models_table import Row, against_none, markdown
+from can_models_table import Goal, Row, against_none, goals_table, markdown
 
-FUSIONS = ("mean", "logistic", "mlp", "gated", "bandit", "dqn")
+FUSIONS = ("mean", "logistic", "mlp", "gated", "bandit", "dqn", "best")
 TRAINED_FUSION = "logistic"
 RULES = ("unseen_id_count", "two_gap", "payload", "always_alarm")
 CALIBRATED = "@prefix"
@@ -124,6 +124,17 @@ PAIRS = (
     *((f"fusion: {fusion}", "GAT") for fusion in FUSIONS),
 )
 """What is to help, and the same without it."""
+GOALS = (
+    Goal("unknown vehicle, uncalibrated", "GAT", 0.90, where="unknown_vehicle"),
+    *(
+        Goal("calibrated on its own beginning", f"{name} + monitors, calibrated", 0.995)
+        for name in ("GAT", "student, distilled")
+    ),
+    Goal("student beside its teacher", "student, distilled", -0.005, beside="GAT, teacher preset"),
+    Goal("fusion beside its better expert", "fusion: best", 0.0, beside="GAT"),
+)
+MOST_PARAMETERS = 65_000
+"""What the student may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +360,12 @@ def main() -> None:
     )
     print()
     print(markdown(found, pairs))
+    print(goals_table(found, GOALS))
+    for row in found:
+        if row.name == "student, distilled" and row.parameters is not None:
+            met = "yes" if row.parameters <= MOST_PARAMETERS else "no"
+            asked = f"asked for: at most {MOST_PARAMETERS:,}: {met}"
+            print(f"\nThe student has {row.parameters:,} parameters ({asked}).")
     if args.json:
         tables = {
             "rows": [r.as_json() for r in found],

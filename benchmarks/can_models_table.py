@@ -16,7 +16,7 @@ seeds have something. *Calibrated*: on each capture's own first seconds, labels 
 left out of the score."""
 PAIRED = """\
 F1 points by which the first is better than the second of the same seed; *helps* and *hurts* where
-the interval does not hold 0."""
+the interval does not hold 0, *does not help* where it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,60 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """What the interval shows; empty where it holds 0, and for one seed."""
+        """What the interval shows; of one seed, only where there is no gain."""
         half, mean = self.gain.half_width, self.gain.mean
-        if half is None or abs(mean) <= half:
-            return ""
+        if half is None:
+            return "" if mean > 0 else "does not help"
+        if abs(mean) <= half:
+            return "does not help"
         return "helps" if mean > 0 else "hurts"
 
     def as_json(self) -> dict[str, object]:
         """The values as plain JSON."""
         names = {"first": self.first, "second": self.second, "split": self.split}
         return {**names, "f1_points": self.gain.as_json(), "verdict": self.verdict}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """An F1 that was asked for, as the mean over seeds of each split.
+
+    Args:
+        what: In words.
+        row: Whose it is.
+        least: The F1; beside another row the difference.
+        beside: The other row.
+        where: A word in the names of the splits that count; all of them without it.
+    """
+
+    what: str
+    row: str
+    least: float
+    beside: str | None = None
+    where: str = ""
+
+
+def goals_table(rows: Sequence[Row], goals: Sequence[Goal]) -> str:
+    """Return what was asked for beside what came out, on the split where it is least."""
+    named = {row.name: row for row in rows}
+    body = []
+    for goal in goals:
+        if goal.row not in named or (goal.beside and goal.beside not in named):
+            continue
+        found = {}
+        for split in splits(rows):
+            mine = named[goal.row].over_seeds(f"{split}/f1")
+            other = named[goal.beside].over_seeds(f"{split}/f1") if goal.beside else None
+            if goal.where in split and mine and (other or not goal.beside):
+                found[split] = mine.mean - (other.mean if other else 0.0)
+        if found:
+            split = min(found, key=found.__getitem__)
+            name = f"{goal.row} − {goal.beside}" if goal.beside else goal.row
+            met = "yes" if found[split] >= goal.least - 1e-9 else "no"
+            least, came = f"≥ {goal.least:g}", f"{found[split]:.4f} on {split}"
+            body.append([goal.what, name, least, came, met])
+    heads = ["what", "F1 of", "asked for", "least that came out", "met"]
+    return "\n".join(["### What was asked for", "", *_table(heads, body)]) if body else ""
 
 
 def splits(rows: Sequence[Row]) -> list[str]:
