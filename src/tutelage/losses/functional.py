@@ -17,14 +17,14 @@ from tutelage.losses.tiles import Exclusion, tile_side
 _NO_LENGTH = 1e-12
 
 
-def normalize(x: Tensor) -> Tensor:
-    """Return embeddings (..., d) scaled to unit length.
+def normalize(x: Tensor, length: Tensor | float = 1.0) -> Tensor:
+    """Return embeddings (..., d) scaled to one ``length``.
 
     One of length zero has no direction: it stays zero, and its gradient is zero, where a quotient
     by a small number would make it 10¹² times the others'.
     """
     lengths = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(lengths > _NO_LENGTH, lengths, torch.inf)
+    return x * (length / torch.where(lengths > _NO_LENGTH, lengths, torch.inf))
 
 
 def cross_logsumexp(
@@ -124,6 +124,19 @@ def mean_logits(a: Tensor, b: Tensor, ids_a: Tensor, ids_b: Tensor) -> tuple[Ten
         return ((a @ b.T) * mask).sum(1) / counts.clamp(min=1), counts
     sums, counts = _sums_by_id(b, ids_a, ids_b)
     return (a * sums).sum(1) / counts.clamp(min=1), counts
+
+
+def view_logits(z: Tensor, pairing: Pairing) -> tuple[Tensor, Tensor]:
+    """Return each view's mean logit over its positives, (N + M,), and their number, (N + M,).
+
+    Args:
+        z: (N + M, d) views, those of a first, scaled so that z zᵀ are the logits.
+        pairing: What belongs together.
+    """
+    if not pairing.aligned:
+        return self_mean_logits(z, pairing.view_ids(z.device))
+    logits = (z[: pairing.n] * z[pairing.n :]).sum(1).repeat(2)
+    return logits, torch.ones(len(z), dtype=torch.long, device=z.device)
 
 
 def self_mean_logits(z: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,7 @@ class CLIPLoss(BaseContrastiveLoss):
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
         temperature = self.temperature()
-        a, b = normalize(a) / temperature, normalize(b)
+        a, b = normalize(a, 1 / temperature), normalize(b)
         if pairing.targets is not None:
             loss = soft_cross_entropy(a @ b.T, pairing.targets)
             return LossOutput(loss, detached(temperature=temperature))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput, detached
-from tutelage.losses.functional import mean_over, normalize, self_logsumexp, self_mean_logits
+from tutelage.losses.functional import mean_over, normalize, self_logsumexp, view_logits
 from tutelage.losses.positives import Pairing
 from tutelage.losses.registry import register_loss
 from tutelage.losses.temperature import Temperature
@@ -111,10 +111,10 @@ def _decoupled(
     chunk_size: int | None,
 ) -> LossOutput:
     """The loss, with each view's positives weighted by ``weights`` of their mean similarity."""
-    z = normalize(torch.cat([a, b])) / temperature.sqrt()
+    z = normalize(torch.cat([a, b]), temperature.rsqrt())
     ids = pairing.view_ids(z.device)
     normalizers = self_logsumexp(z, Exclusion(ids, ids), chunk_size)
-    logits, counts = self_mean_logits(z, ids)
+    logits, counts = view_logits(z, pairing)
     counted = (counts > 0) & ~normalizers.isneginf()
     similarities = logits * temperature
     loss = mean_over(normalizers - logits * weights(similarities), counted)

@@ -53,7 +53,7 @@ class HardNegativeLoss(BaseContrastiveLoss):
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
         temperature = self.temperature()
-        a, b = normalize(a) / temperature, normalize(b)
+        a, b = normalize(a, 1 / temperature), normalize(b)
         ids_a, ids_b = pairing.ids_by_tower(a.device)
         exclusion = Exclusion(ids_a, ids_b)
         sharp = cross_logsumexp(a * (1 + self.beta), b, exclusion, self.chunk_size)

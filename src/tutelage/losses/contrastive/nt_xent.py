@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput, SameId, detached
-from tutelage.losses.functional import mean_over, normalize, self_logsumexp, self_mean_logits
+from tutelage.losses.functional import mean_over, normalize, self_logsumexp, view_logits
 from tutelage.losses.positives import Pairing
 from tutelage.losses.registry import register_loss
 from tutelage.losses.temperature import Temperature
@@ -52,22 +52,14 @@ class SimCLRLoss(BaseContrastiveLoss):
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
         temperature = self.temperature()
-        z = normalize(torch.cat([a, b])) / temperature.sqrt()
-        ids, exclusion = _view_ids(pairing, self.same_id, z.device)
+        z = normalize(torch.cat([a, b]), temperature.rsqrt())
+        exclusion: Exclusion | None = None
+        if self.same_id == "ignored" and not pairing.aligned:
+            ids, own = pairing.view_ids(), pairing.own_pairs().repeat(2)
+            exclusion, pairing = Exclusion(ids, ids, own, own), Pairing(pairing.n, pairing.m)
         normalizers = self_logsumexp(z, exclusion, self.chunk_size)
-        logits, counts = self_mean_logits(z, ids)
+        logits, counts = view_logits(z, pairing)
         loss = mean_over(normalizers - logits, counts > 0)
         similarity = mean_over(logits, counts > 0) * temperature
         metrics = detached(temperature=temperature, positive_similarity=similarity)
         return LossOutput(loss, metrics)
-
-
-def _view_ids(
-    pairing: Pairing, same_id: SameId, device: torch.device
-) -> tuple[Tensor, Exclusion | None]:
-    """The ids that make 2N views positives of one another, and what counts for nothing."""
-    ids = pairing.view_ids(device)
-    if same_id == "positive" or pairing.aligned:
-        return ids, None
-    own = pairing.own_pairs().repeat(2)
-    return own, Exclusion(ids, ids, own, own)

@@ -57,7 +57,7 @@ class SigLIPLoss(BaseContrastiveLoss):
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
         temperature, bias = self.temperature(), self.bias()
-        a, b = normalize(a) / temperature, normalize(b)
+        a, b = normalize(a, 1 / temperature), normalize(b)
         metrics = detached(temperature=temperature, bias=bias)
         exclusion = None
         if self.same_id == "ignored" and pairing.targets is None:

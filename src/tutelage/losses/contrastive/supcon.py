@@ -16,6 +16,7 @@ from tutelage.losses.functional import (
     positive_logits,
     self_logsumexp,
     self_mean_logits,
+    view_logits,
 )
 from tutelage.losses.positives import Pairing
 from tutelage.losses.registry import register_loss
@@ -70,12 +71,14 @@ class SupConLoss(BaseContrastiveLoss):
             DataError: ``intra`` is asked for without ids: nothing would be a positive.
         """
         temperature = self.temperature()
-        root = temperature.sqrt()
-        a, b = normalize(a) / root, normalize(b) / root
+        root = temperature.rsqrt()
+        a, b = normalize(a, root), normalize(b, root)
         if self.contrast == "cross":
             loss = self._across(a, b, pairing)
         elif self.contrast == "all":
-            loss = self._within(torch.cat([a, b]), pairing.view_ids(a.device))
+            z = torch.cat([a, b])
+            logits, counts = view_logits(z, pairing)
+            loss = mean_over(self_logsumexp(z, None, self.chunk_size) - logits, counts > 0)
         elif pairing.ids_a is None or pairing.ids_b is None:
             raise DataError("supcon within towers has no positives", hint="Give ids.")
         else:

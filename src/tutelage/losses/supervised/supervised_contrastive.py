@@ -41,6 +41,6 @@ class SupervisedContrastiveLoss(nn.Module):
         """Return the mean loss of ``embeddings`` (B, d) by ``targets`` (B,) int64 or (B, L)."""
         temperature: Tensor = self.temperature()
         with torch.autocast(embeddings.device.type, enabled=False):
-            z = normalize(at_least_float(embeddings)) / temperature.sqrt()
+            z = normalize(at_least_float(embeddings), temperature.rsqrt())
             logits, counts = self_mean_logits(z, targets)
             return mean_over(self_logsumexp(z, None, self.chunk_size) - logits, counts > 0)
