@@ -101,7 +101,7 @@ def test_gradients_flow_through_stacked_frames() -> None:
 @torch.inference_mode()
 def test_images_are_stretches_of_one_frame() -> None:
     module, _ = made(static=True)
-    rates = module.rates(chunk(card("a.1", 3), 5, 0, 1))
+    rates = module.rates(chunk(card("a.1", 3, behaviour=2), 5, 0, 1))
     assert rates.shape == (5, 1, 3)
     assert bool((rates > 0).all())
 
@@ -118,3 +118,12 @@ def test_behaviour_that_is_asked_for_and_absent_is_refused_by_session() -> None:
     config = build_config(MultiDatasetConfig, [], ["modulator.name=film"])
     with pytest.raises(ConfigError, match=r"session b.*needs behaviour"):
         NeuralModule(config, NeuralTraining(), learned(card("a", 2, behaviour=1), card("b", 2)))
+
+
+def test_behaviour_acts_by_itself_where_all_sessions_have_it() -> None:
+    config = build_config(MultiDatasetConfig, [], SMALL)
+    assert config.modulator.name == "auto"
+    with_all = learned(card("a", 2, behaviour=1), card("b", 2, behaviour=1))
+    assert NeuralModule(config, NeuralTraining(), with_all).network.core.modulator is not None
+    with_some = learned(card("a", 2, behaviour=1), card("b", 2))
+    assert NeuralModule(config, NeuralTraining(), with_some).network.core.modulator is None

@@ -157,9 +157,9 @@ class Convnet(Section):
 class Modulator(Section):
     """How behaviour acts on what the core says of the stimulus."""
 
-    name: Literal["none", "concat", "film", "convgru"] = "none"
+    name: Literal["auto", "none", "concat", "film", "convgru"] = "auto"
     """`concat`: as further channels; `film`: gain and offset of each channel; `convgru`: an input
-    of a recurrent layer."""
+    of a recurrent layer; `auto`: `film` where all sessions have behaviour, else `none`."""
     width: Positive = 8
     """Channels that a session's behavioural signals are mapped to."""
     channels: Positive = 16
@@ -171,6 +171,16 @@ class Modulator(Section):
     def context(self) -> int:
         """Frames of history."""
         return self.warmup if self.name == "convgru" else 0
+
+    def settled(self, behaviour: bool) -> Modulator:
+        """Return it with `auto` settled.
+
+        Args:
+            behaviour: Whether all sessions have behaviour.
+        """
+        if self.name != "auto":
+            return self
+        return self.model_copy(update={"name": "film" if behaviour else "none"})
 
 
 class Recurrent(Section):
@@ -241,7 +251,8 @@ class MultiDatasetConfig(ModelConfig):
     adapter: Adapter = Adapter()
     """What a session's stimulus passes before the core sees it."""
     frontend: Frontend | None = None
-    """The core's first layer; null: `gabor` for images, `temporal` for movies."""
+    """The core's first layer; null: `gabor` for images, `conv` for movies (8 lags, 16 channels of
+    11 × 11 pixels, stride 2)."""
     convnet: Convnet | None = None
     """The core's convolutions; null: what suits the frontend that null takes."""
     modulator: Modulator = Modulator()
@@ -281,9 +292,12 @@ class MultiDatasetConfig(ModelConfig):
         if self.frontend is not None:
             frontend = self.frontend
         else:
-            frontend = GaborFrontend() if static else TemporalFrontend()
-        images = isinstance(frontend, GaborFrontend)
-        suited = IMAGE_CONVNET if images else Convnet()
+            frontend = GaborFrontend() if static else MOVIE_FRONTEND
+        suited = Convnet()
+        if isinstance(frontend, GaborFrontend):
+            suited = IMAGE_CONVNET
+        elif self.frontend is None:
+            suited = MOVIE_CONVNET
         convnet = suited if self.convnet is None else self.convnet
         if not static:
             return frontend, convnet
@@ -300,11 +314,17 @@ class MultiDatasetConfig(ModelConfig):
 
 IMAGE_CONVNET: Final = Convnet(channels=(48, 64), kernels=(3,), pools=(2, 1))
 """What stands after Gabor energies where no convolutions are asked for."""
+MOVIE_FRONTEND: Final = ConvFrontend(lags=8, channels=16, kernel=11, stride=2)
+"""The first layer for movies where none is asked for."""
+MOVIE_CONVNET: Final = Convnet(channels=(32,), kernels=(3,), pools=(1,))
+"""What stands after it."""
 
 
 class NeuralTraining(Training):
     """The optimiser, the loop and the device."""
 
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 32
+    """Images a step, or stretches of a movie; `auto` measures the best number."""
     max_epochs: int = Field(default=20, ge=1)
     """Passes over the training data."""
     learning_rate: float = Field(default=2e-3, gt=0)

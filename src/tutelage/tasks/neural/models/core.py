@@ -37,7 +37,7 @@ class Core(nn.Module):
     def __init__(self, config: MultiDatasetConfig, static: bool) -> None:
         super().__init__()
         frontend, convnet = config.parts(static)
-        recurrent, modulator = config.recurrent, config.modulator
+        recurrent, modulator = config.recurrent, config.modulator.settled(behaviour=False)
         for part, name in (("recurrent", recurrent.name), ("modulator", modulator.name)):
             if static and name in ("convgru", "gru", "lstm"):
                 said = f"model.{part}.name={name} needs movies; these sessions show images"

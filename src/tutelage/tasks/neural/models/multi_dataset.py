@@ -97,6 +97,9 @@ class MultiDatasetModel(nn.Module):
         self, config: MultiDatasetConfig, cards: Mapping[str, SessionCard], static: bool
     ) -> None:
         super().__init__()
+        behaviour = all(card.behaviour for card in cards.values())
+        modulator = config.modulator.settled(behaviour)
+        config = config.model_copy(update={"modulator": modulator})
         if static and config.history.lags:
             said = f"model.history.lags={config.history.lags} needs movies; images have no past"
             raise ConfigError(said, hint="Leave model.history out.")
