@@ -91,6 +91,10 @@ class Task(ABC, Generic[C]):
     def data_fingerprint(self, config: C) -> str:
         """Digest the content of the data, without preparing them; `DataError` if there is none."""
 
+    def weights_fingerprint(self, config: C) -> str | None:
+        """Digest the weights from elsewhere that the model begins with, if it does."""
+        return None
+
     @abstractmethod
     def datamodule(self, config: C, cache: Path, preprocessing: Json | None = None) -> TaskData:
         """Return the data that ``config`` names.

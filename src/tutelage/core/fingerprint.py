@@ -42,12 +42,16 @@ def _without_paths(settings: object, typed: object) -> object:
     return settings
 
 
-def fingerprint(config: RunConfig, data: str, parents: Sequence[str] = ()) -> Fingerprints:
+def fingerprint(
+    config: RunConfig, data: str, parents: Sequence[str] = (), weights: str | None = None
+) -> Fingerprints:
     """Combine a configuration, the content digest of its data, and its parents' fingerprints.
 
-    The order of the parents counts, as it does for a fusion's experts.
+    The order of the parents counts, as it does for a fusion's experts. So does the digest of
+    weights from elsewhere that the model begins with, if it does.
     """
     parts = (config_digest(config), data, *parents, source_digest())
+    parts += () if weights is None else (weights,)
     return Fingerprints(
         run=digest_json(parts),
         config=parts[0],

@@ -61,7 +61,8 @@ def launch(
     if config.run.policy == "continue_from_previous":
         parents[INITIAL_WEIGHTS] = (_first_weights(config, data, parents, store),)
     roles = [(role, run) for role, runs in parents.items() for run in runs]
-    prints = fingerprint(config, data, _fingerprints(parents))
+    weights = task.weights_fingerprint(config)
+    prints = fingerprint(config, data, _fingerprints(parents), weights)
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     if finished := [run for run in same if run.record.status == "finished"]:
         return Launched(finished[-1], "reused")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tutelage.core.blends import BlendConfig
 from tutelage.core.config import CurriculumMode, RunConfig
 from tutelage.core.errors import ConfigError, RequestError
-from tutelage.core.files import digest_json
 from tutelage.core.records import Evaluation, Table
 from tutelage.shipping import SupportsService, SupportsTransformersExport
 from tutelage.task import (
@@ -81,11 +80,16 @@ class NERTask(
     config_type = NERConfig
 
     def data_fingerprint(self, config: NERConfig) -> str:
-        """Digest the texts' content, and the weights that the model begins with."""
+        """Digest the texts' content."""
         from tutelage.tasks.ner.corpus import data_fingerprint
+
+        return data_fingerprint(config.data)
+
+    def weights_fingerprint(self, config: NERConfig) -> str | None:
+        """Digest the weights of the encoder that the model begins with, if it has one."""
         from tutelage.tasks.ner.models.folder import weights_digest
 
-        return digest_json([data_fingerprint(config.data), weights_digest(config.model)])
+        return weights_digest(config.model)
 
     def datamodule(
         self, config: NERConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
