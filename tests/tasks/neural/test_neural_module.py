@@ -189,7 +189,7 @@ def test_a_regularizer_acts_on_the_weights_that_it_names() -> None:
     weights = [h.readout.features for h in map(module.network.head, ("one", "other"))]
     expected = 10 * sum(float(w.detach().square().sum()) for w in weights)
     assert float(found["penalty"]) == pytest.approx(expected, rel=1e-5)
-    pure = module.task_loss(module.rates_of(of), of)
+    pure = module.mean_loss_of(module.rates_of(of), of)
     assert float((found["loss"] - pure).detach()) == pytest.approx(expected, rel=1e-4)
 
 

@@ -7,15 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.core.records import Evaluation, Table
-from tutelage.task import Audit, Task
+from tutelage.task import (
+    Audit,
+    SupportsAutoencoder,
+    SupportsCurriculum,
+    SupportsDistillation,
+    Task,
+)
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.models.config import MODELS
 
 if TYPE_CHECKING:
-    from tutelage.training.contracts import TaskData, TaskModule
+    from tutelage.training.contracts import Objective, TaskData, TaskModule
+    from tutelage.training.curriculum import CurriculumData
 
 
-class NeuralTask(Task[NeuralConfig]):
+class NeuralTask(
+    Task[NeuralConfig],
+    SupportsAutoencoder[NeuralConfig],
+    SupportsCurriculum[NeuralConfig],
+    SupportsDistillation,
+):
     """Predict what neurons answer to images and movies."""
 
     name: ClassVar = "neural"
@@ -90,3 +102,27 @@ class NeuralTask(Task[NeuralConfig]):
         from tutelage.tasks.neural.audit import audit
 
         return audit(config, cache)
+
+    def pretraining(
+        self, config: NeuralConfig, module: TaskModule, data: TaskData
+    ) -> Objective | None:
+        """Let the core learn from the stimuli alone: hidden patches, or the next frame."""
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+        from tutelage.tasks.neural.modules import NeuralModule
+        from tutelage.tasks.neural.objectives import StimulusPretraining
+
+        assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        return StimulusPretraining(config.model.pretraining, module.feature_width, data.static)
+
+    def curriculum_data(self, config: NeuralConfig, cache: Path) -> CurriculumData:
+        """Return the recordings as stretches that can be drawn in any order."""
+        from tutelage.tasks.neural.data.curriculum import NeuralCurriculumData
+
+        return NeuralCurriculumData(config, cache)
+
+    def inputs_differ(self, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str | None:
+        """Compare the sessions and their units."""
+        from tutelage.tasks.neural.data.curriculum import units_differ
+        from tutelage.tasks.neural.preprocessing import Preprocessing
+
+        return units_differ(*(Preprocessing.from_json(each) for each in (teacher, student)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TINY_RATE = 1e-8
 """Smallest predicted rate whose logarithm is taken."""
@@ -37,3 +37,15 @@ def masked_sum(name: str, rates: Tensor, responses: Tensor, valid: Tensor) -> Te
     predicted = torch.where(valid, rates, torch.ones_like(rates))
     loss = LOSSES[name](predicted, known.to(rates.dtype))
     return torch.where(valid, loss, torch.zeros_like(loss)).sum()
+
+
+class PoissonDivergence(nn.Module):
+    """Mean KL divergence of a student's Poisson law from its teacher's: t log(t / s) - t + s.
+
+    Args of `forward`: rates of student and teacher, both (M,), above 0.
+    """
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the mean, a scalar; 0 only where both agree."""
+        ratio = (teacher + TINY_RATE).log() - (student + TINY_RATE).log()
+        return (teacher * ratio - teacher + student).mean()

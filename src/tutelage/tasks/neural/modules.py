@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from tutelage.core.config import DistillationMode
+from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.evaluation.statistics import UnitStatistics
-from tutelage.tasks.neural.losses import masked_sum
+from tutelage.tasks.neural.losses import LOSSES, PoissonDivergence, masked_sum
 from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
 from tutelage.tasks.neural.models.distributed import share_of_mean
 from tutelage.tasks.neural.models.multi_dataset import MultiDatasetModel, part_name
@@ -51,6 +53,7 @@ class NeuralModule(TaskModule):
             {part_name(name): UnitStatistics(card.units) for name, card in learned.sessions.items()}
         )
         self.sessions = tuple(learned.sessions)
+        self.feature_width = self.network.core.channels
         self._steps = 0
 
     def set_statistics(self, learned: Preprocessing) -> None:
@@ -72,14 +75,8 @@ class NeuralModule(TaskModule):
     def taken_over(self, part: str) -> None:
         """Note that a part's weights are another run's."""
         self.core_taken_over = True
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """Train or evaluate; the moments of a frozen core that was trained stay as they are."""
-        super().train(mode)
-        if self.network.core_is_fixed and self.core_taken_over:
-            self.network.core.eval()
-        return self
+        if self.network.core_is_fixed:
+            self.network.core.fix()
 
     def rates(self, chunk: SessionChunk) -> Tensor:
         """Return the expected responses (B, L, N) of one chunk, in the responses' units."""
@@ -92,12 +89,12 @@ class NeuralModule(TaskModule):
 
     def step(self, batch: NeuralBatch) -> dict[str, Tensor]:
         """Return the mean loss over valid entries, and the price of the weights beside it."""
-        found = {"loss": self.task_loss(self.rates_of(batch), batch)}
+        found = {"loss": self.mean_loss_of(self.rates_of(batch), batch)}
         if (price := self.penalties.total(self.progress)) is not None:
             found = {"loss": found["loss"] + price, "penalty": price.detach()}
         return found
 
-    def task_loss(self, rates: list[Tensor], batch: NeuralBatch) -> Tensor:
+    def mean_loss_of(self, rates: list[Tensor], batch: NeuralBatch) -> Tensor:
         """Return the mean over valid entries of all parts, each with its session's weight."""
         sums, counts = [], []
         for rate, part in zip(rates, batch.parts, strict=True):
@@ -107,6 +104,45 @@ class NeuralModule(TaskModule):
         count = torch.stack(counts).sum().to(sums[0].dtype)
         loss: Tensor = torch.stack(sums).sum() / share_of_mean(count)
         return loss
+
+    def outputs(self, batch: NeuralBatch) -> tuple[Tensor, Tensor]:
+        """Return rates (M,) of all valid entries, and features (frames, C), means over places."""
+        found = self.network.rates_and_features(batch.parts)
+        pairs = zip(found, batch.parts, strict=True)
+        rates = torch.cat([rate[part.valid] for (rate, _), part in pairs])
+        features = torch.cat([each.mean((2, 3)).flatten(0, 1) for _, each in found])
+        return rates, features.float()
+
+    def task_loss(self, outputs: Tensor, batch: NeuralBatch) -> Tensor:
+        """Return the loss of rates (M,) of all valid entries, the same as a step's."""
+        entries = [part.valid.sum() for part in batch.parts]
+        sums = [
+            part.weight * LOSSES[self.loss_name](rate, part.responses[part.valid]).sum()
+            for rate, part in zip(
+                torch.split(outputs, [int(each) for each in entries]), batch.parts, strict=True
+            )
+        ]
+        loss: Tensor = torch.stack(sums).sum() / share_of_mean(torch.stack(entries).sum().float())
+        return loss
+
+    def soft_targets(self, mode: DistillationMode) -> nn.Module:
+        """Return the loss of (student's rates, teacher's rates): a divergence of Poisson laws.
+
+        Raises:
+            ConfigError: A temperature is asked for, which rates don't have.
+        """
+        if "temperature" in mode.moved():
+            hint = "Leave mode.temperature out."
+            raise ConfigError("rates have no temperature", where="mode.temperature", hint=hint)
+        return PoissonDivergence() if self.loss_name == "poisson" else nn.MSELoss()
+
+    def difficulty_scores(self, batch: NeuralBatch) -> Tensor:
+        """Return (n,) mean loss of each stretch over its valid entries, in order."""
+        means = []
+        for rates, part in zip(self.rates_of(batch), batch.parts, strict=True):
+            entry = LOSSES[self.loss_name](rates, part.responses).where(part.valid, 0.0)
+            means.append(entry.sum((1, 2)) / part.valid.sum((1, 2)).clamp(min=1))
+        return torch.cat(means)
 
     def samples(self, batch: NeuralBatch) -> int:
         """Frames that are predicted."""

@@ -171,7 +171,7 @@ class MultiDatasetDM(TaskData):
             )
         return table
 
-    def order(self) -> GlobalBatches:
+    def batch_order(self) -> GlobalBatches:
         """Which stretches form the batches of each epoch."""
         data, table, seed = self.config.data, self.tables[TRAIN], self.config.training.seed
         size, process = self.batch_size, (self.rank, self.world_size)
@@ -192,8 +192,8 @@ class MultiDatasetDM(TaskData):
         return [float(each) for each in frames * np.array(units)]
 
     def train_dataloader(self) -> ResumableLoader[NeuralBatch]:
-        """Shuffled stretches, in the batches that `order` makes of them."""
-        order, table = self.order(), self.tables[TRAIN]
+        """Shuffled stretches, in the batches that `batch_order` makes of them."""
+        order, table = self.batch_order(), self.tables[TRAIN]
         who = [(session.animal, session.units) for session in self.sessions]
         weights = session_weights(self.config.data.balance, self._shares(order), who)
 

@@ -216,6 +216,18 @@ class History(Section):
     """Frames of a unit's past that add to its drive; 0 for none."""
 
 
+class Pretraining(Section):
+    """What a core learns from stimuli alone, in mode *autoencoder*."""
+
+    name: Literal["auto", "masked", "next_frame"] = "auto"
+    """`masked`: fill in hidden patches; `next_frame`: foresee the frame that comes; `auto`: the
+    latter for movies, the former for images."""
+    masked_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the patches that are hidden."""
+    patch: Positive = 8
+    """Height and width of a patch in pixels."""
+
+
 class Regularizer(Section):
     """A price on some parameters, or a rule that holds them."""
 
@@ -263,10 +275,15 @@ class MultiDatasetConfig(ModelConfig):
     """How a unit reads the shared features."""
     history: History = History()
     """A unit's own past."""
+    least_context: int = Field(default=0, ge=0)
+    """Least frames of history in front of a movie's chunks, where another model that sees the same
+    chunks (a teacher, a guide) needs more than this one."""
     output: Literal["softplus", "exp", "identity"] = "softplus"
     """From a unit's drive to its rate; identity is for fluorescence."""
     loss: Literal["poisson", "mse"] = "poisson"
     """Objective over the valid responses."""
+    pretraining: Pretraining = Pretraining()
+    """What the core learns from stimuli alone (mode=autoencoder)."""
     core_from: str | None = Field(default=None, min_length=1)
     """Finished run whose core this model begins with: id, unique prefix, path or `@last`."""
     freeze_core: bool = False
@@ -278,7 +295,7 @@ class MultiDatasetConfig(ModelConfig):
         frontend, convnet = self.parts(static=False)
         core = frontend.context + convnet.context
         core += self.modulator.context + self.recurrent.context
-        return max(core, self.history.lags)
+        return max(core, self.history.lags, self.least_context)
 
     def parts(
         self, static: bool
@@ -347,6 +364,6 @@ DEFAULT_MODEL: Final = MultiDatasetConfig()
 MODELS: Final[Mapping[str, ModelEntry]] = {
     "multidataset": ModelEntry(
         "a core that all sessions share, a readout for each",
-        ("normal",),
+        ("normal", "autoencoder", "curriculum", "distillation"),
     ),
 }

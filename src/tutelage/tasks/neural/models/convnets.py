@@ -32,11 +32,13 @@ class ConvLayer(nn.Module):
         self.norm = ClipNorm(outputs) if normed else nn.Identity()
         self.activation = ACTIVATIONS[config.activation]
         self.dropout = config.dropout
+        self.fixed = False
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return (B, T - frames + 1, H', W', outputs)."""
         out = self.activation(self.norm(self.conv(clip)))
-        return F.dropout(out, self.dropout, self.training) if self.dropout else out
+        drops = self.training and not self.fixed
+        return F.dropout(out, self.dropout, drops) if self.dropout else out
 
 
 def cropped(clip: Tensor, like: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.models.config import MultiDatasetConfig
-from tutelage.tasks.neural.models.convnets import ConvStack
+from tutelage.tasks.neural.models.convnets import ConvLayer, ConvStack
 from tutelage.tasks.neural.models.frontends import build_frontend
 from tutelage.tasks.neural.models.geometry import Axis
+from tutelage.tasks.neural.models.layers import ClipNorm
 from tutelage.tasks.neural.models.modulators import ModulatorLayer, build_modulator
 from tutelage.tasks.neural.models.recurrent import build_recurrent
 
@@ -62,6 +63,12 @@ class Core(nn.Module):
     def axis(self, size: int) -> Axis:
         """Return where the features lie along a side of ``size`` pixels."""
         return self.convnet.axis(self.frontend.axis(Axis(size)))
+
+    def fix(self) -> None:
+        """Keep the moments of the norms, and drop nothing, in training too."""
+        for part in self.modules():
+            if isinstance(part, ClipNorm | ConvLayer):
+                part.fixed = True
 
     def standardised(self, stimulus: Tensor) -> Tensor:
         """Return stimulus (B, 1, T, H, W) uint8 as frames (B, T, H, W) around 0."""

@@ -115,12 +115,26 @@ class ClipNorm(nn.BatchNorm2d):
     """Batch normalisation of a clip's channels; in training its moments are of all processes.
 
     torch's `SyncBatchNorm` refuses CPUs, and one process's moments alone would make the loss
-    depend on how many there are.
+    depend on how many there are. Once `fixed`, it keeps its moments in training too.
     """
+
+    fixed = False
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return clip (B, T, H, W, C), each channel with mean 0 and variance 1, then scaled."""
         images = frames_of(clip)
+        if self.fixed:
+            kept = F.batch_norm(
+                images,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                False,
+                0.0,
+                self.eps,
+            )
+            return clip_of(kept, len(clip))
         moments = pooled_moments(images) if self.training else None
         if moments is None:
             return clip_of(super().forward(images), len(clip))

@@ -125,15 +125,23 @@ class MultiDatasetModel(nn.Module):
 
     def forward(self, parts: Sequence[SessionChunk]) -> list[Tensor]:
         """Return the rates (B, L, N) of each part; parts of one shape pass the core together."""
-        drives: list[Tensor | None] = [None] * len(parts)
+        return [rates for rates, _ in self.rates_and_features(parts)]
+
+    def rates_and_features(self, parts: Sequence[SessionChunk]) -> list[tuple[Tensor, Tensor]]:
+        """Return rates (B, L, N) and the core's features (B, L, h, w, C) of each part."""
+        found: dict[int, tuple[Tensor, Tensor]] = {}
         for group in alike(parts):
             features = self.features([parts[i] for i in group])
             for i, each in zip(group, features, strict=True):
-                drives[i] = self._drive(each, parts[i])
-        return [rates_of(drive, self.output) for drive in drives if drive is not None]
+                found[i] = (rates_of(self._drive(each, parts[i]), self.output), each)
+        return [found[i] for i in range(len(parts))]
 
     def features(self, parts: Sequence[SessionChunk]) -> tuple[Tensor, ...]:
         """Return the core's features (B, L, h, w, C) of each part; all are of one shape."""
+        if parts[0].context < self.core.context:
+            said = f"chunks have {parts[0].context} frames of history, this model needs "
+            hint = f"Set model.least_context={self.core.context} for the model that is trained."
+            raise ConfigError(f"{said}{self.core.context}", hint=hint)
         heads = [self.head(part.session) for part in parts]
         seen = [self._seen(head, part) for head, part in zip(heads, parts, strict=True)]
         told = [head.signals(part) for head, part in zip(heads, parts, strict=True)]
