@@ -15,7 +15,7 @@ from tutelage.core.store import Run, RunStore
 from tutelage.task import load_task
 from tutelage.tasks.ner.curriculum import NERCurriculumData
 from tutelage.tasks.ner.masking import MaskedTokens
-from tutelage.tasks.ner.models.config import Pretraining
+from tutelage.tasks.ner.models.config import BiLSTMConfig, MiniLMConfig, Pretraining
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
 from tutelage.training.modes.distillation import Distillation
@@ -219,6 +219,12 @@ def test_tag_weights_count_rare_tags_more(root: Path, tmp_path: Path) -> None:
     assert torch.equal(weights["none"], torch.ones(5))
     assert weights["balanced"][0] < weights["sqrt"][0] < weights["sqrt"][1]
     assert torch.allclose(weights["sqrt"] ** 2, weights["balanced"], atol=1e-4)
+
+
+def test_tags_are_weighed_by_themselves_where_a_softmax_begins_from_nothing() -> None:
+    assert BiLSTMConfig().tag_weights == "sqrt"
+    assert BiLSTMConfig(class_weights="none").tag_weights == "none"
+    assert BiLSTMConfig(head="crf").tag_weights == "none" == MiniLMConfig().tag_weights
 
 
 def test_texts_without_words_to_train_on_are_refused(tmp_path: Path) -> None:

@@ -162,11 +162,11 @@ class NERDataModule(TaskData):
             assert isinstance(module.network.body, PretrainedEncoder)
             module.network.body.load(find_encoder(model))
         assert isinstance(model, TaggerConfig)
-        if model.class_weights != "none":
+        if model.tag_weights != "none":
             assert isinstance(module.loss, BaseSupervisedLoss)
             counts = self.train.tag_counts(len(self.labels.tags)).clamp(min=1).double()
             balanced = counts.sum() / (len(counts) * counts)
-            weights = balanced.sqrt() if model.class_weights == "sqrt" else balanced
+            weights = balanced.sqrt() if model.tag_weights == "sqrt" else balanced
             module.loss.class_weights.copy_(weights)
 
     # ---- loaders

@@ -22,8 +22,9 @@ class TaggerConfig(ModelConfig):
     """Training objective of a softmax; a CRF has its own."""
     focal_gamma: float = Field(default=2.0, ge=0)
     """How fast a word that is tagged well loses its weight (focal)."""
-    class_weights: Literal["none", "sqrt", "balanced"] = "none"
-    """Weigh tags alike, or inversely to (the square root of) how often training words have them."""
+    class_weights: Literal["auto", "none", "sqrt", "balanced"] = "auto"
+    """Weigh tags alike, or inversely to (the square root of) how often training words have them;
+    `auto`: sqrt for a softmax without weights to begin with, which else finds few entities."""
     max_length: int = Field(default=128, ge=8)
     """Tokens of a window, its special ones included; longer texts become several windows."""
     stride: int | None = Field(default=None, ge=0)
@@ -32,7 +33,8 @@ class TaggerConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.head == "crf" and (self.loss != "cross_entropy" or self.class_weights != "none"):
+        weighted = self.class_weights not in ("auto", "none")
+        if self.head == "crf" and (self.loss != "cross_entropy" or weighted):
             raise ValueError("a CRF has its own loss: leave model.loss and class_weights out")
         if 2 * self.shared >= self.max_length:
             raise ValueError(
@@ -45,6 +47,11 @@ class TaggerConfig(ModelConfig):
     def shared(self) -> int:
         """Tokens that two windows of a text share."""
         return self.max_length // 4 if self.stride is None else self.stride
+
+    @property
+    def tag_weights(self) -> Literal["none", "sqrt", "balanced"]:
+        """What `class_weights` comes to."""
+        return "none" if self.class_weights == "auto" else self.class_weights
 
 
 class WordsConfig(TaggerConfig):
@@ -62,6 +69,13 @@ class WordsConfig(TaggerConfig):
     """How often training texts have a word that gets an embedding of its own."""
     word_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of words seen by their bytes alone, as unknown ones are, in training."""
+
+    @property
+    def tag_weights(self) -> Literal["none", "sqrt", "balanced"]:
+        """What `class_weights` comes to."""
+        if self.class_weights == "auto":
+            return "sqrt" if self.head == "softmax" else "none"
+        return self.class_weights
 
 
 class BiLSTMConfig(WordsConfig):
