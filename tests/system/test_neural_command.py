@@ -31,6 +31,8 @@ def test_embedded_recordings_train_and_are_scored_beside_the_truth(tutelage: Tut
     (run,) = tutelage.runs()
     table = parquet.read_table(run / "units.parquet")
     assert set(table["session"].to_pylist()) == {"anna_01", "bert_01"}
+    again = tutelage.done("evaluate", "@last", "--json").json
+    assert again["metrics"] == value["metrics"]
     tutelage.done("report", "@last", "--output", "page.html")
     page = (tutelage.folder / "page.html").read_text()
     for words in ("Receptive fields in the model", "Most exciting stimuli", "recorded", "true x"):
