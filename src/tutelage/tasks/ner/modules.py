@@ -21,6 +21,7 @@ from tutelage.tasks.ner.models.config import (
     PretrainedConfig,
     TaggerConfig,
     TransformerConfig,
+    WordsConfig,
 )
 from tutelage.tasks.ner.models.tagger import Tagger
 from tutelage.tasks.ner.preprocessing import Preprocessing
@@ -165,16 +166,20 @@ class NERModule(TaskModule):
     # ---- the optimiser
 
     def parameter_groups(self) -> Iterator[tuple[Mapping[str, float], list[nn.Parameter]]]:
-        """Yield groups: each level of the encoder at its rate; norms and biases without decay."""
+        """Yield groups: each level at its rate, the uppermost first; vectors without decay."""
         inner: set[int] = set()
-        if isinstance(self.config, PretrainedConfig):
-            levels = list(self.network.body.levels())
-            for height, level in enumerate(levels):
-                inner |= {id(p) for p in level}
-                depth = len(levels) - 1 - height
-                rate = self.config.encoder_rate * self.config.layer_decay**depth
-                yield from _by_decay(level, rate)
+        levels = list(self.network.body.levels())
+        for depth, level in enumerate(reversed(levels)):
+            inner |= {id(p) for p in level}
+            yield from _by_decay(level, self._rate(depth))
         yield from _by_decay([p for p in self.parameters() if id(p) not in inner], 1.0)
+
+    def _rate(self, depth: int) -> float:
+        """Return what a level's rate is of the training's, the uppermost level being 0."""
+        if isinstance(self.config, PretrainedConfig):
+            return self.config.encoder_rate * self.config.layer_decay**depth
+        assert isinstance(self.config, WordsConfig)
+        return self.config.body_rate
 
 
 def _by_decay(

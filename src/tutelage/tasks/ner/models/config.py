@@ -69,6 +69,8 @@ class WordsConfig(TaggerConfig):
     """How often training texts have a word that gets an embedding of its own."""
     word_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of words seen by their bytes alone, as unknown ones are, in training."""
+    body_rate: float = Field(default=1.0, gt=0)
+    """Learning rate of all below the tags' layer as a multiple of `training.learning_rate`."""
 
     @property
     def tag_weights(self) -> Literal["none", "sqrt", "balanced"]:
@@ -87,8 +89,10 @@ class BiLSTMConfig(WordsConfig):
     """Units of each direction."""
     layers: int = Field(default=1, ge=1)
     """Layers of the LSTM."""
-    dropout: float = Field(default=0.4, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of channels dropped before and after the LSTM, in training."""
+    body_rate: float = Field(default=4.0, gt=0)
+    """Learning rate of all below the tags' layer as a multiple of `training.learning_rate`."""
 
 
 class TransformerConfig(WordsConfig):
