@@ -3,8 +3,8 @@
 Both train all-MiniLM-L6-v2 on WNUT-17's training texts, with the same learning rate, schedule and
 number of texts for each optimiser step (ours on average: a batch is of as many tokens as another),
 one after the other in one process. Tokens are those that are no padding; seconds are CPU seconds
-of training alone, without the first steps, evaluation and set-up. F1 is that of entities on the test texts, by one
-function for both.
+of training alone, without the first steps, evaluation and set-up. F1 is that of entities on the
+test texts, by one function for both.
 
     python benchmarks/ner_training.py [--epochs 1] [--threads 1] [--texts N] [--json FILE]
 """
