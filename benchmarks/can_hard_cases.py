@@ -124,7 +124,11 @@ def judged(run: str, home: Path, places: dict[str, Path], normal: str) -> Figure
 def cells(figures: list[Figures], split: str, score: str) -> Iterator[str]:
     """Mean over seeds of each detector's score on a split, and the spread where there is one."""
     for detector in DETECTORS:
-        values = [f[detector].get(f"{split}/{score}", float("nan")) for f in figures]
+        key = f"{split}/{score}"
+        values = [f[detector][key] for f in figures if key in f[detector]]
+        if not values:
+            yield "–"
+            continue
         mean = statistics.fmean(values)
         spread = max(values) - min(values)
         yield f"{mean:.3f}" + (f" ±{spread / 2:.3f}" if spread > 5e-4 else "")
