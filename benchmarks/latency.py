@@ -7,9 +7,9 @@ Each window is scored by itself. Peer, in the same process: the trained form of 
 layers, eager. Every form is checked to give the same scores before any is timed; calls of all
 forms take turns, a hundred windows each. Weights are random: they don't matter to time or size.
 *Features* turns the next 100 frames of a capture into a graph, as live detection does, compiled by
-numba; *NumPy features* does it as for many windows at once; *whole* is features and the exported
-model in onnxruntime: from frames to score. Wall-clock time of single
-calls, those with cold caches that begin a turn too: measure on an idle machine.
+numba; *NumPy features* does it as for many windows at once; *compiled* is the model compiled by
+numba, for a VGAE the exported one; *whole* is features and that: from frames to score. Wall-clock
+time of single calls, those with cold caches that begin a turn too: measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig  # noqa: 
 from tutelage.tasks.can.export import exportable  # noqa: E402
 from tutelage.tasks.can.frames import Frames  # noqa: E402
 from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
-from tutelage.tasks.can.graphs import Graphs, build_graphs  # noqa: E402
+from tutelage.tasks.can.graphs import Graphs, build_graphs, cut_graphs  # noqa: E402
 from tutelage.tasks.can.ingest import read_frames  # noqa: E402
+from tutelage.tasks.can.live.compiled_scorer import CompiledScorer  # noqa: E402
 from tutelage.tasks.can.live.lone import LoneWindow  # noqa: E402
 from tutelage.tasks.can.live.stream import WindowStream  # noqa: E402
 from tutelage.tasks.can.modules import BaseCANGraphModule, GATModule, VGAEModule  # noqa: E402
@@ -59,7 +60,6 @@ TARGETS = {
 """Microseconds for the student."""
 FEATURES = ("NumPy features", "features")
 Calls = dict[str, Callable[[int], object]]
-Arrays = tuple[Any, ...]
 
 
 def build(preset: str, profile: TrafficProfile, store: GraphStore) -> BaseCANGraphModule:
@@ -74,10 +74,6 @@ def build(preset: str, profile: TrafficProfile, store: GraphStore) -> BaseCANGra
     whole = store.batch(torch.arange(len(store)))
     module.input.fit(whole.x, whole.edge_attr)
     return module.eval()
-
-
-def arrays_of(graphs: Graphs) -> Arrays:
-    return graphs.x, graphs.id_index, graphs.edge_index, graphs.edge_attr
 
 
 def time_calls(calls: Calls, windows: int, turns: int) -> dict[str, dict[str, float]]:
@@ -97,8 +93,9 @@ def time_calls(calls: Calls, windows: int, turns: int) -> dict[str, dict[str, fl
 
 
 def measure(
-    preset: str, profile: TrafficProfile, store: GraphStore, frames: Frames, turns: int
+    preset: str, profile: TrafficProfile, graphs: Graphs, frames: Frames, turns: int
 ) -> dict[str, Any]:
+    store = GraphStore.from_graphs([graphs])
     module = build(preset, profile, store)
     form = exportable(module)
     content = to_onnx(form)
@@ -111,18 +108,22 @@ def measure(
     blocks, features, whole = (
         WindowStream(profile, WINDOW, WINDOW, lone) for lone in (None, LoneWindow, LoneWindow)
     )
+    compiled = CompiledScorer(module) if isinstance(module, GATModule) else None
+    fastest = compiled or scorer
+    each = [cut_graphs(graphs, i, i + 1) for i in range(count)]
     calls: Calls = {
         "PyG, eager": lambda i: module.scores(batches[i]),
         "plain PyTorch": lambda i: form.module(*tensors[i]),
         "onnxruntime": lambda i: scorer.score(*arrays[i]),
+        "compiled": lambda i: fastest.scores(each[i])[0],
         "NumPy features": lambda i: blocks.push(pieces[i]),
         "features": lambda i: features.push(pieces[i]),
-        "whole": lambda i: scorer.score(*arrays_of(whole.push(pieces[i]))),
+        "whole": lambda i: fastest.scores(whole.push(pieces[i]))[0],
     }
     with torch.inference_mode():
         expected = module.scores(store.batch(torch.arange(count))).numpy()
         off = {}
-        for name in ("PyG, eager", "plain PyTorch", "onnxruntime", "whole"):
+        for name in ("PyG, eager", "plain PyTorch", "onnxruntime", "compiled", "whole"):
             scores = np.array([float(calls[name](i)) for i in range(count)])  # type: ignore[arg-type]
             off[name] = float((np.abs(scores - expected) / np.maximum(abs(expected), 1)).max())
             assert off[name] <= TOLERANCE, (name, off[name])
@@ -148,8 +149,9 @@ def main() -> None:
     frames = read_frames(args.data)[0] if args.data else traffic(args.windows * WINDOW)
     frames = frames[: args.windows * WINDOW]
     profile = TrafficProfile.fit([frames[: len(frames) // 4]], WINDOW)
-    store = GraphStore.from_graphs([build_graphs(frames, profile, WINDOW, WINDOW)])
-    models = {p: measure(p, profile, store, frames, args.turns) for p in args.presets}
+    graphs = build_graphs(frames, profile, WINDOW, WINDOW)
+    store = GraphStore.from_graphs([graphs])
+    models = {p: measure(p, profile, graphs, frames, args.turns) for p in args.presets}
     machine = {
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
@@ -174,7 +176,7 @@ def main() -> None:
     print(
         f"windows of {WINDOW} frames, on average {sizes}; p50 / p99 of {result['calls']} calls, µs"
     )
-    names = ("PyG, eager", "plain PyTorch", "onnxruntime", *FEATURES, "whole")
+    names = ("PyG, eager", "plain PyTorch", "onnxruntime", "compiled", *FEATURES, "whole")
     print(
         f"{'preset':14s}{'parameters':>11s}{'.onnx kB':>9s}" + "".join(f"{n:>16s}" for n in names)
     )

@@ -1,6 +1,6 @@
 """Claim: a watch on a bus of 8,000 frames a second loses none, and its memory stays flat.
 
-Run: python benchmarks/soak_watch.py [--seconds N] [--rate N] [--engine onnx|torch]
+Run: python benchmarks/soak_watch.py [--seconds N] [--rate N] [--engine compiled|onnx|torch]
      [--calibration none|prefix] [--json FILE]
 
 A thread sends simulated traffic onto a virtual bus at the given rate, as evenly as it can; the
@@ -137,7 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rate", type=float, default=8000)
-    parser.add_argument("--engine", choices=("onnx", "torch"), default="onnx")
+    parser.add_argument("--engine", choices=("compiled", "onnx", "torch"), default="compiled")
     parser.add_argument("--calibration", choices=("none", "prefix"), default="none")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -36,7 +36,8 @@ def watch(
         ),
     ] = "-",
     engine: Annotated[
-        str, typer.Option(help="torch, or onnx: faster for one window at a time.")
+        str,
+        typer.Option(help="torch; onnx or, for a gat, compiled: faster for one window at a time."),
     ] = "torch",
     every: Annotated[
         bool, typer.Option("--all", help="Tell every window, not alarms alone.")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage.core.errors import ConfigError, UnknownNameError
+from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
 from tutelage.tasks.can.baseline import KnownDrives
 from tutelage.tasks.can.calibration import scale_of
 from tutelage.tasks.can.captures import load_dataset
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-TORCH, ONNX = "torch", "onnx"
+TORCH, ONNX, COMPILED = "torch", "onnx", "compiled"
 INSTALL = "pip install 'tutelage[live]'"
 
 
@@ -52,14 +52,15 @@ def open_watch(
         learned: What it learned from its training captures.
         source: See `tutelage.tasks.can.live.sources.open_source`.
         cache: Folder of parsed captures, for drives to calibrate on.
-        engine: `TORCH`, or `ONNX`: faster for a window by itself; exporting takes seconds.
+        engine: `TORCH`; or `ONNX`, faster for a window by itself, or `COMPILED`, the fastest, for a
+            gat. Exporting and compiling take seconds.
         batch: Windows judged together; null for one of a live source, many of a log.
         every: Whether windows without an alarm are told too.
 
     Raises:
         ConfigError: The model is a fusion, or ``batch`` is below 1.
         UnknownNameError: There is no such engine.
-        RequestError: The extra ``onnx`` is not installed.
+        RequestError: The extra ``onnx`` or ``live`` is not installed.
         DataError: The source can't be opened, or the drives to calibrate on can't be read.
     """
     if not isinstance(module, BaseCANGraphModule):
@@ -72,7 +73,7 @@ def open_watch(
     data, settings, scaler = config.data, config.evaluation, module.input
     scorer, drives = _scorer(engine, module), _drives(config, cache)
     least = batch or (EVALUATION_BATCH if is_log(source) else 1)
-    lone = _lone(learned.profile) if engine == ONNX and least == 1 else None
+    lone = _lone(learned.profile) if engine != TORCH and least == 1 else None
     waiting = Waiting(least, batch or EVALUATION_BATCH)
     judge: Judge
     if settings.calibration == "none":
@@ -115,8 +116,14 @@ def _drives(config: CANConfig, cache: Path) -> KnownDrives | None:
 def _scorer(engine: str, module: BaseCANGraphModule) -> Scorer:
     if engine == TORCH:
         return TorchScorer(module)
+    if engine == COMPILED:
+        if find_spec("numba") is None:
+            raise RequestError("the compiled engine needs numba", hint=f"Install it: {INSTALL}")
+        from tutelage.tasks.can.live.compiled_scorer import CompiledScorer
+
+        return CompiledScorer(module)
     if engine != ONNX:
-        raise UnknownNameError("engine", engine, (TORCH, ONNX))
+        raise UnknownNameError("engine", engine, (TORCH, ONNX, COMPILED))
     from tutelage.tasks.can.onnx_scorer import OnnxScorer
 
     return OnnxScorer.of(module)

@@ -1,0 +1,163 @@
+"""The compiled steps of `CompiledScorer`: one graph through scaling, attention and readout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = np.float32
+Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[np.float32]
+
+_FREE = {"contract", "reassoc", "nsz"}
+
+
+def compiled(function: Function) -> Function:
+    """Let numba compile a function, with leave to fuse and reorder sums."""
+    return cast(Function, numba.njit(nogil=True, fastmath=_FREE)(function))
+
+
+@compiled
+def scale(values: Floats, mean: Floats, std: Floats, limit: float, out: Floats) -> None:
+    """Write values (N, F) scaled, within ± limit deviations, into the first columns of out."""
+    bound = F32(limit)
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            scaled = (values[row, column] - mean[column]) / std[column]
+            out[row, column] = min(max(scaled, -bound), bound)
+
+
+@compiled
+def own_edges(index: NDArray[np.int16], nodes: int, features: Floats, count: Floats) -> None:
+    """Write features of edges from nodes to themselves: the mean of those that come from others.
+
+    Args:
+        index: (2, E) ends of the edges given.
+        nodes: N.
+        features: (E + N, K) those of the edges given; of the nodes' own are written after them.
+        count: (N,) room to count in.
+    """
+    given = index.shape[1]
+    features[given : given + nodes] = 0
+    count[:nodes] = 0
+    for edge in range(given):
+        target = index[1, edge]
+        if index[0, edge] != target:
+            count[target] += F32(1)
+            for k in range(features.shape[1]):
+                features[given + target, k] += features[edge, k]
+    for node in range(nodes):
+        if count[node] > F32(1):
+            for k in range(features.shape[1]):
+                features[given + node, k] /= count[node]
+
+
+@compiled
+def end_of(index: NDArray[np.int16], row: int, edge: int) -> int:
+    """Return an end of an edge, source (row 0) or target; nodes' own edges follow those given."""
+    given = index.shape[1]
+    return int(index[row, edge]) if edge < given else edge - given
+
+
+@compiled
+def weigh(
+    index: NDArray[np.int16],
+    nodes: int,
+    both: Floats,
+    added: Floats,
+    att: Floats,
+    slope: float,
+    logits: Floats,
+    top: Floats,
+) -> None:
+    """Write the logits of attention, and the largest that come to each node.
+
+    Args:
+        index: (2, E) ends of the edges given; edges to themselves do not count.
+        nodes: N.
+        both: (N, 2 C) what sources give, then what targets add.
+        added: (E + N, C) what features of edges, and of each node's own edge, add.
+        att: (H, C / H) weights of attention.
+        slope: Of the leaky rectifier, below 1.
+        logits: (at least E + N, H); ``top``, (at least N, H).
+    """
+    heads, channels = att.shape
+    width, given, steep = heads * channels, index.shape[1], F32(slope)
+    top[:nodes] = F32(-np.inf)
+    for edge in range(given + nodes):
+        source, target = end_of(index, 0, edge), end_of(index, 1, edge)
+        if edge < given and source == target:
+            continue
+        for head in range(heads):
+            start = head * channels
+            value, more = both[source, start : start + channels], both[target, width + start :]
+            third, weight, found = added[edge, start : start + channels], att[head], F32(0)
+            for c in range(channels):
+                pair = value[c] + more[c] + third[c]
+                found += weight[c] * max(pair, steep * pair)
+            logits[edge, head] = found
+            top[target, head] = max(top[target, head], found)
+
+
+@compiled
+def gather(
+    index: NDArray[np.int16],
+    nodes: int,
+    both: Floats,
+    channels: int,
+    logits: Floats,
+    top: Floats,
+    total: Floats,
+    out: Floats,
+) -> None:
+    """Write (N, C) what each node takes of its sources, by the softmax of the logits; see `weigh`.
+
+    ``total`` (at least N, H) is room.
+    """
+    heads, given = logits.shape[1], index.shape[1]
+    total[:nodes], out[:] = F32(0), F32(0)
+    for edge in range(given + nodes):
+        source, target = end_of(index, 0, edge), end_of(index, 1, edge)
+        if edge < given and source == target:
+            continue
+        for head in range(heads):
+            start = head * channels
+            share = np.exp(F32(logits[edge, head] - top[target, head]))
+            total[target, head] += share
+            value, gathered = both[source, start : start + channels], out[target, start:]
+            for c in range(channels):
+                gathered[c] += share * value[c]
+    for node in range(nodes):
+        for head in range(heads):
+            share, gathered = F32(1) / total[node, head], out[node, head * channels :]
+            for c in range(channels):
+                gathered[c] *= share
+
+
+@compiled
+def activate(x: Floats, power: Floats) -> None:
+    """Make x (N, C) its ELU, given exp(x) where x is below 0."""
+    for row in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            value = x[row, c]
+            x[row, c] = value if value > F32(0) else power[row, c] - F32(1)
+
+
+@compiled
+def pool(x: Floats, at: int, pooled: Floats) -> None:
+    """Write the mean of x (N, C) from column ``at`` on, and its largest values half-way after."""
+    rows, width = x.shape
+    half = pooled.shape[1] // 2
+    for c in range(width):
+        pooled[0, at + c] = F32(0)
+        pooled[0, half + at + c] = x[0, c]
+    for row in range(rows):
+        for c in range(width):
+            pooled[0, at + c] += x[row, c]
+            pooled[0, half + at + c] = max(pooled[0, half + at + c], x[row, c])
+    for c in range(width):
+        pooled[0, at + c] /= F32(rows)
