@@ -44,9 +44,13 @@ class MultimodalTask(
     summary: ClassVar = "an image tower and a text tower on pictures with captions; retrieval"
     data_summary: ClassVar = "2,938 public-domain drawings with titles (openclipart64)"
     models: ClassVar = {
-        "convnet": ModelEntry("small convolutional image tower, text tower", TRAINED_BY),
-        "vit": ModelEntry("small vision transformer, text tower", TRAINED_BY),
-        "timm": ModelEntry("a network of timm (needs torchvision), text tower", TRAINED_BY),
+        "convnet": ModelEntry(
+            "small convolutional image tower, text tower", TRAINED_BY, guides=True
+        ),
+        "vit": ModelEntry("small vision transformer, text tower", TRAINED_BY, guides=True),
+        "timm": ModelEntry(
+            "a network of timm (needs torchvision), text tower", TRAINED_BY, guides=True
+        ),
         "mean": ModelEntry("mean of experts' similarities", ("fusion",)),
         "weighted": ModelEntry("a weight for each expert's similarities", ("fusion",)),
         "keyed": ModelEntry("a weight for each expert and direction of search", ("fusion",)),

@@ -8,12 +8,12 @@ from typing import ClassVar, Final, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
 from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, get_loss
 from tutelage.losses.distributed import GatheredLoss
+from tutelage.losses.gradcache import grad_cache
 from tutelage.tasks.multimodal.config import MultimodalConfig, Tower, TwoTowerConfig
 from tutelage.tasks.multimodal.data.augment import as_input, augmented
 from tutelage.tasks.multimodal.data.batches import PairBatch
@@ -104,19 +104,9 @@ class TwoTowerModule(TaskModule):
         return F.normalize(self._by_chunks(self.network.embed_texts, tokens), dim=1)
 
     def _by_chunks(self, embed: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """Embed at once, or chunk by chunk with activations made anew for the gradient.
-
-        That is GradCache (Gao et al. 2021, https://arxiv.org/abs/2101.06983): the loss sees all
-        embeddings, a tower one chunk. The generator is put back for the second pass, so that
-        dropout repeats and gradients are exact.
-        """
-        count = len(inputs[0])
-        if self.chunk is None or count <= self.chunk:
-            return embed(*inputs)
-        parts = zip(*(torch.split(x, self.chunk) for x in inputs), strict=True)
-        if not torch.is_grad_enabled():
-            return torch.cat([embed(*part) for part in parts])
-        return torch.cat([checkpoint(embed, *part, use_reentrant=False) for part in parts])
+        """Embed at once, or in parts of `training.chunk` with the gradients of the whole batch."""
+        encoder = _Encoder(self.network, embed)
+        return grad_cache(encoder, *inputs, chunk_size=self.chunk or len(inputs[0]))
 
     # ---- training
 
@@ -203,6 +193,18 @@ class TwoTowerModule(TaskModule):
         found = [rank_metrics(*pair, ids, ids) for pair in ((images, texts), (texts, images))]
         for name in ("recall@10", "mrr"):
             self.log(f"val/{name}", sum(metrics[name] for metrics in found) / len(found))
+
+
+class _Encoder(nn.Module):
+    """One tower's way from inputs to embeddings, as `grad_cache` takes it."""
+
+    def __init__(self, network: TwoTowers, embed: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.network, self.embed = network, embed
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return (B, D) embeddings."""
+        return self.embed(*inputs)
 
 
 def two_tower_loss(name: str, options: Mapping[str, object], width: int) -> BaseContrastiveLoss:
