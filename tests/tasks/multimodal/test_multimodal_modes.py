@@ -96,9 +96,9 @@ def test_towers_rest_and_learn_by_stage(
     assert head[0] != head[1] != head[2]
     assert by_epoch[3][-1][1] != image[3]
     rates = [by_epoch[e][-1][4] for e in range(4)]
-    assert rates[1]["image"] == 0 and rates[1]["text"] == pytest.approx(1e-3)
-    assert rates[3]["image"] == pytest.approx(1e-4)
-    assert rates[3]["projections"] == pytest.approx(5e-4)
+    assert rates[1]["image"] == 0 and rates[1]["text"] == pytest.approx(1.5e-3)
+    assert rates[3]["image"] == pytest.approx(1.5e-4)
+    assert rates[3]["projections"] == pytest.approx(7.5e-4)
     assert [by_epoch[e][-1][5] for e in range(4)] == [0, 40, 40, 0]
     assert any(table.title == "Stages" for table in run.record.tables)
 

@@ -22,6 +22,9 @@ LARGE_GROUP = 0.2
 """Share of all pictures above which one group is worth a warning."""
 NEAR = 0.5
 """Root of the mean squared difference of thumbnails, in levels, below which they are near."""
+PLAIN = 0.25
+"""A difference counts as small below this share of a picture's own deviation, too: pictures that
+are nearly white all over are near to each other in nothing else."""
 SHOWN = 20
 _CHUNK = 256
 
@@ -74,7 +77,8 @@ def near_repeats(pairs: Pairs, split: Split) -> list[tuple[int, int]]:
     for rows in np.array_split(split.test, max(1, len(split.test) // _CHUNK)):
         distance = (flat[rows] ** 2).sum(1)[:, None] - 2 * flat[rows] @ train.T + squares
         nearest = distance.argmin(1)
-        close = distance[np.arange(len(rows)), nearest] < NEAR**2 * flat.shape[1]
+        limit = np.minimum(NEAR, PLAIN * flat[rows].std(1)) ** 2 * flat.shape[1]
+        close = distance[np.arange(len(rows)), nearest] < limit
         found += zip(rows[close].tolist(), split.train[nearest[close]].tolist(), strict=True)
     return found
 

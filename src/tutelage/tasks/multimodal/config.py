@@ -265,8 +265,10 @@ class StageConfig(Section):
 class MultimodalTraining(Training):
     """The optimiser, the loop and the device."""
 
-    max_epochs: int = Field(default=24, ge=1)
+    max_epochs: int = Field(default=32, ge=1)
     """Passes over the training data."""
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    """Peak learning rate."""
     weight_decay: float = Field(default=0.05, ge=0)
     """Decoupled weight decay (adamw), L2 penalty (adam, sgd)."""
     chunk: int | None = Field(default=None, ge=1)
