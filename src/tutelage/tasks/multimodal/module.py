@@ -106,7 +106,7 @@ class TwoTowerModule(TaskModule):
     def _by_chunks(self, embed: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """Embed at once, or in parts of `training.chunk` with the gradients of the whole batch."""
         encoder = _Encoder(self.network, embed)
-        return grad_cache(encoder, *inputs, chunk_size=self.chunk or len(inputs[0]))
+        return grad_cache(encoder, *inputs, chunk_size=self.chunk or max(1, len(inputs[0])))
 
     # ---- training
 
