@@ -201,17 +201,21 @@ class SelfLogSumExp(torch.autograd.Function):
 
 
 class SoftplusSum(torch.autograd.Function):
-    """Sum of softplus(a bᵀ); without a normaliser its gradient is made on the way forward."""
+    """Sum of softplus(a bᵀ + bias); having no normaliser, its gradient is made forward."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, exclusion: Exclusion | None, side: int) -> Tensor:
-        """Return it, a scalar, of ``a`` (N, d) and ``b`` (M, d)."""
-        needs_a, needs_b = ctx.needs_input_grad[:2]
-        grad_a = torch.zeros_like(a) if needs_a else None
-        grad_b = torch.zeros_like(b) if needs_b else None
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, bias: Tensor, exclusion: Exclusion | None, side: int
+    ) -> Tensor:
+        """Return it, a scalar, of ``a`` (N, d), ``b`` (M, d) and ``bias``, a scalar."""
+        grad_a, grad_b, grad_bias = (
+            torch.zeros_like(x) if needed else None
+            for x, needed in zip((a, b, bias), ctx.needs_input_grad[:3], strict=True)
+        )
         tiles, sums = Tiles(a, b, exclusion, side), []
-        small = bound(a, b) < _HEADROOM[a.dtype]
+        small = bound(a, b) + abs(float(bias)) < _HEADROOM[a.dtype]
         for i, j, logits in tiles:
+            logits.add_(bias)
             spare = tiles.spare(logits)
             if small:
                 powers = logits.exp_()
@@ -224,17 +228,14 @@ class SoftplusSum(torch.autograd.Function):
                 grad_a[i].addmm_(slopes, b[j])
             if grad_b is not None:
                 grad_b[j].addmm_(slopes.T, a[i])
-        ctx.gradients = (grad_a, grad_b)
+            if grad_bias is not None:
+                grad_bias += slopes.sum()
+        ctx.gradients = (grad_a, grad_b, grad_bias)
         return torch.stack(sums).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_sum: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients that were made forward."""
-        grad_a, grad_b = ctx.gradients
-        return (
-            None if grad_a is None else grad_a * of_sum,
-            None if grad_b is None else grad_b * of_sum,
-            None,
-            None,
-        )
+        made: tuple[Tensor | None, ...] = ctx.gradients
+        return (*(None if grad is None else grad * of_sum for grad in made), None, None)

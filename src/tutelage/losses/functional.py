@@ -84,13 +84,12 @@ def softplus_sum(
         exclusion: Which logits count for nothing.
         chunk_size: As in `cross_logsumexp`.
     """
-    a = torch.cat([a, bias.to(a).expand(len(a), 1)], dim=1)
-    b = torch.cat([b, b.new_ones(len(b), 1)], dim=1)
+    bias = bias.to(a)
     side = tile_side(a, b, chunk_size)
     if side is not None:
-        total: Tensor = SoftplusSum.apply(a, b, exclusion, side)  # type: ignore[no-untyped-call]
+        total: Tensor = SoftplusSum.apply(a, b, bias, exclusion, side)  # type: ignore[no-untyped-call]
         return total
-    return -F.logsigmoid(-_excluded(a @ b.T, exclusion)).sum()
+    return -F.logsigmoid(-_excluded(a @ b.T + bias, exclusion)).sum()
 
 
 def _excluded(logits: Tensor, exclusion: Exclusion | None) -> Tensor:
