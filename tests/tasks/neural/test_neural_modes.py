@@ -171,3 +171,20 @@ def test_two_processes_give_the_losses_of_one(home: Path) -> None:
     for name in ("train/loss", "val/loss", "val/corr", "val/bps"):
         alone, together = ([value for _, value in each[name]] for each in losses)
         assert alone == pytest.approx(together, abs=1e-5)
+
+
+def test_a_fusion_weighs_experts_for_each_unit(home: Path, donor: Run) -> None:
+    other = train(home, ALONE, "model.convnet.channels=[3]", "training.seed=1")
+    drop = [text for text in SMALL if not text.startswith("model.")]
+    settings = (
+        "model=keyed",
+        "mode=fusion",
+        f"mode.experts=[{donor.id},{other.id}]",
+        "mode.folds=2",
+    )
+    config = build_config(NeuralConfig, [], (*drop, ALONE, *settings))
+    fused = launch(NeuralTask(), config, RunStore(home)).run
+    assert [p.role for p in fused.record.parents] == ["expert", "expert"]
+    assert "test/corr" in fused.record.metrics
+    worse = min(run.record.metrics["test/corr"] for run in (donor, other))
+    assert fused.record.metrics["test/corr"] > worse - 0.02

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,16 +10,19 @@ from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,
     SupportsAutoencoder,
+    SupportsBlending,
     SupportsCurriculum,
     SupportsDistillation,
     Task,
 )
 from tutelage.tasks.neural.config import NeuralConfig
-from tutelage.tasks.neural.models.config import MODELS
+from tutelage.tasks.neural.models.config import MODELS, MultiDatasetConfig
 
 if TYPE_CHECKING:
+    from tutelage.training.blending.opinions import Opinions
     from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.fusion.expert import Expert
 
 
 class NeuralTask(
@@ -27,6 +30,7 @@ class NeuralTask(
     SupportsAutoencoder[NeuralConfig],
     SupportsCurriculum[NeuralConfig],
     SupportsDistillation,
+    SupportsBlending,
 ):
     """Predict what neurons answer to images and movies."""
 
@@ -76,25 +80,31 @@ class NeuralTask(
         from tutelage.tasks.neural.modules import build_module
         from tutelage.tasks.neural.preprocessing import Preprocessing
 
+        if not isinstance(config.model, MultiDatasetConfig):
+            from tutelage.tasks.neural.blending import build_blend
+
+            return build_blend(config.model, config.training, preprocessing)
         learned = Preprocessing.from_json(preprocessing)
         return build_module(config.model, config.training, learned)
 
     def evaluate(self, config: NeuralConfig, module: TaskModule, data: TaskData) -> Evaluation:
         """Score every unit on the test frames, beside ceilings and baselines."""
+        from tutelage.tasks.neural.blending import NeuralBlend
         from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
         from tutelage.tasks.neural.evaluation.evaluate import evaluate
         from tutelage.tasks.neural.modules import NeuralModule
 
-        assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        assert isinstance(module, NeuralModule | NeuralBlend) and isinstance(data, MultiDatasetDM)
         return evaluate(module, data)
 
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
         """Return a row for each test frame and a column for each unit; a table a session."""
+        from tutelage.tasks.neural.blending import NeuralBlend
         from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
         from tutelage.tasks.neural.evaluation.tables import prediction_tables
         from tutelage.tasks.neural.modules import NeuralModule
 
-        assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        assert isinstance(module, NeuralModule | NeuralBlend) and isinstance(data, MultiDatasetDM)
         return prediction_tables(module, data)
 
     def audit(self, config: NeuralConfig, cache: Path) -> Audit:
@@ -112,6 +122,7 @@ class NeuralTask(
         from tutelage.tasks.neural.objectives import StimulusPretraining
 
         assert isinstance(module, NeuralModule) and isinstance(data, MultiDatasetDM)
+        assert isinstance(config.model, MultiDatasetConfig)
         return StimulusPretraining(config.model.pretraining, module.feature_width, data.static)
 
     def curriculum_data(self, config: NeuralConfig, cache: Path) -> CurriculumData:
@@ -126,3 +137,11 @@ class NeuralTask(
         from tutelage.tasks.neural.preprocessing import Preprocessing
 
         return units_differ(*(Preprocessing.from_json(each) for each in (teacher, student)))
+
+    def opinions(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> Opinions:
+        """Return what experts say of each response in the validation frames."""
+        from tutelage.tasks.neural.blending import opinions_of
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+
+        assert isinstance(data, MultiDatasetDM)
+        return opinions_of(data, experts, cache)

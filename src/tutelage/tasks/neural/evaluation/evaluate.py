@@ -28,7 +28,7 @@ from tutelage.tasks.neural.evaluation.scores import (
     summarise,
 )
 from tutelage.tasks.neural.evaluation.unit_table import unit_parquet
-from tutelage.tasks.neural.modules import NeuralModule
+from tutelage.tasks.neural.rates import RateModel
 from tutelage.tasks.neural.simulator import UnitTruth
 
 MODEL = "model"
@@ -36,7 +36,7 @@ INTERVALS = ("corr", "corr_block_demeaned", "bps", "feve", "cc_norm")
 UNITS = "units.parquet"
 
 
-def evaluate(module: NeuralModule, data: MultiDatasetDM) -> Evaluation:
+def evaluate(module: RateModel, data: MultiDatasetDM) -> Evaluation:
     """Score the test frames of every session.
 
     Keys are ``test/metric`` (the mean over a session's units, then over sessions) and
@@ -72,7 +72,7 @@ def evaluate(module: NeuralModule, data: MultiDatasetDM) -> Evaluation:
 
 
 def _figures(
-    module: NeuralModule,
+    module: RateModel,
     data: MultiDatasetDM,
     place: int,
     predictions: Predictions,
@@ -83,12 +83,12 @@ def _figures(
     yield from receptive_fields(module, data, place, scores, truth)
 
 
-def _kernels(module: NeuralModule) -> Iterator[Figure]:
+def _kernels(module: RateModel) -> Iterator[Figure]:
     if (figure := kernels(module)) is not None:
         yield figure
 
 
-def _against_truth(module: NeuralModule, data: MultiDatasetDM) -> Iterator[Table]:
+def _against_truth(module: RateModel, data: MultiDatasetDM) -> Iterator[Table]:
     """Of simulated recordings: what the model's receptive fields say beside what is true."""
     found: dict[str, tuple[UnitTruth, FieldShape]] = {}
     for place in range(min(len(data.sessions), data.config.evaluation.drawn_sessions)):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tutelage.tasks.neural.batch import SessionChunk
-from tutelage.tasks.neural.modules import NeuralModule
+from tutelage.tasks.neural.rates import RateModel
 from tutelage.tasks.neural.sessions.session import Ints, Session
 
 Double = NDArray[np.float64]
@@ -46,7 +46,7 @@ def spike_triggered(
     return np.stack(fields, axis=1).reshape(-1, lags, height, width)
 
 
-def model_fields(module: NeuralModule, chunk: SessionChunk, units: Sequence[int]) -> Double:
+def model_fields(module: RateModel, chunk: SessionChunk, units: Sequence[int]) -> Double:
     """Return (n, C + 1, H, W), the stimulus direction that moves each unit's rate the most.
 
     It is the first principal axis of the rate's gradients over the windows of ``chunk``: of a
@@ -72,7 +72,7 @@ def model_fields(module: NeuralModule, chunk: SessionChunk, units: Sequence[int]
 
 
 def most_exciting(
-    module: NeuralModule, chunk: SessionChunk, unit: int, steps: int = 40, contrast: float = 45.0
+    module: RateModel, chunk: SessionChunk, unit: int, steps: int = 40, contrast: float = 45.0
 ) -> Double:
     """Return (C + 1, H, W), a stimulus of given contrast that drives a unit as strongly as found.
 

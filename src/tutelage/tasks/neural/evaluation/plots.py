@@ -22,7 +22,7 @@ from tutelage.tasks.neural.evaluation.fields import (
 )
 from tutelage.tasks.neural.evaluation.predictions import Predictions
 from tutelage.tasks.neural.evaluation.scores import UnitScores
-from tutelage.tasks.neural.modules import NeuralModule
+from tutelage.tasks.neural.rates import RateModel
 from tutelage.tasks.neural.simulator import UnitTruth
 
 Double = NDArray[np.float64]
@@ -58,9 +58,7 @@ def traces(predictions: Predictions, scores: UnitScores) -> Figure:
     )
 
 
-def fields_of(
-    module: NeuralModule, data: MultiDatasetDM, place: int, units: Sequence[int]
-) -> Double:
+def fields_of(module: RateModel, data: MultiDatasetDM, place: int, units: Sequence[int]) -> Double:
     """Return (n, lags, H, W), the model's receptive fields of some units of a session."""
     chunk = windows(data, place).to(module.device)
     return model_fields(module, chunk, units)
@@ -81,7 +79,7 @@ def windows(data: MultiDatasetDM, place: int) -> SessionChunk:
 
 
 def receptive_fields(
-    module: NeuralModule,
+    module: RateModel,
     data: MultiDatasetDM,
     place: int,
     scores: UnitScores,
@@ -123,7 +121,7 @@ def receptive_fields(
     )
 
 
-def kernels(module: NeuralModule) -> Figure | None:
+def kernels(module: RateModel) -> Figure | None:
     """Draw the core's first filters; null where it has none."""
     panels: list[Panel] = []
     for name, bank in module.kernels().items():

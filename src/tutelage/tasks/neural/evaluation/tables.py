@@ -6,10 +6,10 @@ from tutelage.core.records import Table
 from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
 from tutelage.tasks.neural.data.split import TEST
 from tutelage.tasks.neural.evaluation.predictions import predict
-from tutelage.tasks.neural.modules import NeuralModule
+from tutelage.tasks.neural.rates import RateModel
 
 
-def prediction_tables(module: NeuralModule, data: MultiDatasetDM) -> tuple[Table, ...]:
+def prediction_tables(module: RateModel, data: MultiDatasetDM) -> tuple[Table, ...]:
     """Return a table for each session: the frame, and what each unit is expected to answer."""
     module.eval()
     tables = []

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from tutelage.core.blends import KeyedBlendConfig, MeanBlendConfig, WeightedBlendConfig
 from tutelage.core.config import ModelConfig, Section, Training, tag_or
 from tutelage.task import ModelEntry
 
@@ -356,8 +357,35 @@ class NeuralTraining(Training):
     """Prices on weights, beside the loss."""
 
 
+class _Chunked(Section):
+    """How much history the experts of a blend see."""
+
+    least_context: int = Field(default=24, ge=0)
+    """Frames of history in front of a movie's chunks: as many as the most that an expert needs."""
+
+    @property
+    def context(self) -> int:
+        """C: frames of history in front of a movie's first predicted frame."""
+        return self.least_context
+
+
+class MeanRates(MeanBlendConfig, _Chunked):
+    """All experts' rates count alike."""
+
+
+class WeightedRates(WeightedBlendConfig, _Chunked):
+    """Each expert's rates have a weight."""
+
+
+class UnitWeightedRates(KeyedBlendConfig, _Chunked):
+    """Each expert's rates have a weight for each unit."""
+
+
 NeuralModel = Annotated[
-    Annotated[MultiDatasetConfig, Tag("multidataset")],
+    Annotated[MultiDatasetConfig, Tag("multidataset")]
+    | Annotated[MeanRates, Tag("mean")]
+    | Annotated[WeightedRates, Tag("weighted")]
+    | Annotated[UnitWeightedRates, Tag("keyed")],
     Discriminator(tag_or("multidataset")),
 ]
 DEFAULT_MODEL: Final = MultiDatasetConfig()
@@ -365,5 +393,9 @@ MODELS: Final[Mapping[str, ModelEntry]] = {
     "multidataset": ModelEntry(
         "a core that all sessions share, a readout for each",
         ("normal", "autoencoder", "curriculum", "distillation"),
+        guides=True,
     ),
+    "mean": ModelEntry("mean of several models' rates", ("fusion",)),
+    "weighted": ModelEntry("several models' rates, a weight for each model", ("fusion",)),
+    "keyed": ModelEntry("several models' rates, weights for each unit", ("fusion",)),
 }
