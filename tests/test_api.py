@@ -196,7 +196,7 @@ def test_wrong_requests_make_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="max_epoch"):
         api.train("tiny", "training.max_epoch=1", home=home)
     with pytest.raises(ConfigError, match="can't train the model"):
-        api.train("tiny", home=home, mode="autoencoder")
+        api.train("tiny", home=home, model="reconstructor")
     assert not home.exists()
 
 
