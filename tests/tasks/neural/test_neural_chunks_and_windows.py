@@ -8,6 +8,7 @@ from neural_chunks import card, chunk, learned, window
 
 from tutelage.core.errors import ConfigError
 from tutelage.core.overrides import build_config
+from tutelage.tasks.neural.batch import NeuralBatch
 from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
 from tutelage.tasks.neural.models.layers import stacked_taps
 from tutelage.tasks.neural.modules import NeuralModule
@@ -127,3 +128,25 @@ def test_behaviour_acts_by_itself_where_all_sessions_have_it() -> None:
     assert NeuralModule(config, NeuralTraining(), with_all).network.core.modulator is not None
     with_some = learned(card("a", 2, behaviour=1), card("b", 2))
     assert NeuralModule(config, NeuralTraining(), with_some).network.core.modulator is None
+
+
+@pytest.mark.parametrize(
+    "options", [(), *RECURRENT.values(), FEEDFORWARD["gabor energies"], FEEDFORWARD["film"]]
+)
+def test_half_precision_trains_and_predicts_nearly_the_same(options: tuple[str, ...]) -> None:
+    module, config = made(*options)
+    stretch = chunk(card("a.1", 3, behaviour=2), 2, config.context, LENGTH)
+    expected = module.rates(stretch).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        rates = module.rates(stretch)
+        module.step(NeuralBatch((stretch,)))["loss"].backward()
+    assert rates.dtype == torch.float32
+    torch.testing.assert_close(rates.detach(), expected, rtol=0.1, atol=0.02)
+    assert all(bool(p.grad.isfinite().all()) for p in module.parameters() if p.grad is not None)
+
+
+def test_double_precision_is_taken_throughout() -> None:
+    module, config = made("modulator.name=film", "adapter.name=affine", "history.lags=2")
+    module.double()
+    rates = module.rates(chunk(card("a.1", 3, behaviour=2), 2, config.context, LENGTH))
+    assert rates.dtype == torch.float64

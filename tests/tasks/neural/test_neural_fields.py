@@ -18,6 +18,7 @@ from tutelage.tasks.neural.evaluation.fields import (
     most_exciting,
     spike_triggered,
 )
+from tutelage.tasks.neural.evaluation.plots import shapes
 from tutelage.tasks.neural.modules import NeuralModule, build_module
 from tutelage.tasks.neural.preprocessing import Preprocessing, SessionCard
 from tutelage.tasks.neural.simulator.units import UnitTruth, _filter, temporal_kernel
@@ -121,3 +122,11 @@ def test_the_most_exciting_stimulus_excites_more_than_any_that_was_shown(static:
             past=chunk.past[:1], frames=chunk.frames[:1],
         )  # fmt: skip
         assert module.rates(alone)[0, 0, 1] > shown
+
+
+def test_a_field_of_nothing_has_no_shape() -> None:
+    blank = np.zeros((2, 3, 8, 8))
+    blank[1, 1, 4, 4] = 1
+    none, some = shapes(blank)
+    assert none is None
+    assert some is not None and some.latency == 1

@@ -98,6 +98,7 @@ def _against_truth(module: RateModel, data: MultiDatasetDM) -> Iterator[Table]:
             found |= {
                 f"{name} {unit.id}": (unit, shape)
                 for unit, shape in zip(truth, shapes(fields), strict=True)
+                if shape is not None
             }
     if found:
         yield truth_table(found)

@@ -159,9 +159,9 @@ def truth_table(
     )
 
 
-def shapes(fields: Double) -> list[FieldShape]:
-    """Measure fields (n, lags, H, W)."""
-    return [field_shape(field) for field in fields]
+def shapes(fields: Double) -> list[FieldShape | None]:
+    """Measure fields (n, lags, H, W); null for a unit that the model lets depend on no pixel."""
+    return [field_shape(field) if field.any() else None for field in fields]
 
 
 def _best(scores: UnitScores) -> list[int]:
