@@ -76,3 +76,14 @@ def test_in_order_the_shortest_come_first() -> None:
 def test_no_sample_at_all_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         LengthBatchSampler(torch.zeros(0), 4, 0)
+
+
+def test_processes_share_an_epoch_and_have_as_many_batches() -> None:
+    lengths = texts(101)
+    ranks = [LengthBatchSampler(lengths, 4, 0, rank=r, world_size=3) for r in range(3)]
+    made = [list(sampler.batches(2)) for sampler in ranks]
+    assert {len(batches) for batches in made} == {len(ranks[0])} == {9}
+    every = torch.cat([batch for batches in made for batch in batches])
+    assert sorted(every.tolist()) == list(range(101))
+    with pytest.raises(ConfigError, match="can't be shared"):
+        LengthBatchSampler(lengths[:2], 4, 0, rank=0, world_size=3)

@@ -51,13 +51,22 @@ class LengthBatchSampler:
         seed: Any integer.
         shuffle: A new random order each epoch; else the shortest samples first.
         pool: Batches in a pool.
+        rank: This process, from 0; batches are dealt out in turn.
+        world_size: Processes; each has as many batches, of ``batch_size`` samples on average.
 
     Raises:
         ConfigError: There is no sample, or an argument is out of range.
     """
 
     def __init__(
-        self, lengths: Tensor, batch_size: int, seed: int, shuffle: bool = True, pool: int = POOL
+        self,
+        lengths: Tensor,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        pool: int = POOL,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if not len(lengths) or batch_size < 1 or pool < 1:
             problem = f"{len(lengths)} samples in batches of {batch_size}, {pool} in a pool"
@@ -65,17 +74,24 @@ class LengthBatchSampler:
         self._lengths = lengths.to(torch.int64).numpy()
         self.batch_size, self.seed = batch_size, seed
         self._shuffle, self._pool = shuffle, pool
-        self._batches = math.ceil(len(lengths) / batch_size)
+        self._rank, self._world_size = rank, world_size
+        self._batches = math.ceil(len(lengths) / (batch_size * world_size)) * world_size
+        if self._batches > len(lengths) or not 0 <= rank < world_size:
+            problem = f"{len(lengths)} samples can't be shared by process {rank} of {world_size}"
+            raise ConfigError(problem, hint="Use fewer processes or more data.")
 
     def __len__(self) -> int:
-        return self._batches
+        return self._batches // self._world_size
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
-        """Return the places of each batch of ``epoch``, int64, none empty."""
-        if not self._shuffle:
-            return [torch.from_numpy(b) for b in length_batches(self._lengths, self._batches)]
-        order = permutation(self.seed, epoch, len(self._lengths), _SAMPLES)
-        return pooled_batches(order, self._lengths, self._batches, self._pool, self.seed, epoch)
+        """Return the places of each of this rank's batches of ``epoch``, int64, none empty."""
+        if self._shuffle:
+            order = permutation(self.seed, epoch, len(self._lengths), _SAMPLES)
+            pool, seed = self._pool, self.seed
+            made = pooled_batches(order, self._lengths, self._batches, pool, seed, epoch)
+        else:
+            made = [torch.from_numpy(b) for b in length_batches(self._lengths, self._batches)]
+        return made[self._rank :: self._world_size]
 
 
 def pooled_batches(

@@ -174,7 +174,13 @@ class NERDataModule(TaskData):
     def train_dataloader(self) -> ResumableLoader[TokenBatch]:
         """Shuffled batches of windows of like length."""
         seed = self.config.training.seed
-        order = LengthBatchSampler(self.train.lengths, self.batch_size, seed)
+        order = LengthBatchSampler(
+            self.train.lengths,
+            self.batch_size,
+            seed,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
         return ResumableLoader(self.train_batch, order)
 
     def train_batch(self, windows: Tensor) -> TokenBatch:

@@ -75,7 +75,7 @@ def read_folder(path: Path) -> EncoderFolder:
     """Read the settings of an encoder's folder, and find its weights.
 
     Raises:
-        DataError: A file is missing or malformed, there are only pickled weights, or the model
+        DataError: A file is missing or malformed, there are no safetensors, or the model
             would run code of its own.
     """
     if not path.is_dir():
@@ -105,9 +105,9 @@ def _weights(path: Path) -> tuple[Path, ...]:
         if missing or not names:
             raise DataError(f"weights are missing: {', '.join(missing) or 'all'}", where=path)
         return tuple(path / name for name in names)
-    pickled = sorted(p.name for kind in ("*.bin", "*.pt", "*.h5") for p in path.glob(kind))
-    if pickled:
-        problem = f"has no safetensors but {pickled[0]}, which can run code when it is read"
+    unsafe = sorted(p.name for kind in ("*.bin", "*.pt", "*.h5") for p in path.glob(kind))
+    if unsafe:
+        problem = f"has no safetensors but {unsafe[0]}, which can run code when it is read"
         raise DataError(problem, where=path, hint=f"It is never read; {_CONVERT}")
     raise DataError(f"has no weights: {_WEIGHTS} is missing", where=path)
 
