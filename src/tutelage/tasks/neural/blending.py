@@ -19,13 +19,8 @@ from tutelage.tasks.neural.data.curriculum import units_differ
 from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
 from tutelage.tasks.neural.data.split import VALIDATION
 from tutelage.tasks.neural.evaluation.predictions import Predictions, predict
-from tutelage.tasks.neural.models.config import (
-    MeanRates,
-    MultiDatasetConfig,
-    NeuralTraining,
-    UnitWeightedRates,
-    WeightedRates,
-)
+from tutelage.tasks.neural.models.blends import MeanRates, UnitWeightedRates, WeightedRates
+from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
 from tutelage.tasks.neural.modules import NeuralModule
 from tutelage.tasks.neural.preprocessing import Preprocessing
 from tutelage.training.blending.blends import make_blend

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tutelage.core.blends import KeyedBlendConfig, MeanBlendConfig, WeightedBlendConfig
 from tutelage.core.config import ModelConfig, Section, Training, tag_or
 from tutelage.task import ModelEntry
+from tutelage.tasks.neural.models.blends import MeanRates, UnitWeightedRates, WeightedRates
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -355,30 +355,6 @@ class NeuralTraining(Training):
     """The readouts' learning rate as a multiple of `learning_rate`."""
     regularizers: tuple[Regularizer, ...] = ()
     """Prices on weights, beside the loss."""
-
-
-class _Chunked(Section):
-    """How much history the experts of a blend see."""
-
-    least_context: int = Field(default=24, ge=0)
-    """Frames of history in front of a movie's chunks: as many as the most that an expert needs."""
-
-    @property
-    def context(self) -> int:
-        """C: frames of history in front of a movie's first predicted frame."""
-        return self.least_context
-
-
-class MeanRates(MeanBlendConfig, _Chunked):
-    """All experts' rates count alike."""
-
-
-class WeightedRates(WeightedBlendConfig, _Chunked):
-    """Each expert's rates have a weight."""
-
-
-class UnitWeightedRates(KeyedBlendConfig, _Chunked):
-    """Each expert's rates have a weight for each unit."""
 
 
 NeuralModel = Annotated[
