@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.ner.datamodule import EVALUATION_BATCH, NERDataModule
 from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.models.encoder import PretrainedEncoder
 from tutelage.tasks.ner.models.lstm_operator import translations, with_one_operator
 from tutelage.tasks.ner.models.tagger import Tagger
 from tutelage.tasks.ner.modules import NERModule, entity_f1
@@ -83,7 +84,7 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
     expected = expected_logits(network, texts, windows)
     recurrent = any(isinstance(part, nn.LSTM) for part in network.modules())
     return Exportable(
-        module=with_one_operator(deepcopy(network)) if recurrent else network,
+        module=plain(network),
         inputs=names,
         output=OUTPUT,
         axes={name: {0: "windows", 1: "tokens"} for name in names},
@@ -95,6 +96,14 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
         trained=network,
         translations=translations() if recurrent else None,
     )
+
+
+def plain(network: TokenNetwork) -> nn.Module:
+    """Return a copy in the operators that ONNX runs best: whole LSTMs, attention written out."""
+    copied = deepcopy(network)
+    if isinstance(copied.body, PretrainedEncoder):
+        copied.body.body.set_attn_implementation("eager")
+    return with_one_operator(copied)
 
 
 def checked_texts(data: NERDataModule) -> EncodedTexts:
