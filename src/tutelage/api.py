@@ -16,18 +16,11 @@ from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
-from tutelage.task import (
-    Audit,
-    Json,
-    SupportsPredictionLines,
-    SupportsWatch,
-    Task,
-    Watch,
-    load_task,
-)
+from tutelage.task import Audit, Json, SupportsPredictionLines, Task, load_task
 from tutelage.training.launch import how_to_go_on, launch
 from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
+from tutelage.watching import SupportsWatch, Watch
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

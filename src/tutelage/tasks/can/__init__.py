@@ -16,12 +16,11 @@ from tutelage.task import (
     SupportsDistillation,
     SupportsExport,
     SupportsFusion,
-    SupportsWatch,
     Task,
-    Watch,
 )
 from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig
 from tutelage.tasks.can.fusion.config import FusionConfig
+from tutelage.watching import SupportsWatch, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor

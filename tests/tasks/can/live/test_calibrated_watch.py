@@ -25,7 +25,6 @@ from made_captures import can_config, capture  # noqa: E402
 from watching import Detector, detector, drive, send  # noqa: E402
 
 from tutelage.core.errors import DataError  # noqa: E402
-from tutelage.task import Verdict  # noqa: E402
 from tutelage.tasks.can import CANTask  # noqa: E402
 from tutelage.tasks.can.alarms import k_of_n  # noqa: E402
 from tutelage.tasks.can.calibration import MONITORS, CalibratedTest, log_odds  # noqa: E402
@@ -47,6 +46,7 @@ from tutelage.tasks.can.simulator import (  # noqa: E402
     write_csv,
 )
 from tutelage.tasks.can.verdicts import MODEL  # noqa: E402
+from tutelage.watching import Verdict  # noqa: E402
 
 COLUMNS = ("window", "first_frame", "start_time", "end_time", "score", "alarm", "reason")
 PREFIX = ("evaluation.calibration=prefix", "evaluation.calibration_seconds=4")

@@ -18,12 +18,12 @@ from made_captures import can_config  # noqa: E402
 from watching import Detector, detector, drive, send  # noqa: E402
 
 from tutelage.core.errors import ConfigError, RunFailedError  # noqa: E402
-from tutelage.task import Verdict  # noqa: E402
 from tutelage.tasks.can import CANTask  # noqa: E402
 from tutelage.tasks.can.frames import Frames  # noqa: E402
 from tutelage.tasks.can.graphs import build_graphs  # noqa: E402
 from tutelage.tasks.can.live.latency import Latencies  # noqa: E402
 from tutelage.tasks.can.simulator import write_candump  # noqa: E402
+from tutelage.watching import Verdict  # noqa: E402
 
 COLUMNS = ("window", "first_frame", "start_time", "end_time", "score", "alarm")
 CHANNELS = iter(range(1000))

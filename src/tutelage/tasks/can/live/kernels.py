@@ -1,8 +1,7 @@
 """The compiled steps of `LoneWindow`: loops over the frames, ids and edges of one window.
 
-numba compiles them, without leave to reorder or fuse floating-point operations: each is of the type
-and in the order of `graph_nodes` and `graph_edges`, so that every bit is the same. Sums of numbers
-that are not whole, and logarithms, are left to NumPy between the steps, whose way it is.
+No floating-point operation is reordered or fused: each is of the type and in the order of
+`graph_nodes` and `graph_edges`, so that every bit is the same. NumPy sums, and takes logarithms.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ Doubles = NDArray[np.float64]
 FIRST, LAST, HEAD, TAIL, SLOT, SEEN, NODE, CHANGES, DLC, HAMMING, DEGREE = range(11)
 """Rows of whole numbers about nodes; `NODE` is about frames, by position."""
 SOURCE, TARGET, BEGIN, EARLY, LATE = range(5)
-"""Rows of whole numbers about edges; `BEGIN` is the first of its places among sorted transitions,
-`EARLY` and `LATE` the positions of its first and last one."""
+"""Rows of whole numbers about edges; `BEGIN` is its first place among sorted transitions."""
 SHORT, LONG, SHORT_TWO, SILENT = range(4)
 """Rows of gaps of nodes, in seconds."""
 KNOWN, SPREAD, PER_COUNT, EXPECTED, FREQUENCY = range(5)
@@ -52,9 +50,8 @@ def compiled(function: Function) -> Function:
 def bits_of(word: np.uint64) -> np.int64:
     """Count the bits that are set."""
     word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
+    twos = np.uint64(0x3333333333333333)
+    word = (word & twos) + ((word >> np.uint64(2)) & twos)
     word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 

@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 
 from tutelage.core.errors import RunFailedError
-from tutelage.task import Verdict, Watch
 from tutelage.tasks.can.alarms import RecentAlarms
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.live.judges import Judge, Judged
 from tutelage.tasks.can.live.latency import Latencies
 from tutelage.tasks.can.live.sources import Source
 from tutelage.tasks.can.live.standout import Standouts
+from tutelage.watching import Verdict, Watch
 
 _log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ def embedded_digest(name: EmbeddedName) -> str:
 def embedded_images(name: EmbeddedName, size: int, fit: Fit) -> NDArray[np.uint8]:
     """Return an embedded set's pictures, (N, size, size, 3) uint8."""
     part = files("tutelage.tasks.multimodal").joinpath("embedded", name, PARTS[0])
-    with as_file(part) as path, np.load(path, allow_pickle=False) as arrays:
+    with as_file(part) as path, np.load(path) as arrays:
         images: NDArray[np.uint8] = arrays["images"]
     if images.shape[1] == size:
         return images

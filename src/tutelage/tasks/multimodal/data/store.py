@@ -76,7 +76,7 @@ def _opened(array: Path, listing: Path, count: int, size: int) -> tuple[NDArray[
     """
     said = json.loads(listing.read_text(encoding="utf-8"))
     bad = tuple((int(number), str(reason)) for number, reason in said["bad"])
-    images = np.load(array, mmap_mode="r", allow_pickle=False)
+    images = np.load(array, mmap_mode="r")
     if images.shape != (count, size, size, 3) or images.dtype != np.uint8:
         raise ValueError(f"{array.name} has the shape {images.shape}")
     if said["images"] != count - len(bad):

@@ -54,7 +54,7 @@ def _write(place: Path, session: Session) -> None:
     for name in ARRAYS:
         array: NDArray[np.generic] | None = getattr(session, name)
         if array is not None:
-            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            np.save(temporary / f"{name}.npy", array)
     (temporary / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     try:
         temporary.replace(place)
@@ -68,7 +68,7 @@ def _open(place: Path) -> Session:
     try:
         facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
         arrays = {
-            name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            name: np.load(place / f"{name}.npy", mmap_mode="r")
             for name in ARRAYS
             if (place / f"{name}.npy").exists()
         }

@@ -31,7 +31,7 @@ def read_arrays(path: Path, names: tuple[str, ...] | None = None) -> dict[str, A
         DataError: As `read_npz`; or a name that was asked for is absent.
     """
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             if names is None:
                 return {name: file[name] for name in known_names(file.files, path)}
             absent = [name for name in names if name not in file.files]
