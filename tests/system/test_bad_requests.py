@@ -73,7 +73,7 @@ def test_a_device_that_is_not_there_is_refused(tutelage: Tutelage, setting: str)
     ("trian", "can"),
     ("train",),
     ("train", "can", "--jsn"),
-    ("predict", "@last"),
+    ("predict",),
 ], ids=lambda arguments: "-".join(arguments))  # fmt: skip
 def test_a_wrong_command_line_is_refused(tutelage: Tutelage, arguments: tuple[str, ...]) -> None:
     result = tutelage(*arguments)

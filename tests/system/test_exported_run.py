@@ -41,7 +41,7 @@ def test_exports_that_can_not_be_are_refused_in_one_message(
     tutelage: Tutelage, shared: Shared
 ) -> None:
     tutelage.copy_from(shared.tutelage)
-    assert_refused(tutelage("export", "@last", "--format", "onxx"), "onxx", "Valid: onnx")
+    assert_refused(tutelage("export", "@last", "--format", "onxx"), "onxx", "Did you mean 'onnx'?")
     assert_refused(tutelage("export", "nothing"), "nothing")
     missing = tutelage("export", "@last", "--out", "no/such/folder/detector.onnx")
     assert_refused(missing, "no/such/folder")

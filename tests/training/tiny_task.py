@@ -126,7 +126,8 @@ class TinyDataModule(TaskData):
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
         x, y = self.train
-        order = SeededBatchSampler(len(y), self.batch_size, self.config.training.seed)
+        seed, place = self.config.training.seed, {"rank": self.rank, "world_size": self.world_size}
+        order = SeededBatchSampler(len(y), self.batch_size, seed, **place)
         return ResumableLoader(lambda i: (x[i], y[i]), order)
 
     def val_dataloader(self) -> EvalLoader[Batch]:

@@ -24,6 +24,7 @@ FAILURE = "TUTELAGE_RANK_FAILURE"
 SHOWN = "TUTELAGE_RANK_SHOWN"
 """The level from which the first process shows its log on standard error."""
 _POLL_SECONDS = 0.05
+_WAKE_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
 
 
@@ -46,10 +47,10 @@ def start_ranks(run: Run, devices: int) -> None:
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             ranks.append(subprocess.Popen(command, env=shared | own, pass_fds=(writing,)))
         os.close(writing)
-        failed = _wait(ranks)
-        if failed is not None:
+        if _wait(ranks):
+            codes = {n: code for n, rank in enumerate(ranks) if (code := rank.poll())}
             _end(ranks)
-            raise _failure(failures.readline(), failed, ranks[failed].returncode)
+            raise _failure(codes, failures.readline())
 
 
 def _environment(devices: int, writing: int) -> dict[str, str]:
@@ -79,27 +80,40 @@ def _shown_level() -> int:
     return min((handler.level for handler in handlers), default=logging.CRITICAL)
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Return the first process that failed, or null when all have finished."""
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> bool:
+    """Wait until all processes have finished, or one has failed; return whether one has.
+
+    A process that is killed makes the others fail in its wake: they are given a moment, so that
+    what was first can be told from what followed.
+    """
     while True:
         codes = [rank.poll() for rank in ranks]
-        for number, code in enumerate(codes):
-            if code:
-                return number
+        if any(codes):
+            time.sleep(_WAKE_SECONDS)
+            return True
         if all(code == 0 for code in codes):
-            return None
+            return False
         time.sleep(_POLL_SECONDS)
 
 
-def _failure(line: str, rank: int, code: int) -> TutelageError:
-    """Return the error that a process described, or one that says how it ended."""
-    if not line:
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        return RunFailedError(f"process {rank} of the training {how}")
-    said: Mapping[str, str | None] = json.loads(line)
-    kind = getattr(errors, str(said["kind"]), RunFailedError)
+def _failure(codes: Mapping[int, int], said: str) -> TutelageError:
+    """Return why a training failed.
+
+    Args:
+        codes: Exit status of each process that has ended, by its number.
+        said: The line of the first process that described its error, if any did.
+    """
+    for rank, code in codes.items():
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+            return RunFailedError(f"process {rank} of the training {how}")
+    if not said:
+        ends = ", ".join(f"process {rank} with status {code}" for rank, code in codes.items())
+        return RunFailedError(f"the training ended without a word: {ends}")
+    told: Mapping[str, str | None] = json.loads(said)
+    kind = getattr(errors, str(told["kind"]), RunFailedError)
     error: TutelageError = TutelageError.__new__(kind)
-    TutelageError.__init__(error, str(said["problem"]), where=said["where"], hint=said["hint"])
+    TutelageError.__init__(error, str(told["problem"]), where=told["where"], hint=told["hint"])
     return error
 
 
