@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutelage.core.config import DistillationMode
-from tutelage.core.errors import ConfigError
-from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, get_loss
+from tutelage.losses import LOSSES, BaseContrastiveLoss, LossOutput, two_tower_loss
 from tutelage.losses.distributed import GatheredLoss
 from tutelage.losses.gradcache import grad_cache
 from tutelage.tasks.multimodal.config import MultimodalConfig, Tower, TwoTowerConfig
@@ -53,7 +52,7 @@ class TwoTowerModule(TaskModule):
         self.augmentation = config.data.augmentation
         self.network = TwoTowers(config.model, size)
         self.loss = GatheredLoss(
-            two_tower_loss(config.model.loss, config.model.loss_options, config.model.embedding)
+            sized_loss(config.model.loss, config.model.loss_options, config.model.embedding)
         )
         self.group_parts: list[str] = []
         for tower in config.model.freeze:
@@ -207,16 +206,12 @@ class _Encoder(nn.Module):
         return self.embed(*inputs)
 
 
-def two_tower_loss(name: str, options: Mapping[str, object], width: int) -> BaseContrastiveLoss:
-    """Return the loss called ``name``, for embeddings of ``width`` where it asks for that.
+def sized_loss(name: str, options: Mapping[str, object], width: int) -> BaseContrastiveLoss:
+    """Return the two-tower loss called ``name``, made for embeddings of ``width``.
 
     Raises:
         UnknownNameError: There is no such loss.
         ConfigError: It is no loss of two towers, or has no such option.
     """
     sizes = {"embedding_dim": width} if "embedding_dim" in LOSSES.get(name).options else {}
-    loss = get_loss(name, **{**sizes, **options})
-    if not isinstance(loss, BaseContrastiveLoss):
-        hint = "See `tutelage losses` for those of two towers, such as clip and siglip."
-        raise ConfigError(f"{name!r} is no loss of two towers", where="model.loss", hint=hint)
-    return loss
+    return two_tower_loss(name, **{**sizes, **options})

@@ -12,7 +12,7 @@ from tutelage.losses import BaseContrastiveLoss
 from tutelage.tasks.multimodal.config import PretrainingConfig, SelfSupervision
 from tutelage.tasks.multimodal.data.augment import WHITE, uniform
 from tutelage.tasks.multimodal.data.batches import PairBatch
-from tutelage.tasks.multimodal.module import TwoTowerModule, two_tower_loss
+from tutelage.tasks.multimodal.module import TwoTowerModule, sized_loss
 from tutelage.training.contracts import Objective, TaskModule
 
 SECOND, WORDS, HIDDEN = 2, 4, 8
@@ -106,4 +106,4 @@ def _head(kind: SelfSupervision, width: int, projection: int, masked: int) -> nn
 
 
 def _loss(kind: SelfSupervision, width: int) -> BaseContrastiveLoss | None:
-    return None if kind in ("masked", "none") else two_tower_loss(kind, {}, width)
+    return None if kind in ("masked", "none") else sized_loss(kind, {}, width)
