@@ -1,0 +1,1 @@
+"""The model to ship: selected, trained on all data, gated and exported; no torch."""

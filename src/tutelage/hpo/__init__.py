@@ -1,0 +1,1 @@
+"""Tuning: search spaces, studies, trials, cross-validation and refits; no torch."""

@@ -1,0 +1,1 @@
+"""Runs mirrored to MLflow, from their records alone; no torch."""
