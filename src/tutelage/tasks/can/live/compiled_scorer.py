@@ -25,29 +25,32 @@ _ALONE, _VECTOR = 1 << 18, 16
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Weights of one attention layer, for `network.attend`."""
+    """Weights of one attention layer, for `network.weigh` and `network.gather`."""
 
     both: Floats
+    pair_bias: Floats
     bias: Floats
     of_features: Floats
     att: Floats
+    heads: int
     slope: float
 
     @classmethod
     def of(cls, layer: nn.Module) -> _Layer:
-        """Take them from a trained layer; its bias is added to what is averaged."""
+        """Take them from a trained layer."""
         assert isinstance(layer, GATv2Conv) and isinstance(layer.bias, Tensor)
-        shift = layer.bias.detach()
-        bias = [layer.lin_l.bias.detach() + shift, layer.lin_r.bias.detach() - shift]
+        given, adds = layer.lin_l.bias.detach(), layer.lin_r.bias.detach()
         both = [layer.lin_l.weight.detach().T, layer.lin_r.weight.detach().T]
         edge = layer.lin_edge
         heads, channels = layer.att.shape[1:]
         none = np.zeros((0, heads * channels), np.float32)
         return cls(
             np.concatenate([_array(w) for w in both], axis=1),
-            np.concatenate([_array(b) for b in bias]),
+            _array(given + adds),
+            _array(given + layer.bias.detach()),
             none if edge is None else _array(edge.weight.T),
-            _array(layer.att[0]),
+            _array(layer.att.flatten()),
+            heads,
             float(layer.negative_slope),
         )
 
@@ -88,10 +91,10 @@ class CompiledScorer:
         self._pooled = np.zeros((1, net.feature_width), np.float32)
         self._head = _array(first.weight.T), _array(first.bias)
         self._last = _array(last.weight[1] - last.weight[0]), (last.bias[1] - last.bias[0]).item()
-        heads, room = self._layers[0].att.shape[0], 2 * MAX_WINDOW
+        heads, room = self._layers[0].heads, 2 * MAX_WINDOW
         self._logits = np.empty((room, heads), np.float32)
         self._top, self._total = np.empty((2, room, heads), np.float32)
-        self._count = np.empty(room, np.float32)
+        self._count, self._weighted = np.empty(room, np.float32), np.empty(self._width, np.float32)
 
     def scores(self, graphs: Graphs) -> Floats:
         """Return (G,) the score of each window, one after the other."""
@@ -106,15 +109,13 @@ class CompiledScorer:
         network.scale(graph.x, *self._node, NodeInput.LIMIT, h)
         h[:, self._features :] = self._embedding.take(graph.id_index, axis=0)
         added, width = self._added(graph, index, nodes), self._width
+        logits, top = self._logits, self._top
         for number, layer in enumerate(self._layers):
             both = multiply(h, layer.both)
-            both += layer.bias
             h, at = np.empty((nodes, width), np.float32), number * width
-            logits, top, heads = self._logits, self._top, layer.att
-            network.weigh(
-                index, nodes, both, added[:, at : at + width], heads, layer.slope, logits, top
-            )
-            network.gather(index, nodes, both, heads.shape[1], logits, top, self._total, h)
+            edges = added, at, layer.pair_bias, layer.att, layer.slope, self._weighted
+            network.weigh(index, nodes, both, *edges, logits, top)
+            network.gather(index, nodes, both, layer.bias, logits, top, self._total, h)
             network.activate(h, np.exp(np.minimum(h, _ZERO)))
             network.pool(h, at, self._pooled)
         weight, bias = self._head

@@ -69,8 +69,11 @@ def weigh(
     nodes: int,
     both: Floats,
     added: Floats,
+    at: int,
+    bias: Floats,
     att: Floats,
     slope: float,
+    weighted: Floats,
     logits: Floats,
     top: Floats,
 ) -> None:
@@ -80,25 +83,29 @@ def weigh(
         index: (2, E) ends of the edges given; edges to themselves do not count.
         nodes: N.
         both: (N, 2 C) what sources give, then what targets add.
-        added: (E + N, C) what features of edges, and of each node's own edge, add.
-        att: (H, C / H) weights of attention.
+        added: (E + N, at least ``at`` + C) what features of edges, and of each node's own edge,
+            add, from column ``at`` on.
+        bias: (C,) what is always added.
+        att: (C,) weights of attention, one head's after the other's.
         slope: Of the leaky rectifier, below 1.
+        weighted: (C,) room.
         logits: (at least E + N, H); ``top``, (at least N, H).
     """
-    heads, channels = att.shape
-    width, given, steep = heads * channels, index.shape[1], F32(slope)
+    heads, width, given, steep = logits.shape[1], len(att), index.shape[1], F32(slope)
+    channels = width // heads
     top[:nodes] = F32(-np.inf)
     for edge in range(given + nodes):
         source, target = end_of(index, 0, edge), end_of(index, 1, edge)
         if edge < given and source == target:
             continue
+        value, more, third = both[source], both[target, width:], added[edge, at : at + width]
+        for c in range(width):
+            pair = value[c] + more[c] + third[c] + bias[c]
+            weighted[c] = att[c] * max(pair, steep * pair)
         for head in range(heads):
-            start = head * channels
-            value, more = both[source, start : start + channels], both[target, width + start :]
-            third, weight, found = added[edge, start : start + channels], att[head], F32(0)
-            for c in range(channels):
-                pair = value[c] + more[c] + third[c]
-                found += weight[c] * max(pair, steep * pair)
+            found = F32(0)
+            for c in range(head * channels, (head + 1) * channels):
+                found += weighted[c]
             logits[edge, head] = found
             top[target, head] = max(top[target, head], found)
 
@@ -108,7 +115,7 @@ def gather(
     index: NDArray[np.int16],
     nodes: int,
     both: Floats,
-    channels: int,
+    bias: Floats,
     logits: Floats,
     top: Floats,
     total: Floats,
@@ -116,9 +123,10 @@ def gather(
 ) -> None:
     """Write (N, C) what each node takes of its sources, by the softmax of the logits; see `weigh`.
 
-    ``total`` (at least N, H) is room.
+    ``bias`` (C,) is added; ``total`` (at least N, H) is room.
     """
     heads, given = logits.shape[1], index.shape[1]
+    channels = out.shape[1] // heads
     total[:nodes], out[:] = F32(0), F32(0)
     for edge in range(given + nodes):
         source, target = end_of(index, 0, edge), end_of(index, 1, edge)
@@ -133,9 +141,10 @@ def gather(
                 gathered[c] += share * value[c]
     for node in range(nodes):
         for head in range(heads):
-            share, gathered = F32(1) / total[node, head], out[node, head * channels :]
+            share, start = F32(1) / total[node, head], head * channels
+            gathered, shift = out[node, start:], bias[start : start + channels]
             for c in range(channels):
-                gathered[c] *= share
+                gathered[c] = gathered[c] * share + shift[c]
 
 
 @compiled
@@ -151,13 +160,13 @@ def activate(x: Floats, power: Floats) -> None:
 def pool(x: Floats, at: int, pooled: Floats) -> None:
     """Write the mean of x (N, C) from column ``at`` on, and its largest values half-way after."""
     rows, width = x.shape
-    half = pooled.shape[1] // 2
-    for c in range(width):
-        pooled[0, at + c] = F32(0)
-        pooled[0, half + at + c] = x[0, c]
-    for row in range(rows):
+    half = pooled.shape[1] // 2 + at
+    mean, most = pooled[0, at : at + width], pooled[0, half : half + width]
+    mean[:], most[:] = x[0], x[0]
+    for row in range(1, rows):
         for c in range(width):
-            pooled[0, at + c] += x[row, c]
-            pooled[0, half + at + c] = max(pooled[0, half + at + c], x[row, c])
+            mean[c] += x[row, c]
+        for c in range(width):
+            most[c] = x[row, c] if x[row, c] > most[c] else most[c]
     for c in range(width):
-        pooled[0, at + c] /= F32(rows)
+        mean[c] /= F32(rows)
