@@ -16,6 +16,7 @@ from tutelage.core.errors import TutelageError
 
 if TYPE_CHECKING:
     from tutelage.core.store import Run
+    from tutelage.training.launch import Made, Origin
 
 ORIGIN = {
     "new": "trained",
@@ -56,9 +57,8 @@ def train(
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         data = resolved.data.root or f"embedded: {found.data_summary}"
         err.print(f"[bold]{words}[/]\ndata: {escape(str(data))}", highlight=False, soft_wrap=True)
-    with showing_log(quiet=json), _told(result) as made:
-        launched = launch(found, resolved, RunStore.default(), err)
-        made.append(launched.run)
+    with showing_log(quiet=json and result is None), _telling(result) as made:
+        launched = launch(found, resolved, RunStore.default(), err, made)
     record = launched.run.record
     if json:
         print_json(record.summary(launched.run.path))
@@ -76,16 +76,21 @@ def train(
 
 
 @contextmanager
-def _told(result: Path | None) -> Iterator[list[Run]]:
-    """Write to a file, if one is given, which run was made or why none was."""
-    from tutelage.execution.result import write_result
+def _telling(path: Path | None) -> Iterator[Made]:
+    """Tell a file, if one is given, of the run once there is one, and why it failed if it did."""
+    from tutelage.execution.result import Result, write_result
 
-    made: list[Run] = []
+    told = Result()
+
+    def made(run: Run, origin: Origin) -> None:
+        nonlocal told
+        told = told.made(run, origin)
+        if path is not None:
+            write_result(path, told)
+
     try:
         yield made
     except TutelageError as error:
-        if result is not None:
-            write_result(result, None, error)
+        if path is not None:
+            write_result(path, told.failed(error))
         raise
-    if result is not None:
-        write_result(result, made[0])

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from tutelage.core.execution import ExecutionConfig, InProcessExecution
 from tutelage.core.sections import NamingSection as NamingSection
 from tutelage.core.sections import Section as Section
 from tutelage.core.sections import as_word as as_word
@@ -25,6 +26,10 @@ SCHEMA_VERSION: Final = 2
 RunPolicy = Literal[
     "reuse_if_exists", "force_new", "resume_if_incomplete", "continue_from_previous"
 ]
+
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
+"""A short word that may be a part of a file's name."""
 
 
 class Mode(NamingSection):
@@ -276,13 +281,6 @@ class Training(Section):
     """Saving of the whole state."""
 
 
-class Execution(Section):
-    """Where the run is executed."""
-
-    name: Literal["in-process"] = "in-process"
-    """Back end."""
-
-
 class RunOptions(Section):
     """How this run relates to runs already made; never part of its fingerprint."""
 
@@ -292,8 +290,10 @@ class RunOptions(Section):
     the same fingerprint; `continue_from_previous`: a new run that starts from the weights of the
     newest finished one of the same task, mode and model, or, where one that so began with the same
     settings is unfinished, that one goes on."""
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
+    name: Word | None = None
     """A word of your own in the run's id."""
+    tags: Mapping[Word, Word] = {}
+    """Words of your own, each under a name, that the record keeps: run.tags.customer=acme."""
 
 
 class DataConfig(Section):
@@ -334,7 +334,7 @@ class RunConfig(Section):
     """The data and how they are prepared."""
     training: Training = Training()
     """The optimiser, the loop and the device."""
-    execution: Execution = Execution()
+    execution: ExecutionConfig = InProcessExecution()
     """Where the run is executed."""
     run: RunOptions = RunOptions()
     """How the run relates to earlier ones."""

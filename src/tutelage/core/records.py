@@ -192,6 +192,7 @@ class RunRecord(Part):
         seconds: Wall-clock seconds by phase, and ``total``.
         warnings: Sentences that a reader of the scores should know.
         error: Why the run failed, where it did.
+        tags: What `run.tags` said when the run was made.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -214,6 +215,7 @@ class RunRecord(Part):
     environment: Environment
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    tags: Mapping[str, str] = {}
 
     def summary(self, path: Path) -> dict[str, object]:
         """Return the one object that ``--json`` prints for this run."""

@@ -268,6 +268,7 @@ class RunStore:
             parents=parents,
             fingerprints=fingerprints,
             environment=Environment.here(),
+            tags=config.run.tags,
         )
         written_by = {"tutelage_version": metadata.version("tutelage")}
         write_json(path / CONFIG, written_by | config.model_dump(mode="json"))

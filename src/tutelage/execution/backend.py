@@ -23,7 +23,8 @@ class Job:
         result: File that is told the run's folder as soon as there is one and, at the end, why it
             failed if it did (`tutelage.execution.result`).
         home: Where runs live.
-        timeout: Seconds after which the job's whole process tree is ended; null for no limit.
+        timeout: Seconds after which the job's whole process tree is ended; null for the limit of
+            `execution.timeout`, if there is one.
         on_line: Called, from any thread, with each line of what the run logs.
         stop: Asked about ten times a second whether the job should be ended.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from tutelage.core.errors import (
     TutelageError,
 )
 from tutelage.core.fingerprint import fingerprint
-from tutelage.core.records import INITIAL_WEIGHTS, Parent, now
+from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
 from tutelage.training.start_ranks import start_ranks
@@ -44,15 +44,94 @@ class Launched:
     origin: Origin
 
 
+Made = Callable[[Run, Origin], None]
+"""What is told of a run as soon as there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that was checked: what it is made from, what it would compute, and what there is.
+
+    Args:
+        config: The configuration, in which runs are named by their ids.
+        parents: The runs that it is made from.
+        prints: Its fingerprints.
+        data: The digest of its data.
+        same: The runs of the same fingerprint, oldest first.
+    """
+
+    config: RunConfig
+    parents: Parents
+    prints: Fingerprints
+    data: str
+    same: list[Run]
+
+    @property
+    def finished(self) -> Run | None:
+        """The newest finished run that answers it."""
+        found = [run for run in self.same if run.record.status == "finished"]
+        return found[-1] if found else None
+
+
+def find_finished(task: Task[RunConfig], config: RunConfig, store: RunStore) -> Run | None:
+    """Return the finished run that `launch` would return without any work, if there is one.
+
+    Raises:
+        RequestError: The request is wrong.
+    """
+    return _check(task, config, store).finished
+
+
 def launch(
-    task: Task[RunConfig], config: RunConfig, store: RunStore, console: Console | None = None
+    task: Task[RunConfig],
+    config: RunConfig,
+    store: RunStore,
+    console: Console | None = None,
+    made: Made = lambda run, origin: None,
 ) -> Launched:
     """Return a finished run of ``config``, as `run.policy` says.
+
+    Args:
+        task: The domain.
+        config: The whole run.
+        store: Where runs live.
+        console: Where to draw progress, when that is a terminal.
+        made: Told of the run before any work is done on it.
 
     Raises:
         RequestError: The request is wrong, or another process works on the run to go on with;
             no run is left, unless it has checkpoints to go on from.
         RunFailedError: The run failed; its record says why.
+    """
+    request = _check(task, config, store)
+    config, parents = request.config, request.parents
+    if (finished := request.finished) is not None:
+        made(finished, "reused")
+        return Launched(finished, "reused")
+    check_device(config)
+    if (unfinished := _unfinished(config, request.same)) is not None:
+        made(unfinished, "resumed")
+        return Launched(_work(task, config, store, unfinished, parents, console), "resumed")
+    lineage = tuple(
+        Parent(run=run.id, role=role, same_data=_same_data(run, config, request.data))
+        for role, runs in parents.items()
+        for run in runs
+    )
+    run = store.create(config, request.prints, lineage)
+    made(run, "new")
+    try:
+        return Launched(_work(task, config, store, run, parents, console), "new")
+    except RequestError:
+        if not run.checkpoints.exists():
+            store.remove(run)
+        raise
+
+
+def _check(task: Task[RunConfig], config: RunConfig, store: RunStore) -> _Request:
+    """Check a request and find what it depends on.
+
+    Raises:
+        RequestError: It is wrong.
     """
     task.check(config)
     parents = _named(config, store)
@@ -60,26 +139,10 @@ def launch(
     data = task.data_fingerprint(config)
     if config.run.policy == "continue_from_previous":
         parents[INITIAL_WEIGHTS] = (_first_weights(config, data, parents, store),)
-    roles = [(role, run) for role, runs in parents.items() for run in runs]
     weights = task.weights_fingerprint(config)
     prints = fingerprint(config, data, _fingerprints(parents), weights)
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
-    if finished := [run for run in same if run.record.status == "finished"]:
-        return Launched(finished[-1], "reused")
-    check_device(config)
-    if (unfinished := _unfinished(config, same)) is not None:
-        return Launched(_work(task, config, store, unfinished, parents, console), "resumed")
-    lineage = tuple(
-        Parent(run=run.id, role=role, same_data=_same_data(run, config, data))
-        for role, run in roles
-    )
-    run = store.create(config, prints, lineage)
-    try:
-        return Launched(_work(task, config, store, run, parents, console), "new")
-    except RequestError:
-        if not run.checkpoints.exists():
-            store.remove(run)
-        raise
+    return _Request(config, parents, prints, data, same)
 
 
 def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
@@ -293,6 +356,7 @@ def log_to(run: Run, level: int) -> Iterator[None]:
     names = ("tutelage", "lightning", "py.warnings")
     loggers = [logging.getLogger(name) for name in names]
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The `srun` command")  # we start the ranks
         logging.captureWarnings(True)
         for logger in loggers:
             logger.addHandler(handler)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from rich.console import Console
 
@@ -170,7 +171,11 @@ class BaseTrainer:
             enable_model_summary=False,
             default_root_dir=str(self.run.path),
             logger=build_loggers(training.loggers, self.run),
-            plugins=[TutelageCheckpointIO(), arithmetic(training.precision, self._device())],
+            plugins=[
+                TutelageCheckpointIO(),
+                arithmetic(training.precision, self._device()),
+                LightningEnvironment(),  # we start the ranks, also within a job of a cluster
+            ],
             profiler=NoProfiler(),
             callbacks=self._callbacks(manager, monitor),
         )
