@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from rich.console import Console
