@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
+from tutelage.core.folds import FoldUnits, Split, SplitKind
 from tutelage.core.overrides import parse_yaml
 from tutelage.core.recipes import Recipe, parse_recipe
 from tutelage.core.records import AuditStamp, Evaluation, Table
@@ -285,6 +286,37 @@ class SupportsBlending(ABC):
         """
 
 
+class SupportsFolds(ABC, Generic[C]):
+    """A task whose training data can be dealt into folds, for a cross-validation.
+
+    Its `datamodule` heeds ``data.fold``: with a number, the training pool (what would train or
+    validate) trains but for the units that `tutelage.core.folds.held_out_units` says; these
+    validate, and are the one test split, called ``held_out``; test data are not read. With
+    ``all``, the whole pool trains, nothing validates, and the tests are as ever.
+    """
+
+    @abstractmethod
+    def fold_units(self, config: C, cache: Path) -> FoldUnits:
+        """Return what folds are dealt from: the training pool that ``config`` names, in units.
+
+        A unit is what the task's own split keeps whole, and is named by what is in it, so that the
+        same data have the same names wherever they lie. Settings of folds in ``config`` do not
+        count, nor are test data read that are known as such by their name.
+        """
+
+    @abstractmethod
+    def predicted_units(self, data: TaskData) -> Sequence[str]:
+        """Return the unit of each held-out row, in order.
+
+        Args:
+            data: The data of a run with ``data.fold=K``, set up.
+
+        Returns:
+            (rows,) one for each line of `predict_lines` where the task has that, else for each row
+            of all tables of `predict`.
+        """
+
+
 class SupportsPredictionLines(ABC):
     """A task whose predictions are not cells of a table, such as the entities of a text."""
 
@@ -330,3 +362,25 @@ def load_task(name: str) -> Task[RunConfig]:
 def task_names() -> list[str]:
     """The names of all installed tasks."""
     return sorted(point.name for point in metadata.entry_points(group=GROUP))
+
+
+def fold_split(
+    task: Task[C],
+    config: C,
+    cache: Path,
+    kind: SplitKind = "kfold",
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+) -> Split:
+    """Deal the training pool of ``config`` into folds, as `tutelage.core.dealing.deal` does.
+
+    Raises:
+        ConfigError: The task has no folds, or its data can't be dealt so.
+        DataError: The data are missing or malformed, or too few for so many folds.
+    """
+    if not isinstance(task, SupportsFolds):
+        raise ConfigError("this task's data can't be dealt into folds", where=task.name)
+    from tutelage.core.dealing import deal
+
+    return deal(task.fold_units(config, cache), kind, folds, repeats, seed, task.name)

@@ -46,3 +46,11 @@ def test_data_and_parents_count_and_so_does_the_order_of_the_parents() -> None:
 
 def test_the_source_counts_and_is_stable() -> None:
     assert BASE.source == source_digest() == fingerprint(can_config(), "data").source
+
+
+def test_of_folds_it_counts_how_they_were_dealt_and_not_where_they_lie() -> None:
+    here, there = (can_config(f"data.split_file={name}.json", "data.fold=1") for name in "ab")
+    one, other = (fingerprint(here, "data", split=dealt) for dealt in ("dealt", "otherwise"))
+    assert fingerprint(there, "data", split="dealt") == one
+    assert one.run != other.run
+    assert (one.split, BASE.split) == ("dealt", None)

@@ -235,6 +235,9 @@ class Training(Section):
     """Seed of every random choice: weights, order of samples, dropout, simulated data splits."""
     max_epochs: int = Field(default=20, ge=1)
     """Passes over the training data."""
+    stop_epoch: int | None = Field(default=None, ge=1)
+    """Epoch after which training ends, on the schedule of `max_epochs`, such as the one that a
+    cross-validation found best; null trains all."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps after which training ends, whatever the epoch."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 64
@@ -280,6 +283,12 @@ class Training(Section):
     checkpoints: Checkpoints = Checkpoints()
     """Saving of the whole state."""
 
+    @model_validator(mode="after")
+    def _stops_within(self) -> Self:
+        if self.stop_epoch is not None and self.stop_epoch > self.max_epochs:
+            raise ValueError(f"stop_epoch={self.stop_epoch} is beyond max_epochs={self.max_epochs}")
+        return self
+
 
 class RunOptions(Section):
     """How this run relates to runs already made; never part of its fingerprint."""
@@ -304,12 +313,26 @@ class DataConfig(Section):
 
     root: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File or folder of data; null takes the data that ship with the task."""
+    split_file: Annotated[Path | None, BeforeValidator(as_word)] = None
+    """File of folds that `tutelage folds` dealt, for a cross-validation."""
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
+    """Fold of `split_file`, from 0, that is held out and scored, while the rest of what would train
+    or validate trains and the tests are not read; `all`: train on all of that, validate on nothing,
+    test; null: the task's own split."""
 
-    @field_validator("root")
+    @field_validator("root", "split_file")
     @classmethod
-    def _absolute(cls, root: Path | None) -> Path | None:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """Keep the path true when the run is read from another folder."""
-        return None if root is None else root.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _fold_of_file(self) -> Self:
+        if isinstance(self.fold, int) and self.split_file is None:
+            raise ValueError(f"fold={self.fold} needs data.split_file; `tutelage folds` makes one")
+        if self.split_file is not None and self.fold is None:
+            raise ValueError("split_file needs data.fold, a number from 0 or all")
+        return self
 
 
 class ModelConfig(NamingSection):

@@ -43,19 +43,26 @@ def _without_paths(settings: object, typed: object) -> object:
 
 
 def fingerprint(
-    config: RunConfig, data: str, parents: Sequence[str] = (), weights: str | None = None
+    config: RunConfig,
+    data: str,
+    parents: Sequence[str] = (),
+    weights: str | None = None,
+    split: str | None = None,
 ) -> Fingerprints:
     """Combine a configuration, the content digest of its data, and its parents' fingerprints.
 
     The order of the parents counts, as it does for a fusion's experts. So does the digest of
-    weights from elsewhere that the model begins with, if it does.
+    weights from elsewhere that the model begins with, if it does, and that of the folds that were
+    dealt for a cross-validation, if it has part in one.
     """
     parts = (config_digest(config), data, *parents, source_digest())
     parts += () if weights is None else (weights,)
+    parts += () if split is None else (f"split {split}",)
     return Fingerprints(
         run=digest_json(parts),
         config=parts[0],
         data=data,
         parents=tuple(parents),
         source=source_digest(),
+        split=split,
     )

@@ -50,13 +50,18 @@ class Artifact(Part):
 
 
 class Fingerprints(Part):
-    """What a run depends on: `run` is the hash of the other four."""
+    """What a run depends on: `run` is the hash of the others.
+
+    Args:
+        split: Digest of the folds that were dealt for a cross-validation, where it is of one.
+    """
 
     run: str
     config: str
     data: str
     parents: tuple[str, ...] = ()
     source: str
+    split: str | None = None
 
 
 class AuditStamp(Part):
@@ -189,6 +194,7 @@ class RunRecord(Part):
 
     Args:
         metrics: As in `Evaluation`.
+        best_epoch: The epoch, from 1, whose weights the run ended with, as far as it is known.
         seconds: Wall-clock seconds by phase, and ``total``.
         warnings: Sentences that a reader of the scores should know.
         error: Why the run failed, where it did.
@@ -207,6 +213,7 @@ class RunRecord(Part):
     baselines: Mapping[str, Mapping[str, Score]] = {}
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    best_epoch: int | None = None
     seconds: Mapping[str, Score] = {}
     parents: tuple[Parent, ...] = ()
     artifacts: Mapping[str, Artifact] = {}

@@ -22,9 +22,11 @@ from tutelage.core.errors import (
     TutelageError,
 )
 from tutelage.core.fingerprint import fingerprint
+from tutelage.core.folds import split_digest
 from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
+from tutelage.training.fold_checks import check_folds
 from tutelage.training.start_ranks import start_ranks
 
 if TYPE_CHECKING:
@@ -134,13 +136,14 @@ def _check(task: Task[RunConfig], config: RunConfig, store: RunStore) -> _Reques
         RequestError: It is wrong.
     """
     task.check(config)
+    check_folds(task, config)
     parents = _named(config, store)
     config = _by_id(config, parents)
     data = task.data_fingerprint(config)
     if config.run.policy == "continue_from_previous":
         parents[INITIAL_WEIGHTS] = (_first_weights(config, data, parents, store),)
-    weights = task.weights_fingerprint(config)
-    prints = fingerprint(config, data, _fingerprints(parents), weights)
+    weights, split = task.weights_fingerprint(config), split_digest(config.data)
+    prints = fingerprint(config, data, _fingerprints(parents), weights, split)
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
     return _Request(config, parents, prints, data, same)
 
@@ -193,10 +196,18 @@ def _by_id(config: RunConfig, parents: Mapping[str, Sequence[Run]]) -> RunConfig
 
 def _same_data(run: Run, config: RunConfig, data: str) -> bool:
     """Whether a run was trained on the data of digest ``data`` under the same settings of them."""
-    mine = config.data.model_dump(mode="json", exclude={"root"})
-    theirs = run.settings.get("data")
-    alike = isinstance(theirs, dict) and {k: v for k, v in theirs.items() if k != "root"} == mine
-    return alike and run.record.fingerprints.data == data
+    mine, theirs = config.data.model_dump(mode="json"), run.settings.get("data")
+    if not isinstance(theirs, dict):
+        return False
+    alike = _but_places(mine) == _but_places(theirs)
+    prints = run.record.fingerprints
+    return alike and (prints.data, prints.split) == (data, split_digest(config.data))
+
+
+def _but_places(data: Mapping[str, object]) -> dict[str, object]:
+    """Settings of data that are set, but for where these lie."""
+    places = ("root", "split_file")
+    return {key: value for key, value in data.items() if value is not None and key not in places}
 
 
 def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
@@ -259,7 +270,8 @@ def _first_weights(config: RunConfig, data: str, named: Parents, store: RunStore
     Where an unfinished run of the same settings began with another's weights, it is that other, so
     that the unfinished one is found and goes on.
     """
-    alone = fingerprint(config, data, _fingerprints(named))
+    split = split_digest(config.data)
+    alone = fingerprint(config, data, _fingerprints(named), split=split)
     there = store.readable()
     runs = {run.id: run for run, _ in there}
     for _, record in reversed(there):
