@@ -148,6 +148,10 @@ class Task(ABC, Generic[C]):
         for name, content in self._shipped("recipes"):
             yield parse_recipe(name, content, f"recipe {name}")
 
+    def spaces(self) -> Iterator[tuple[str, Json]]:
+        """Name and content of each search space in the task's ``spaces`` folder."""
+        return self._shipped("spaces")
+
     def _shipped(self, kind: str) -> Iterator[tuple[str, Json]]:
         package = sys.modules[type(self).__module__].__package__
         folder = files(package).joinpath(kind) if package else None  # a task may be one file

@@ -142,11 +142,14 @@ def merge(base: Mapping[str, object], over: Mapping[str, object]) -> Json:
     """Lay ``over`` on ``base``, mapping by mapping; neither is changed.
 
     A section whose ``name`` changes starts afresh: one model's settings mean nothing to another.
+    A word beneath settings is the name that they belong to.
     """
     base, over = _named(base), _named(over)
     merged: Json = dict(base)
     for key, value in over.items():
         old = merged.get(key)
+        if isinstance(old, str) and isinstance(value, Mapping) and "name" not in value:
+            old = {"name": old}
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             renamed = "name" in value and "name" in old and value["name"] != old["name"]
             merged[key] = dict(value) if renamed else merge(old, value)
