@@ -17,7 +17,8 @@ from tutelage.core.overrides import build_config, parse_override, read_config_fi
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
 from tutelage.task import Audit, Json, SupportsPredictionLines, Task, load_task
-from tutelage.training.launch import how_to_go_on, launch
+from tutelage.training.launch import launch
+from tutelage.training.parents import how_to_go_on
 from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
 from tutelage.watching import SupportsWatch, Watch

@@ -7,7 +7,17 @@ import signal
 from pathlib import Path
 
 import pytest
-from tiny_task import Batch, TinyModule, TinyTask, crash_at, same_bits, tiny, train, weights
+from tiny_task import (
+    Batch,
+    TinyConfig,
+    TinyModule,
+    TinyTask,
+    crash_at,
+    same_bits,
+    tiny,
+    train,
+    weights,
+)
 
 from tutelage.core.errors import (
     CheckpointError,
@@ -17,6 +27,9 @@ from tutelage.core.errors import (
     StoreError,
     TutelageError,
 )
+from tutelage.core.migrations import migrate_config
+from tutelage.core.overrides import build_config
+from tutelage.core.revision import package_revision
 from tutelage.core.store import LOG, RECORD, WEIGHTS, Run, RunStore
 from tutelage.training.launch import launch
 
@@ -239,6 +252,46 @@ def test_with_nothing_to_continue_from_no_run_is_made(tmp_path: Path) -> None:
     assert RunStore(tmp_path).runs() == []
 
 
+def test_a_run_begins_with_the_weights_of_the_run_that_is_named(tmp_path: Path) -> None:
+    named = train(tmp_path, *FAST).run
+    train(tmp_path, *FAST, "training.seed=5")
+    begun = (*FAST, "training.learning_rate=0.01", f"run.initial_weights={named.id[:-2]}")
+    run = train(tmp_path, *begun).run
+    assert [(p.run, p.role) for p in run.record.parents] == [(named.id, "initial weights")]
+    assert run.settings["run"]["initial_weights"] == named.id
+    assert train(tmp_path, *begun).origin == "reused"
+    fresh = train(tmp_path, *FAST, "training.learning_rate=0.01").run
+    assert fresh.record.fingerprints.run != run.record.fingerprints.run
+    assert not same_bits(fresh, run)
+
+
+def test_the_configuration_of_a_continued_run_names_what_it_began_with(tmp_path: Path) -> None:
+    first = train(tmp_path, *FAST).run
+    run = train(tmp_path, *FAST, *CONTINUE).run
+    train(tmp_path, *FAST, "training.seed=5")
+    assert run.settings["run"]["initial_weights"] == first.id
+    settings = migrate_config(run.settings, run.path)
+    layers = [settings, {"run": {"policy": "reuse_if_exists"}}]
+    again = launch(TinyTask(), build_config(TinyConfig, layers), RunStore(tmp_path))
+    assert (again.origin, again.run.id) == ("reused", run.id)
+
+
+def test_weights_of_another_shape_are_not_begun_with_and_no_run_is_left(tmp_path: Path) -> None:
+    first = train(tmp_path, *FAST, "model.hidden=4").run
+    with pytest.raises(CheckpointError, match="classifier|shape"):
+        train(tmp_path, *FAST, "model.hidden=5", f"run.initial_weights={first.id}")
+    assert [run.id for run in RunStore(tmp_path).runs()] == [first.id]
+
+
+def test_a_record_holds_what_it_was_made_with(tmp_path: Path) -> None:
+    one, other = (train(tmp_path, *FAST, f"data.samples={n}").run.record for n in (60, 70))
+    tuned = train(tmp_path, *FAST, "model.hidden=4").run.record
+    assert one.hashes is not None and one.hashes == other.hashes
+    assert tuned.hashes is not None and tuned.hashes.parameters != one.hashes.parameters
+    assert one.hashes.environment == one.environment.digest
+    assert one.environment.revision == package_revision()
+
+
 def test_a_failed_run_says_so_and_its_log_holds_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match="lightning struck") as caught:
         train(tmp_path, *FAST, on_step=crash_at(3, ValueError("lightning struck")))
@@ -321,7 +374,7 @@ def test_a_finished_record_tells_what_happened(tmp_path: Path) -> None:
     assert set(record.baselines) == {"always 0"}
     phases = {"prepare", "build", "size", "fit", "calibrate", "evaluate", "save", "total"}
     assert set(record.seconds) == phases
-    weights = {"config.json", "model.json", "model.safetensors"}
+    weights = {"config.json", "inputs.json", "model.json", "model.safetensors"}
     assert set(record.artifacts) == weights | {"hits.txt"}
     assert record.audit is not None and record.audit.verdict == "clean"
 

@@ -299,6 +299,10 @@ class RunOptions(Section):
     the same fingerprint; `continue_from_previous`: a new run that starts from the weights of the
     newest finished one of the same task, mode and model, or, where one that so began with the same
     settings is unfinished, that one goes on."""
+    initial_weights: str | None = Field(default=None, min_length=1)
+    """Finished run (id, unique prefix, path or `@last`) of the same model whose weights training
+    begins with; null begins with fresh ones, or, under `continue_from_previous`, with those of the
+    newest."""
     name: Word | None = None
     """A word of your own in the run's id."""
     tags: Mapping[Word, Word] = {}

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,7 @@ import xxhash
 from tutelage.core.errors import StorageError
 
 _CHUNK = 1 << 20
+_seen: ContextVar[dict[Path, str] | None] = ContextVar("digested files", default=None)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,7 +31,24 @@ def digest_file(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
-    return state.hexdigest()
+    digest = state.hexdigest()
+    if (seen := _seen.get()) is not None:
+        seen[path] = digest
+    return digest
+
+
+@contextmanager
+def digested_files() -> Iterator[dict[Path, str]]:
+    """Collect the path and digest of each file that `digest_file` reads within the block.
+
+    So whoever digests data learns which files they are without reading them twice.
+    """
+    seen: dict[Path, str] = {}
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def digest_json(value: object) -> str:

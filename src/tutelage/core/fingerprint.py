@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tutelage.core.config import RunConfig
 from tutelage.core.files import digest_bytes, digest_file, digest_json
-from tutelage.core.records import Fingerprints
+from tutelage.core.records import Environment, Fingerprints, Hashes
 
 
 @cache
@@ -29,6 +29,24 @@ def config_digest(config: RunConfig) -> str:
         settings[part].pop(field)
     paths = config.model_dump(mode="python")
     return digest_json(_without_paths(settings, paths))
+
+
+def hashes_of(config: RunConfig, environment: Environment, initial_weights: str | None) -> Hashes:
+    """Return the digests of what a run is made with, beside its fingerprints."""
+    parameters = _parameters_digest(config)
+    return Hashes(
+        parameters=parameters, environment=environment.digest, initial_weights=initial_weights
+    )
+
+
+def _parameters_digest(config: RunConfig) -> str:
+    """Digest of the settings without those of data: of what is tuned, the same on any data."""
+    settings = config.model_dump(
+        mode="json", exclude={"run", "execution", "schema_version", "data", "evaluation"}
+    )
+    for part, field in (name.split(".") for name in config.roles):
+        settings[part].pop(field)
+    return digest_json(_without_paths(settings, config.model_dump(mode="python")))
 
 
 def _without_paths(settings: object, typed: object) -> object:

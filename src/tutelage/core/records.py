@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from tutelage.core.config import SCHEMA_VERSION
+from tutelage.core.files import digest_json
+from tutelage.core.revision import Revision, package_revision
 
 DECISIVE: Final = (
     "torch", "lightning", "torch-geometric", "numpy", "pyarrow", "safetensors",
@@ -167,12 +170,27 @@ class Evaluation(Part):
 
 
 class Environment(Part):
-    """Where a run was made."""
+    """Where a run was made.
+
+    Args:
+        packages: Versions of the packages that decide a result.
+        revision: The code's, where git tracks it.
+        processor: The machine's; another one may round otherwise.
+        threads: Threads that arithmetic was shared by; another number may round otherwise.
+    """
 
     tutelage: str
     python: str
     platform: str
     packages: Mapping[str, str]
+    revision: Revision | None = None
+    processor: str | None = None
+    threads: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of what is installed: Python and the packages that decide a result."""
+        return digest_json([self.tutelage, self.python, dict(self.packages)])
 
     @classmethod
     def here(cls) -> Environment:
@@ -186,7 +204,39 @@ class Environment(Part):
             python=sys.version.split()[0],
             platform=platform.platform(),
             packages=packages,
+            revision=package_revision(),
+            processor=_processor(),
+            threads=_threads(),
         )
+
+
+def _processor() -> str:
+    """The processor's name; of an unknown one its kind."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _threads() -> int:
+    """The threads that arithmetic is shared by, unless a program sets another number."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(said) if said.isdecimal() else len(os.sched_getaffinity(0))
+
+
+class Hashes(Part):
+    """Digests of what a run was made with, beside its fingerprints and the digests of its files.
+
+    Args:
+        parameters: Of its settings without those of data: of what is tuned.
+        environment: Of what is installed (`Environment.digest`).
+        initial_weights: Of weights from elsewhere that the model began with, such as an encoder's.
+    """
+
+    parameters: str
+    environment: str
+    initial_weights: str | None = None
 
 
 class RunRecord(Part):
@@ -196,6 +246,7 @@ class RunRecord(Part):
         metrics: As in `Evaluation`.
         best_epoch: The epoch, from 1, whose weights the run ended with, as far as it is known.
         seconds: Wall-clock seconds by phase, and ``total``.
+        hashes: Null in a record of an older Tutelage.
         warnings: Sentences that a reader of the scores should know.
         error: Why the run failed, where it did.
         tags: What `run.tags` said when the run was made.
@@ -218,6 +269,7 @@ class RunRecord(Part):
     parents: tuple[Parent, ...] = ()
     artifacts: Mapping[str, Artifact] = {}
     fingerprints: Fingerprints
+    hashes: Hashes | None = None
     audit: AuditStamp | None = None
     environment: Environment
     warnings: tuple[str, ...] = ()

@@ -23,8 +23,17 @@ from pydantic import ValidationError
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
 from tutelage.core.errors import CheckpointError, StorageError, StoreError, suggest
 from tutelage.core.files import digest_file, storage_errors, write_json
+from tutelage.core.fingerprint import hashes_of
+from tutelage.core.inputs import Inputs
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
-from tutelage.core.records import Artifact, Environment, Fingerprints, Parent, RunRecord, now
+from tutelage.core.records import (
+    Artifact,
+    Environment,
+    Fingerprints,
+    Parent,
+    RunRecord,
+    now,
+)
 
 CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
     "config.json",
@@ -33,6 +42,8 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
     "metrics.csv",
     "log.txt",
 )
+INPUTS = "inputs.json"
+"""The files that a run reads, with their digests (`tutelage.core.inputs`)."""
 
 _HOME = "Set TUTELAGE_HOME to a folder that you may read and write, or leave it out for ./runs."
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
@@ -243,9 +254,21 @@ class RunStore:
         return folder
 
     def create(
-        self, config: RunConfig, fingerprints: Fingerprints, parents: tuple[Parent, ...] = ()
+        self,
+        config: RunConfig,
+        fingerprints: Fingerprints,
+        parents: tuple[Parent, ...] = (),
+        inputs: Inputs | None = None,
+        initial_weights: str | None = None,
     ) -> Run:
         """Make the folder of a new run with its configuration and a record of status `created`.
+
+        Args:
+            config: The whole run.
+            fingerprints: What it depends on.
+            parents: The runs that it is made from.
+            inputs: The files that it reads.
+            initial_weights: Digest of weights from elsewhere that its model begins with.
 
         Raises:
             StorageError: The store can't be written.
@@ -258,6 +281,7 @@ class RunStore:
             self._refuse_file()
             self.home.mkdir(parents=True, exist_ok=True)
             path.mkdir()
+        environment = Environment.here()
         record = RunRecord(
             id=path.name,
             task=config.task,
@@ -267,11 +291,14 @@ class RunStore:
             created=now(),
             parents=parents,
             fingerprints=fingerprints,
-            environment=Environment.here(),
+            hashes=hashes_of(config, environment, initial_weights),
+            environment=environment,
             tags=config.run.tags,
         )
         written_by = {"tutelage_version": metadata.version("tutelage")}
         write_json(path / CONFIG, written_by | config.model_dump(mode="json"))
+        if inputs is not None:
+            write_json(path / INPUTS, inputs.model_dump(mode="json"))
         write_json(path / RECORD, record.model_dump(mode="json"))
         return Run(path)
 

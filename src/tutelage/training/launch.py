@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -21,12 +21,24 @@ from tutelage.core.errors import (
     StoreError,
     TutelageError,
 )
+from tutelage.core.files import digest_file, digested_files
 from tutelage.core.fingerprint import fingerprint
 from tutelage.core.folds import split_digest
+from tutelage.core.inputs import Inputs
 from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
 from tutelage.training.fold_checks import check_folds
+from tutelage.training.parents import (
+    Parents,
+    beginning_with,
+    first_weights,
+    how_to_go_on,
+    named_parents,
+    parent_fingerprints,
+    same_data,
+    with_ids,
+)
 from tutelage.training.start_ranks import start_ranks
 
 if TYPE_CHECKING:
@@ -34,8 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Origin = Literal["new", "reused", "resumed"]
-Parents = Mapping[str, tuple[Run, ...]]
-"""The runs that a run is made from, by their role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ class _Request:
         parents: The runs that it is made from.
         prints: Its fingerprints.
         data: The digest of its data.
+        weights: The digest of weights from elsewhere that its model begins with, if it does.
+        inputs: The files that it reads.
         same: The runs of the same fingerprint, oldest first.
     """
 
@@ -66,6 +78,8 @@ class _Request:
     parents: Parents
     prints: Fingerprints
     data: str
+    weights: str | None
+    inputs: Inputs
     same: list[Run]
 
     @property
@@ -115,11 +129,11 @@ def launch(
         made(unfinished, "resumed")
         return Launched(_work(task, config, store, unfinished, parents, console), "resumed")
     lineage = tuple(
-        Parent(run=run.id, role=role, same_data=_same_data(run, config, request.data))
+        Parent(run=run.id, role=role, same_data=same_data(run, config, request.data))
         for role, runs in parents.items()
         for run in runs
     )
-    run = store.create(config, request.prints, lineage)
+    run = store.create(config, request.prints, lineage, request.inputs, request.weights)
     made(run, "new")
     try:
         return Launched(_work(task, config, store, run, parents, console), "new")
@@ -137,77 +151,20 @@ def _check(task: Task[RunConfig], config: RunConfig, store: RunStore) -> _Reques
     """
     task.check(config)
     check_folds(task, config)
-    parents = _named(config, store)
-    config = _by_id(config, parents)
-    data = task.data_fingerprint(config)
-    if config.run.policy == "continue_from_previous":
-        parents[INITIAL_WEIGHTS] = (_first_weights(config, data, parents, store),)
-    weights, split = task.weights_fingerprint(config), split_digest(config.data)
-    prints = fingerprint(config, data, _fingerprints(parents), weights, split)
+    parents = named_parents(config, store)
+    config = with_ids(config, parents)
+    with digested_files() as digests:
+        data = task.data_fingerprint(config)
+        weights = task.weights_fingerprint(config)
+        if (split := split_digest(config.data)) is not None and config.data.split_file:
+            digest_file(config.data.split_file)
+    if (first := first_weights(config, data, parents, store)) is not None:
+        parents[INITIAL_WEIGHTS] = (first,)
+        config = beginning_with(config, first)
+    prints = fingerprint(config, data, parent_fingerprints(parents), weights, split)
     same = store.with_fingerprint(prints.run) if config.run.policy != "force_new" else []
-    return _Request(config, parents, prints, data, same)
-
-
-def _named(config: RunConfig, store: RunStore) -> dict[str, tuple[Run, ...]]:
-    """Find the finished runs that the settings name, by their role.
-
-    Raises:
-        StoreError: There is no such run, or it isn't finished.
-        ConfigError: It is a run of another task.
-    """
-    found: dict[str, tuple[Run, ...]] = {}
-    for field, names in config.named_runs().items():
-        runs = tuple(find_parent(name, field, config.task, store) for name in names)
-        found[config.roles[field]] = runs
-    return found
-
-
-def find_parent(name: str, field: str, task: str, store: RunStore) -> Run:
-    """Return the finished run that the setting ``field``, such as ``mode.guide``, names.
-
-    Raises:
-        StoreError: There is no such run, or it isn't finished.
-        ConfigError: It is a run of another task.
-    """
-    run = store.find(name)
-    where = f"{field}={run.id}"
-    if run.status != "finished":
-        hint = f"Finish it: {how_to_go_on(run)}."
-        raise StoreError(f"this run is {run.status}", where=where, hint=hint)
-    if run.record.task != task:
-        said = f"this is a run of {run.record.task!r}, not of {task!r}"
-        raise ConfigError(said, where=where, hint="See `tutelage runs list`.")
-    return run
-
-
-def _fingerprints(parents: Parents) -> list[str]:
-    return [run.record.fingerprints.run for runs in parents.values() for run in runs]
-
-
-def _by_id(config: RunConfig, parents: Mapping[str, Sequence[Run]]) -> RunConfig:
-    """Return the configuration with the runs that it names named by their ids."""
-    ids = {
-        field: [run.id for run in parents[role]]
-        for field, role in config.roles.items()
-        if role in parents
-    }
-    return config.with_runs(ids)
-
-
-def _same_data(run: Run, config: RunConfig, data: str) -> bool:
-    """Whether a run was trained on the data of digest ``data`` under the same settings of them."""
-    mine, theirs = config.data.model_dump(mode="json"), run.settings.get("data")
-    if not isinstance(theirs, dict):
-        return False
-    alike = _but_places(mine) == _but_places(theirs)
-    prints = run.record.fingerprints
-    return alike and (prints.data, prints.split) == (data, split_digest(config.data))
-
-
-def _but_places(data: Mapping[str, object]) -> dict[str, object]:
-    """Settings of data that are set, but for where these lie."""
-    places = ("root", "split_file")
-    return {key: value for key, value in data.items() if value is not None and key not in places}
+    inputs = Inputs.of(digests, config.data.root)
+    return _Request(config, parents, prints, data, weights, inputs, same)
 
 
 def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
@@ -230,13 +187,6 @@ def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
             idle[-1].id,
         )
     return None
-
-
-def how_to_go_on(run: Run) -> str:
-    """Say which request goes on with a run that isn't finished."""
-    continued = any(parent.role == INITIAL_WEIGHTS for parent in run.record.parents)
-    policy = "continue_from_previous" if continued else "resume_if_incomplete"
-    return f"the same settings with run.policy={policy}"
 
 
 def check_device(config: RunConfig) -> None:
@@ -262,40 +212,6 @@ def check_device(config: RunConfig) -> None:
     if training.accelerator != "cpu" and 0 < there < training.devices:
         hint = f"Use training.devices={there}, or training.accelerator=cpu."
         raise ConfigError(f"{training.devices} devices, but {there} GPUs are found", hint=hint)
-
-
-def _first_weights(config: RunConfig, data: str, named: Parents, store: RunStore) -> Run:
-    """The run whose weights training begins with: the newest finished one, in general.
-
-    Where an unfinished run of the same settings began with another's weights, it is that other, so
-    that the unfinished one is found and goes on.
-    """
-    split = split_digest(config.data)
-    alone = fingerprint(config, data, _fingerprints(named), split=split)
-    there = store.readable()
-    runs = {run.id: run for run, _ in there}
-    for _, record in reversed(there):
-        last = record.parents[-1] if record.parents else None
-        if record.status == "finished" or last is None or last.role != INITIAL_WEIGHTS:
-            continue
-        others = {"run": alone.run, "parents": record.fingerprints.parents[:-1]}
-        if last.run in runs and record.fingerprints.model_copy(update=others) == alone:
-            return runs[last.run]
-    return _previous(config, store)
-
-
-def _previous(config: RunConfig, store: RunStore) -> Run:
-    """The newest finished run of the same task, mode and model."""
-    names = (config.task, config.mode.name, config.model.name)
-    for run, record in reversed(store.readable()):
-        if record.status == "finished" and (record.task, record.mode, record.model) == names:
-            return run
-    what = " ".join(names)
-    raise StoreError(
-        f"there is no finished run of {what} to continue from",
-        where=store.home,
-        hint="Train one first, or leave run.policy out.",
-    )
 
 
 def _work(

@@ -14,7 +14,7 @@ from tutelage.core.recipes import STAGE_NAME, Json, Recipe, read_recipe
 from tutelage.core.store import RunStore
 from tutelage.task import ModelEntry, Task, load_task, task_names
 from tutelage.training.addresses import Addresses
-from tutelage.training.launch import find_parent
+from tutelage.training.parents import find_parent
 from tutelage.training.pipeline import Pipeline, Stage
 
 _ABLE: Final[Mapping[str, Callable[[ModelEntry], bool]]] = {

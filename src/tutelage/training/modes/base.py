@@ -22,7 +22,7 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.files import write_files, write_json
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
-from tutelage.core.store import CONFIG, METRICS, Run
+from tutelage.core.store import CONFIG, INPUTS, METRICS, Run
 from tutelage.task import Task
 from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
@@ -217,7 +217,8 @@ class BaseTrainer:
     def record(self, data: TaskData, evaluation: Evaluation) -> RunRecord:
         """Write the finished record: the last step, so that a run is finished or it is not."""
         files = {p.name: p for p in sorted(self.run.path.glob("model.*"))}
-        files[CONFIG] = self.run.path / CONFIG
+        there = (self.run.path / name for name in (CONFIG, INPUTS))
+        files |= {path.name: path for path in there if path.exists()}
         files |= write_files(self.run.path, evaluation.files)
         audit = data.audit.beside(self.run.record.parents)
         return self.run.update(
