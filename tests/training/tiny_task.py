@@ -16,6 +16,7 @@ from torchmetrics.classification import BinaryAccuracy
 
 from tutelage.core.config import DataConfig, ModelConfig, RunConfig, Training, tag_or
 from tutelage.core.errors import DataError
+from tutelage.core.folds import HELD_OUT, FoldUnits, held_out_units
 from tutelage.core.overrides import build_config
 from tutelage.core.records import AuditStamp, Evaluation, Table
 from tutelage.core.store import WEIGHTS, Run, RunStore
@@ -25,6 +26,7 @@ from tutelage.task import (
     SupportsAutoencoder,
     SupportsCurriculum,
     SupportsDistillation,
+    SupportsFolds,
     Task,
 )
 from tutelage.training.contracts import Objective, TaskData, TaskModule
@@ -57,6 +59,8 @@ class TinyData(DataConfig):
     """Whether a curriculum tells the classes apart."""
     tests: int = 40
     """Samples of the test split, and of validation."""
+    testable: bool = True
+    """Whether the test split can be read."""
 
 
 class TinyTraining(Training):
@@ -91,6 +95,15 @@ def length(x: Tensor) -> Tensor:
     return x.norm(dim=1)
 
 
+def fold_units(data: TinyData) -> FoldUnits:
+    """A unit a sample of training and of validation; each class is a stratum."""
+    classes = torch.cat([sample(data.samples, 1)[1], sample(data.tests, 2)[1]]).tolist()
+    return FoldUnits(
+        tuple(f"sample {n}" for n in range(len(classes))),
+        strata=tuple(f"class {y}" for y in classes),
+    )
+
+
 class TinyDataModule(TaskData):
     train: Batch
 
@@ -103,9 +116,24 @@ class TinyDataModule(TaskData):
             return
         if not self.config.data.samples:
             raise DataError("there are no samples", hint="Set data.samples to 1 or more.")
-        self.train = sample(self.config.data.samples, 1)
-        self.validation, self.test = (sample(self.config.data.tests, seed) for seed in (2, 3))
+        data = self.config.data
+        self.train, self.validation = sample(data.samples, 1), sample(data.tests, 2)
+        self.test_name, self.held_out = "test", torch.zeros(0).bool()
+        if data.fold is not None:
+            pool = tuple(torch.cat(each) for each in zip(self.train, self.validation, strict=True))
+            self.held_out = torch.tensor(held_out_units(fold_units(data), data))
+            self.train = (pool[0][~self.held_out], pool[1][~self.held_out])
+            self.validation = (pool[0][self.held_out], pool[1][self.held_out])
+        if isinstance(data.fold, int):
+            self.test_name, self.test = HELD_OUT, self.validation
+        else:
+            self.test = self._read_test()
         self.learned = self.learned or {"mean": self.train[0].mean(0).tolist()}
+
+    def _read_test(self) -> Batch:
+        if not self.config.data.testable:
+            raise DataError("the test split can't be read")
+        return sample(self.config.data.tests, 3)
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
@@ -134,7 +162,7 @@ class TinyDataModule(TaskData):
         return self._evaluation(*self.validation)
 
     def test_loaders(self) -> Mapping[str, Iterable[Batch]]:
-        return {"test": self._evaluation(*self.test)}
+        return {self.test_name: self._evaluation(*self.test)}
 
     def _evaluation(self, x: Tensor, y: Tensor) -> EvalLoader[Batch]:
         order = SeededBatchSampler(len(y), 16, 0, shuffle=False)
@@ -266,6 +294,7 @@ class TinyTask(
     SupportsAutoencoder[TinyConfig],
     SupportsCurriculum[TinyConfig],
     SupportsDistillation,
+    SupportsFolds[TinyConfig],
 ):
     """Args: ``on_step`` is called in each training step with the module and the batch."""
 
@@ -305,10 +334,11 @@ class TinyTask(
         with torch.inference_mode():
             hits = ((module.scores((x, y)) > module.threshold).long() == y).float().mean()
             loss = module.loss((x, y))
-        scores = {"test/accuracy": float(hits), "test/loss": float(loss)}
+        split = data.test_name
+        scores = {f"{split}/accuracy": float(hits), f"{split}/loss": float(loss)}
         return Evaluation(
             metrics=scores,
-            baselines={"always 0": {"test/accuracy": float((y == 0).float().mean())}},
+            baselines={"always 0": {f"{split}/accuracy": float((y == 0).float().mean())}},
             files={"hits.txt": f"{float(hits)}".encode()},
         )
 
@@ -316,7 +346,15 @@ class TinyTask(
         assert isinstance(module, TinyModule) and isinstance(data, TinyDataModule)
         with torch.inference_mode():
             rows = tuple((float(score),) for score in module.scores(data.test))
-        return (Table(title="test", columns=("score",), rows=rows),)
+        return (Table(title=data.test_name, columns=("score",), rows=rows),)
+
+    def fold_units(self, config: TinyConfig, cache: Path) -> FoldUnits:
+        return fold_units(config.data)
+
+    def predicted_units(self, data: TaskData) -> tuple[str, ...]:
+        assert isinstance(data, TinyDataModule)
+        names = fold_units(data.config.data).ids
+        return tuple(names[n] for n in data.held_out.nonzero().flatten().tolist())
 
     def audit(self, config: TinyConfig, cache: Path) -> Audit:
         return Audit(AuditStamp(verdict="clean"), ())

@@ -38,6 +38,22 @@ def without_empty_hooks(callback: Callback) -> Callback:
     return callback
 
 
+class EpochLimit(Callback):
+    """End the run after so many epochs, while its schedule is that of more.
+
+    Args:
+        stop_epoch: Epochs of the whole run.
+    """
+
+    def __init__(self, stop_epoch: int) -> None:
+        self.stop_epoch = stop_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask for the end when the last epoch is done, before its checkpoint is taken."""
+        if trainer.current_epoch + 1 >= self.stop_epoch:
+            trainer.should_stop = True
+
+
 class StepLimit(Callback):
     """End the run after so many optimiser steps, with a validation, as an epoch ends.
 

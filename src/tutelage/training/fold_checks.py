@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError
-from tutelage.task import SupportsFolds, Task
+from tutelage.core.errors import ConfigError, RequestError
+from tutelage.task import SupportsFolds, SupportsPredictionLines, Task
 
 
 def check_folds(task: Task[RunConfig], config: RunConfig) -> None:
@@ -12,14 +14,21 @@ def check_folds(task: Task[RunConfig], config: RunConfig) -> None:
 
     Raises:
         ConfigError: The task has no folds, or something needs held-out data where there are none.
+        RequestError: What writes a fold's predictions is not installed.
     """
     if config.data.fold is None:
         return
     if not isinstance(task, SupportsFolds):
         hint = "Leave data.fold and data.split_file out."
         raise ConfigError("this task's data have no folds", where=task.name, hint=hint)
+    if config.mode.name == "fusion":
+        said = "a fusion is fitted to what its experts' own split holds out: it has no folds"
+        raise ConfigError(said, where="data.fold", hint="Leave data.fold and data.split_file out.")
     if config.data.fold == "all":
         _refuse_held_out(config)
+    elif not isinstance(task, SupportsPredictionLines) and find_spec("pyarrow") is None:
+        hint = "Install it: pip install pyarrow."
+        raise RequestError("predictions of a fold are kept as Parquet, by pyarrow", hint=hint)
 
 
 def _refuse_held_out(config: RunConfig) -> None:
@@ -35,8 +44,6 @@ def _refuse_held_out(config: RunConfig) -> None:
         needs.append("training.scheduler.name=plateau")
     if training.monitor is not None:
         needs.append("training.monitor")
-    if config.mode.name == "fusion":
-        needs.append("mode=fusion")
     if needs:
         raise ConfigError(
             f"data.fold=all holds nothing out, which {' and '.join(needs)} would need",

@@ -91,6 +91,12 @@ class AutoencoderTrainer(BaseTrainer):
 
     def _check(self, module: TaskModule, objective: Objective | None) -> None:
         model = self.config.model.name
+        if isinstance(module, AnomalyScorer) and self.config.data.fold == "all":
+            raise ConfigError(
+                f"data.fold=all holds nothing out to set the threshold of {model!r} by",
+                where="data.fold",
+                hint="Train with a fold of data.split_file, or on the task's own split.",
+            )
         reasons = {
             "threshold_quantile": None
             if isinstance(module, AnomalyScorer)

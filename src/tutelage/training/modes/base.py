@@ -29,13 +29,14 @@ from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimize
 from tutelage.training.callbacks import (
     EarlyStoppingFrom,
     EpochHeartbeat,
+    EpochLimit,
     Heartbeat,
     ProgressBar,
     StepLimit,
     TimeBudget,
     without_empty_hooks,
 )
-from tutelage.training.checkpoint_files import find_resumable
+from tutelage.training.checkpoint_files import find_resumable, read_marker
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loggers import build_loggers
@@ -43,6 +44,7 @@ from tutelage.training.metrics import MetricsCollector
 from tutelage.training.model_card import read_preprocessing
 from tutelage.training.model_manager import CardInfo, ModelManager
 from tutelage.training.optimization import direction
+from tutelage.training.out_of_fold import out_of_fold
 from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
 from tutelage.training.ranks import Ranks
@@ -66,6 +68,8 @@ class BaseTrainer:
 
     ranked_from: int = 0
     """First epoch whose weights may be kept as the best, and that counts for early stopping."""
+    best_epoch: int | None = None
+    """The epoch, from 1, whose weights the model has, once it is trained: the best, or the last."""
 
     def __init__(
         self,
@@ -107,6 +111,8 @@ class BaseTrainer:
             self.calibrate(module, data)
         with self._phase("evaluate"):
             evaluation = self.evaluate(module, data)
+            kept = out_of_fold(self.task, module, data, self.config.data)
+        evaluation = evaluation.model_copy(update={"files": {**evaluation.files, **kept}})
         with self._phase("save"):
             self.save(module, data)
         self.seconds["total"] = round(time.monotonic() - started, 3)
@@ -142,8 +148,11 @@ class BaseTrainer:
         data.batch_size = int(json.loads(chosen.read_text(encoding="utf-8"))["size"])
 
     def fit(self, module: TaskModule, data: TaskData) -> None:
-        """Run the loop, from the newest valid checkpoint where there is one; end at the best."""
-        training = self.config.training
+        """Run the loop, from the newest valid checkpoint where there is one; end at the best.
+
+        Where nothing is held out, it ends at the last.
+        """
+        training, validates = self.config.training, self.config.data.fold != "all"
         monitor = self._monitor(module)
         saved = training.checkpoints
         manager = CheckpointManager(
@@ -152,7 +161,7 @@ class BaseTrainer:
             every_n_epochs=saved.every_n_epochs,
             keep_last=saved.keep_last,
             keep_best=saved.keep_best,
-            monitor=monitor,
+            monitor=monitor if validates else None,
             mode=direction(monitor),
             ranked_from=self.ranked_from,
         )
@@ -161,6 +170,7 @@ class BaseTrainer:
             devices=self.ranks.size,
             strategy=self._strategy(),
             max_epochs=training.max_epochs,
+            limit_val_batches=None if validates else 0,
             gradient_clip_val=training.gradient_clip,
             accumulate_grad_batches=training.accumulate,
             log_every_n_steps=1,  # our collector decides when rows are written
@@ -188,6 +198,9 @@ class BaseTrainer:
             log.info("resuming from %s", newest.name)
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
         best = manager.best()
+        kept = best or manager.latest()  # Lightning does not count an epoch that it resumes behind
+        kept_epoch = 0 if kept is None else read_marker(kept).epoch + 1
+        self.best_epoch = kept_epoch if best else max(kept_epoch, trainer.current_epoch)
         if best is not None:
             state = TutelageCheckpointIO().load_checkpoint(best)["state_dict"]
             assert isinstance(state, dict)
@@ -228,6 +241,7 @@ class BaseTrainer:
             baselines=evaluation.baselines,
             tables=evaluation.tables,
             figures=evaluation.figures,
+            best_epoch=self.best_epoch,
             seconds=self.seconds,
             audit=audit,
             artifacts={name: self.run.artifact(path) for name, path in files.items()},
@@ -310,6 +324,8 @@ class BaseTrainer:
         if self.console is not None and self.console.is_terminal:
             callbacks.append(ProgressBar(self.console))
         callbacks += averaging_callbacks(training.averaging)
+        if training.stop_epoch is not None:
+            callbacks.append(EpochLimit(training.stop_epoch))
         if training.max_steps is not None:
             callbacks.append(StepLimit(training.max_steps))
         if training.time_budget is not None:

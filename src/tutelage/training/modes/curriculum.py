@@ -158,8 +158,9 @@ class CurriculumTrainer(BaseTrainer):
     ) -> Iterator[Tensor]:
         """Yield how hard the samples at some places are, where anything says so."""
         for guide in guides:
-            settings = self.config.data.model_dump(mode="json", exclude={"root"})
-            content = [self.run.record.fingerprints.data, settings, self.task.name]
+            settings = self.config.data.model_dump(mode="json", exclude={"root", "split_file"})
+            prints = self.run.record.fingerprints
+            content = [prints.data, prints.split, settings, self.task.name]
             yield guide.scores(data, places, content, self.cache)
         if (measure := self.mode.measure) is not None:
             if measure not in data.measures:
