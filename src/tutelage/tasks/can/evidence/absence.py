@@ -17,11 +17,11 @@ from tutelage.tasks.can.evidence.absence_state import (
     Visits,
     bus_clock,
 )
+from tutelage.tasks.can.evidence.detector import StreamDetector
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature, thousandths
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import PREFIX_SECONDS, benign_frames, id_codes, with_frames
+from tutelage.tasks.can.rule_windows import PREFIX_SECONDS, id_codes
 
-_BLOCK = 1 << 16
 _MISSED = 1.5
 """Periods beyond which a frame has been missed."""
 _RARE = 0.01
@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class AbsenceMonitor:
+class AbsenceMonitor(StreamDetector[AbsenceState]):
     """Score frames by the identifiers that should have come before them and didn't.
 
     An identifier is expected once it was seen in the stream. Its silence is surprising when it
@@ -66,34 +66,16 @@ class AbsenceMonitor:
     pause: int
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
-        """Learn from the frames that are labelled benign.
-
-        Raises:
-            DataError: No frame is labelled benign.
-        """
-        return cls._learn([benign_frames(c) for c in captures], rare=0.0)
-
-    @classmethod
-    def calibrated(cls, prefix: Frames) -> Self:
-        """Learn from a stretch whose labels are unread, setting aside a rare long silence.
-
-        Raises:
-            DataError: The stretch has no frames.
-        """
-        return cls._learn([prefix], _RARE)
-
-    @classmethod
-    def _learn(cls, captures: Sequence[Frames], rare: float) -> Self:
-        held = with_frames(captures)
-        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
-        pause = max(_longest_pause(c) for c in held)
-        gaps = [_gaps(c, ids, pause) for c in held]
+    def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
+        """Learn how long silences are; of an unread stretch, rare long ones are set aside."""
+        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in traffic]))
+        pause = max(_longest_pause(c) for c in traffic)
+        gaps = [_gaps(c, ids, pause) for c in traffic]
         code, gap = (np.concatenate([g[part] for g in gaps]) for part in range(2))
         order = np.lexsort((gap, code))
         bounds = np.searchsorted(code[order], np.arange(len(ids) + 1))
         learnt = [
-            _expectation(gap[order[low:high]], rare)
+            _expectation(gap[order[low:high]], _RARE if unread else 0.0)
             for low, high in zip(bounds[:-1], bounds[1:], strict=True)
         ]
         unit, longest, first, further = zip(*learnt, strict=True)
@@ -103,23 +85,8 @@ class AbsenceMonitor:
         """Return the state before a stream's first frame."""
         return AbsenceState.empty(len(self.ids))
 
-    def score(
-        self, frames: Frames, state: AbsenceState | None = None
-    ) -> tuple[Evidence, AbsenceState]:
-        """Score a stream's next frames (n,).
-
-        Args:
-            frames: In the order in which they came.
-            state: What the last call returned; null at the stream's beginning.
-        """
-        state = state or self.start()
-        parts = [Evidence.none(frames[:0])]
-        for first in range(0, len(frames), _BLOCK):
-            evidence, state = self._block(frames[first : first + _BLOCK], state)
-            parts.append(evidence)
-        return Evidence.concatenate(parts), state
-
-    def _block(self, frames: Frames, state: AbsenceState) -> tuple[Evidence, AbsenceState]:
+    def score_block(self, frames: Frames, state: AbsenceState) -> tuple[Evidence, AbsenceState]:
+        """Score frames by the identifiers that are silent."""
         clock, latest = bus_clock(frames.timestamp, state, self.pause)
         ids, units, longest, first, furthers = self._columns
         visits = Visits.of(id_codes(frames.arbitration_id, ids), clock, state)

@@ -9,16 +9,17 @@ from typing import Any, Self
 import numpy as np
 
 from tutelage.tasks.can.evidence.absence import AbsenceMonitor
+from tutelage.tasks.can.evidence.detector import Detector
 from tutelage.tasks.can.evidence.payload import PayloadModel
 from tutelage.tasks.can.evidence.redundancy import RedundancyModel
 from tutelage.tasks.can.evidence.surprise import Evidence, alarm_level
 from tutelage.tasks.can.evidence.timing import TimingModel
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max
+from tutelage.tasks.can.rule_windows import RuleVerdict, window_max
 
 
 @dataclass(frozen=True)
-class Monitors:
+class Monitors(Detector):
     """Judges frames by what a vehicle's benign traffic was: extra, missing and lying frames.
 
     Each detector scores a frame by how improbable it is in benign traffic; the strongest evidence
@@ -41,33 +42,14 @@ class Monitors:
     DETECTORS = 4
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
-        """Learn from the frames of one vehicle that are labelled benign.
-
-        Raises:
-            DataError: No frame is labelled benign.
-        """
+    def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
+        """Learn what each detector learns of one vehicle's traffic."""
         return cls(
-            TimingModel.fit(captures),
-            PayloadModel.fit(captures),
-            AbsenceMonitor.fit(captures),
-            RedundancyModel.fit(captures),
-            _load([benign_frames(capture) for capture in captures]),
-        )
-
-    @classmethod
-    def calibrated(cls, prefix: Frames) -> Self:
-        """Learn from a stretch whose labels are unread, which may hold some attack.
-
-        Raises:
-            DataError: The stretch has no frames.
-        """
-        return cls(
-            TimingModel.calibrated(prefix),
-            PayloadModel.calibrated(prefix),
-            AbsenceMonitor.calibrated(prefix),
-            RedundancyModel.calibrated(prefix),
-            _load([prefix]),
+            TimingModel.learn(traffic, unread),
+            PayloadModel.learn(traffic, unread),
+            AbsenceMonitor.learn(traffic, unread),
+            RedundancyModel.learn(traffic, unread),
+            _load(traffic),
         )
 
     def evidence(self, frames: Frames) -> Evidence:

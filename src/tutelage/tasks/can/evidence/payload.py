@@ -10,6 +10,7 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.evidence.detector import StreamDetector
 from tutelage.tasks.can.evidence.learning import learn_patterns
 from tutelage.tasks.can.evidence.patterns import Pattern, PatternJSON, PatternTable
 from tutelage.tasks.can.evidence.payload_state import (
@@ -21,9 +22,7 @@ from tutelage.tasks.can.evidence.payload_state import (
 )
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature, thousandths
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import benign_frames, id_codes, with_frames
-
-_BLOCK = 1 << 16
+from tutelage.tasks.can.rule_windows import id_codes
 
 
 class PayloadJSON(TypedDict):
@@ -35,7 +34,7 @@ class PayloadJSON(TypedDict):
 
 
 @dataclass(frozen=True)
-class PayloadModel:
+class PayloadModel(StreamDetector[PayloadState]):
     """Score frames by what their identifier's counters and checksums should have been.
 
     A frame breaks its identifier's *counters* when none of them goes on: by one, or from one of the
@@ -59,35 +58,18 @@ class PayloadModel:
     checksum_rate: float
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
-        """Learn from the frames that are labelled benign.
+    def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
+        """Learn counters and checksums, and how often benign traffic breaks them.
 
-        Raises:
-            DataError: No frame is labelled benign.
+        An identifier of which more than a fiftieth is injected in an unread stretch is left without
+        a counter, one of which more than a thousandth is, without a checksum.
         """
-        return cls._learn([benign_frames(c) for c in captures])
-
-    @classmethod
-    def calibrated(cls, prefix: Frames) -> Self:
-        """Learn from a stretch whose labels are unread.
-
-        An identifier of which more than a fiftieth is injected there is left without a counter, one
-        of which more than a thousandth is, without a checksum.
-
-        Raises:
-            DataError: The stretch has no frames.
-        """
-        return cls._learn([prefix])
-
-    @classmethod
-    def _learn(cls, captures: Sequence[Frames]) -> Self:
-        held = with_frames(captures)
-        patterns = learn_patterns(held)
+        patterns = learn_patterns(traffic)
         draft = cls(tuple(patterns), 0.0, 0.0)
         table = PatternTable.of(draft.patterns)
         seen = np.zeros(len(patterns), np.int64)
         broken = np.zeros((2, len(patterns)), np.int64)
-        for capture in held:
+        for capture in traffic:
             code = id_codes(capture.arbitration_id, table.ids)
             grouped = group(capture, code, PayloadState.empty(len(patterns)))
             seen += np.bincount(grouped.code, minlength=len(patterns))
@@ -105,23 +87,12 @@ class PayloadModel:
         """Return the state before a stream's first frame."""
         return PayloadState.empty(len(self.patterns))
 
-    def score(
-        self, frames: Frames, state: PayloadState | None = None
-    ) -> tuple[Evidence, PayloadState]:
-        """Score a stream's next frames (n,).
-
-        Args:
-            frames: In the order in which they came.
-            state: What the last call returned; null at the stream's beginning.
-        """
-        state, table = state or self.start(), self._table
-        parts = [Evidence.none(frames[:0])]
-        for first in range(0, len(frames), _BLOCK):
-            block = frames[first : first + _BLOCK]
-            grouped = group(block, id_codes(block.arbitration_id, table.ids), state)
-            parts.append(_judge(table, self._surprises, grouped, Evidence.none(block)))
-            state = remember(grouped, state)
-        return Evidence.concatenate(parts), state
+    def score_block(self, frames: Frames, state: PayloadState) -> tuple[Evidence, PayloadState]:
+        """Score frames by what their payloads should be."""
+        table = self._table
+        grouped = group(frames, id_codes(frames.arbitration_id, table.ids), state)
+        found = _judge(table, self._surprises, grouped, Evidence.none(frames))
+        return found, remember(grouped, state)
 
     @cached_property
     def _table(self) -> PatternTable:

@@ -10,13 +10,13 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.evidence.detector import StreamDetector
 from tutelage.tasks.can.evidence.redundancy_table import CheckTable
 from tutelage.tasks.can.evidence.surprise import LARGEST, MILLI, Evidence, Feature
 from tutelage.tasks.can.evidence.twins import Check, Field, Twin, find_checks
 from tutelage.tasks.can.frames import Frames
-from tutelage.tasks.can.rule_windows import benign_frames, id_codes, with_frames
+from tutelage.tasks.can.rule_windows import id_codes
 
-_BLOCK = 1 << 14
 _LASTING = 4
 """Frames of an identifier in a row that have to disagree."""
 
@@ -50,7 +50,7 @@ class RedundancyState:
 
 
 @dataclass(frozen=True)
-class RedundancyModel:
+class RedundancyModel(StreamDetector[RedundancyState]):
     """Score frames by whether their signals agree with other identifiers that carry the same.
 
     Vehicles repeat signals: road speed, wheel speeds, engine speed come under several identifiers.
@@ -68,30 +68,15 @@ class RedundancyModel:
 
     checks: tuple[Check, ...]
 
-    @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
-        """Learn from the frames that are labelled benign.
-
-        Raises:
-            DataError: No frame is labelled benign.
-        """
-        return cls._learn([benign_frames(c) for c in captures])
+    block = 1 << 14
 
     @classmethod
-    def calibrated(cls, prefix: Frames) -> Self:
-        """Learn from a stretch whose labels are unread; signals attacked in it are left out.
+    def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
+        """Learn which signals agree; signals attacked in an unread stretch are left out.
 
         Ten seconds are seldom enough to learn anything: a signal has to go up and down twice.
-
-        Raises:
-            DataError: The stretch has no frames.
         """
-        return cls._learn([prefix])
-
-    @classmethod
-    def _learn(cls, captures: Sequence[Frames]) -> Self:
-        held = with_frames(captures)
-        return cls(tuple(find_checks(held)))
+        return cls(tuple(find_checks(traffic)))
 
     def start(self) -> RedundancyState:
         """Return the state before a stream's first frame."""
@@ -103,23 +88,10 @@ class RedundancyModel:
             np.zeros((len(self.checks), _LASTING - 1)),
         )
 
-    def score(
-        self, frames: Frames, state: RedundancyState | None = None
+    def score_block(
+        self, frames: Frames, state: RedundancyState
     ) -> tuple[Evidence, RedundancyState]:
-        """Score a stream's next frames (n,).
-
-        Args:
-            frames: In the order in which they came.
-            state: What the last call returned; null at the stream's beginning.
-        """
-        state = state or self.start()
-        parts = [Evidence.none(frames[:0])]
-        for first in range(0, len(frames), _BLOCK):
-            evidence, state = self._block(frames[first : first + _BLOCK], state)
-            parts.append(evidence)
-        return Evidence.concatenate(parts), state
-
-    def _block(self, frames: Frames, state: RedundancyState) -> tuple[Evidence, RedundancyState]:
+        """Score frames by what others say of the same signals."""
         evidence, table = Evidence.none(frames), self._table
         if not len(table.ids):
             return evidence, state

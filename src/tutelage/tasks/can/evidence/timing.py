@@ -9,6 +9,7 @@ from typing import Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.tasks.can.evidence.detector import Detector
 from tutelage.tasks.can.evidence.diagnostics import read_exchanges
 from tutelage.tasks.can.evidence.extra_frames import (
     FOREIGN_BITS,
@@ -28,7 +29,6 @@ from tutelage.tasks.can.id_sequences import (
     median_gaps,
     median_of_each,
 )
-from tutelage.tasks.can.rule_windows import benign_frames, with_frames
 
 SIGMAS, SURPRISE = 6.0, 9.0
 """A deficit of 6 standard deviations is met once in 10^9 frames of a normal jitter."""
@@ -62,7 +62,7 @@ class TimingJSON(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class TimingModel:
+class TimingModel(Detector):
     """Finds injected frames among an identifier's own, from benign traffic alone.
 
     A single frame too many is called injected where the identifier has kept its cycle for `MANY`
@@ -94,37 +94,19 @@ class TimingModel:
     payloads: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
-        """Learn from the frames that are labelled benign.
-
-        Raises:
-            DataError: No frame is labelled benign.
-        """
-        return cls._learn([benign_frames(c) for c in captures], contaminated=0.0)
-
-    @classmethod
-    def calibrated(cls, prefix: Frames) -> Self:
-        """Learn from a stretch whose labels are unread, setting aside the few frames too many.
-
-        Raises:
-            DataError: The stretch has no frames.
-        """
-        return cls._learn([prefix], contaminated=CONTAMINATED)
-
-    @classmethod
-    def _learn(cls, captures: Sequence[Frames], contaminated: float) -> Self:
-        held = with_frames(captures)
-        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
-        sequences, kinds = IdSequences.group(held, ids), len(ids)
+    def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
+        """Learn cycles and payloads; of an unread stretch, a few frames too many are set aside."""
+        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in traffic]))
+        sequences, kinds = IdSequences.group(traffic, ids), len(ids)
         frames = np.bincount(sequences.code, minlength=kinds)
         payloads = _payloads(sequences, frames)
-        if contaminated:
-            sequences = _without_injected(sequences, frames, contaminated)
+        if unread:
+            sequences = _without_injected(sequences, frames)
         rhythm = _rhythm(sequences, kinds)
         found = extras(sequences, rhythm)
         left = found.before + found.after
         odd = left < 2.0 - np.maximum(LEAST, SIGMAS * rhythm.jitter)[sequences.code]
-        if contaminated:
+        if unread:
             odd &= ~_injected(sequences, found, kinds)
         events = np.bincount(sequences.code[odd], minlength=kinds)
         isolated, hop = np.zeros(kinds, np.int64), np.zeros(kinds, np.int64)
@@ -135,7 +117,7 @@ class TimingModel:
             ids,
             frames,
             rhythm,
-            (frames >= MANY) & (events <= (EVENTS if contaminated else 0.0) * frames),
+            (frames >= MANY) & (events <= (EVENTS if unread else 0.0) * frames),
             isolated,
             hop,
             float(np.quantile(rhythm.period[timed], 0.1)) if timed.any() else 0.0,
@@ -244,7 +226,7 @@ def _injected(sequences: IdSequences, found: Extras, kinds: int) -> Bools:
     return found.single | (found.best & (found.isolated > usual[sequences.code] + FOREIGN_BITS))
 
 
-def _without_injected(sequences: IdSequences, frames: Ints, most: float) -> IdSequences:
+def _without_injected(sequences: IdSequences, frames: Ints) -> IdSequences:
     """Take out the frames that look injected, of identifiers where they are few enough to be."""
     kinds, whole = len(frames), sequences
     for _ in range(3):
@@ -255,7 +237,7 @@ def _without_injected(sequences: IdSequences, frames: Ints, most: float) -> IdSe
             break
         sequences = sequences.keep(~out)
     left = np.bincount(sequences.code, minlength=kinds)
-    spoiled = left < (1.0 - most) * frames
+    spoiled = left < (1.0 - CONTAMINATED) * frames
     if not spoiled.any():
         return sequences
     kept = np.isin(whole.row, sequences.row) | spoiled[whole.code]
