@@ -20,6 +20,7 @@ from tutelage.core.sections import NamingSection as NamingSection
 from tutelage.core.sections import Section as Section
 from tutelage.core.sections import as_word as as_word
 from tutelage.core.sections import tag_or as tag_or
+from tutelage.core.tracking import Tracking as Tracking
 
 SCHEMA_VERSION: Final = 2
 
@@ -363,6 +364,8 @@ class RunConfig(Section):
     """The optimiser, the loop and the device."""
     execution: ExecutionConfig = InProcessExecution()
     """Where the run is executed."""
+    tracking: Tracking = Tracking()
+    """What mirrors the run while it lasts."""
     run: RunOptions = RunOptions()
     """How the run relates to earlier ones."""
 

@@ -61,6 +61,10 @@ class StorageError(RequestError):
     """A disk is full or a folder can't be written."""
 
 
+class TrackingError(RequestError):
+    """A tracker can't be reached, or refuses what it is sent."""
+
+
 class UnknownNameError(RequestError):
     """A name that no registry holds; the nearest valid names are offered.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.config import RunConfig
 from tutelage.core.files import digest_bytes, digest_file, digest_json
 from tutelage.core.records import Environment, Fingerprints, Hashes
+
+_COMPUTES_NOTHING: Final = ("run", "execution", "tracking", "schema_version")
 
 
 @cache
@@ -20,11 +23,13 @@ def source_digest() -> str:
 
 
 def config_digest(config: RunConfig) -> str:
-    """Digest of what a configuration asks for: without `run.*`, `execution.*`, paths and names.
+    """Digest of what a configuration asks for: without paths, names, and what computes nothing.
+
+    That is `run.*`, `execution.*` and `tracking.*`.
 
     Of the runs that it names it is their fingerprints that count, not what they are called.
     """
-    settings = config.model_dump(mode="json", exclude={"run", "execution", "schema_version"})
+    settings = config.model_dump(mode="json", exclude=set(_COMPUTES_NOTHING))
     for part, field in (name.split(".") for name in config.roles):
         settings[part].pop(field)
     paths = config.model_dump(mode="python")

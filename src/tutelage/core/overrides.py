@@ -19,7 +19,7 @@ C = TypeVar("C", bound=BaseModel)
 
 # A value that YAML would take for a comment or an anchor, where a person typed a word.
 _PLAIN = re.compile(r"^[#&*%@`]|^[^'\"\[{]*\s#")
-NAMED_SECTIONS = ("model", "mode", "execution")
+NAMED_SECTIONS = ("model", "mode", "execution", "tracking")
 _KEY = re.compile(r"^[A-Za-z_][\w-]*(\.[\w-]+)*$")
 
 

@@ -106,7 +106,8 @@ def seeds_of(runs: Sequence[Run]) -> tuple[int, ...]:
         return ()
     apart = differences(runs)
     seeds = apart.pop(SEED, ())
-    other = [k for k in apart if k.partition(".")[0] not in ("run", "execution") and k != ROOT]
+    where = ("run", "execution", "tracking")
+    other = [k for k in apart if k.partition(".")[0] not in where and k != ROOT]
     return () if other or len(set(seeds)) < len(runs) else tuple(int(str(s)) for s in seeds)
 
 
