@@ -35,11 +35,11 @@ class Tracking(Section):
     """What mirrors a run while it lasts, for people to look at; nothing reads it to decide."""
 
     name: Literal["none", "mlflow"] = "none"
-    """`mlflow`: a process of low priority sends what the run writes to MLflow as it comes. A tracker
-    that is slow or away never stops a run; what it lacks is sent the next time."""
+    """`mlflow`: a process of low priority sends what the run writes to MLflow as it comes. A
+    tracker that is slow or away never stops a run; what it lacks is sent the next time."""
     uri: str | None = None
-    """Server or database that holds the runs; null takes MLFLOW_TRACKING_URI where that is set, else
-    `mlflow.db` beside the runs."""
+    """Server or database that holds the runs; null takes MLFLOW_TRACKING_URI where that is set,
+    else `mlflow.db` beside the runs."""
     experiment: str | None = Field(default=None, min_length=1, max_length=500)
     """MLflow's experiment; null: `tutelage/` and the task's name."""
     artifacts: tuple[str, ...] = ()

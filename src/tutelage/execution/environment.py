@@ -20,8 +20,8 @@ ALLOWED: Final = (
     # devices and threads
     *("CUDA_*", "NVIDIA_*", "NCCL_*", "GLOO_*", "TORCH_*", "PYTORCH_*", "OMP_*", "GOMP_*"),
     *("MKL_*", "OPENBLAS_*", "NUMEXPR_*", "SLURM_*"),
-    # ours
-    "TUTELAGE_*",
+    # ours, and where and as what MLflow keeps runs
+    *("TUTELAGE_*", "MLFLOW_TRACKING_URI"),
 )
 """Patterns of the names that pass; a person adds their own by ``execution.environment``."""
 

@@ -72,9 +72,7 @@ class There:
         """Read it from MLflow's own."""
         info, data = run.info, run.data
         deleted = info.lifecycle_stage == "deleted"
-        return cls(
-            info.run_id, info.status, info.end_time or None, deleted, data.tags, data.params
-        )
+        return cls(info.run_id, info.status, info.end_time or None, deleted, data.tags, data.params)
 
 
 class RefusedError(TrackingError):
@@ -146,6 +144,8 @@ class Tracker:
         with mlflow_errors(uri):
             self.client = MlflowClient(uri)
         self._experiments: dict[str, str] = {}
+        self.written = 0
+        """Requests so far that changed something."""
 
     def find(self, experiment: str, ids: Collection[str]) -> dict[str, There]:
         """Return what there is of some nodes of an experiment, by node."""
@@ -154,7 +154,8 @@ class Tracker:
             where = self._experiment(experiment)
             asked = few if len(ids) <= _FEW else [f"tags.`{ID}` LIKE '%'"]
             found = [run for words in asked for run in self._search(where, words)]
-        wanted, there = set(ids), {}
+        wanted = set(ids)
+        there: dict[str, There] = {}
         for run in found:
             node = run.data.tags[ID]
             if node in wanted:
@@ -226,6 +227,7 @@ class Tracker:
         experiment = self._experiment(node.experiment)
         own = {**node.tags, ID: node.id}
         if there is None:
+            self.written += 1
             there = create_training_mlflow_run(
                 self.client, experiment, node.name, own, node.started, parent
             )
@@ -245,6 +247,7 @@ class Tracker:
         words = [RunTag(k, v) for k, v in tags.items() if there.tags.get(k) != v]
         settings = [Param(k, v) for k, v in node.parameters.items() if k not in there.parameters]
         while words or settings:
+            self.written += 1
             self.client.log_batch(
                 there.run_id, params=settings[:OTHERS_A_BATCH], tags=words[:OTHERS_A_BATCH]
             )
@@ -274,6 +277,7 @@ class Tracker:
 
         metrics = [Metric(p.name, p.value, p.moment, p.step) for p in points]
         tags = [] if sent is None else [RunTag(SENT, sent.as_tag())]
+        self.written += 1
         self.client.log_batch(there.run_id, metrics=metrics, tags=tags)
 
     def _copy_files(self, node: Node, there: There, sent: Sent) -> None:
@@ -281,6 +285,7 @@ class Tracker:
         for name, path in node.files.items():
             digest = digest_file(path)
             if copied.get(name) != digest:
+                self.written += 1
                 self.client.log_artifact(there.run_id, str(path))
                 copied[name] = digest
                 now = Sent(sent.mark, sent.scores, copied)
@@ -288,9 +293,12 @@ class Tracker:
 
     def settle(self, there: There, status: str, ended: int | None) -> None:
         """Set how a run stands, and when it ended, where MLflow says otherwise."""
+        lasts = status in ("RUNNING", "SCHEDULED")
+        if there.status == status and (lasts or ended in (None, there.ended)):
+            return
+        self.written += 1
         with mlflow_errors(self.uri):
-            if status in ("RUNNING", "SCHEDULED"):
-                if there.status != status:
-                    self.client.update_run(there.run_id, status)
-            elif there.status != status or (ended is not None and there.ended != ended):
+            if lasts:
+                self.client.update_run(there.run_id, status)
+            else:
                 self.client.set_terminated(there.run_id, status, ended)

@@ -1,4 +1,4 @@
-"""Where MLflow's store is, and the environment in which MLflow is quiet, quick to give up and mute."""
+"""Where MLflow's store is, and the environment in which MLflow is quiet and soon gives up."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ _SETTINGS: Final = {
 }
 
 
-def tracking_uri(
-    uri: str | None, home: Path, environment: Mapping[str, str] | None = None
-) -> str:
+def tracking_uri(uri: str | None, home: Path, environment: Mapping[str, str] | None = None) -> str:
     """Return the address of MLflow's store: the one given, the environment's, or the runs' own.
 
     Args:

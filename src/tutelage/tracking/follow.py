@@ -1,12 +1,11 @@
-"""Mirror a run or a study until who started this process ends: ``python -m tutelage.tracking.follow``.
+"""``python -m tutelage.tracking.follow``: mirror a run or a study until its process lets go.
 
 Standard input is a pipe whose other end the training process holds: when it closes, for whatever
-reason, what is missing is sent, and this process ends. It never writes to that pipe's owner.
+reason, what is missing is sent, and this process ends.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import select
@@ -18,11 +17,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from tutelage.core.errors import StoreError, TutelageError
-from tutelage.core.store import LOG, Run, RunStore
+from tutelage.core.errors import TutelageError
+from tutelage.core.store import LOG, RunStore
 from tutelage.tracking.environment import URI, shown
 from tutelage.tracking.folders import STUDY
-from tutelage.tracking.following import FOLLOWER
 from tutelage.tracking.mirror import Mirror
 
 log = logging.getLogger("tutelage.tracking.follow")  # not by __name__, which is __main__
@@ -33,6 +31,10 @@ PATIENCE_SECONDS: Final = 15.0
 """Time without an answer after which it is said that there is none."""
 LAST_SECONDS: Final = 30.0
 """Time for what is missing at the end."""
+LAST_TRIES: Final = 3
+GONE_SECONDS: Final = 10.0
+"""Time for a run's own process to end, when the one that leads it has."""
+_POLL_SECONDS: Final = 0.5
 _NICE: Final = 19
 
 
@@ -47,15 +49,15 @@ class Follower:
     def __init__(self, mirror: Mirror, where: str) -> None:
         self.mirror, self.where = mirror, where
         self._silent = False
+        self._running = 0
         self._lock = threading.Lock()
 
     def follow(self) -> int:
         """Mirror until standard input ends, then to the end; return the exit status."""
-        wait = INTERVAL_SECONDS
-        while not _ended(0.0 if wait == INTERVAL_SECONDS else wait):
-            wait = INTERVAL_SECONDS if self.update(live=True) else min(2 * wait, LONGEST_SECONDS)
-            if wait == INTERVAL_SECONDS and _ended(wait):
-                break
+        wait = 0.0
+        while not _ended(wait):
+            sent = self.update(live=True)
+            wait = INTERVAL_SECONDS if sent else min(2 * (wait or 1), LONGEST_SECONDS)
         return self._finish()
 
     def update(self, live: bool) -> bool:
@@ -76,15 +78,18 @@ class Follower:
         return True
 
     def _finish(self) -> int:
-        """Send what is missing, within the time there is; wait until the run's process has gone."""
+        """Send what is missing, in a few tries; wait until the process of each run has gone."""
         last = threading.Timer(LAST_SECONDS, self._give_up)
         last.daemon = True
         last.start()
-        self._running = 1
-        while not self.update(live=False) or self._running:
-            time.sleep(0.5)
-        last.cancel()
-        return 0
+        failed, deadline = 0, time.monotonic() + GONE_SECONDS
+        while failed < LAST_TRIES:
+            if not self.update(live=False):
+                failed += 1
+            elif not self._running or time.monotonic() > deadline:
+                return 0
+            time.sleep(_POLL_SECONDS)
+        return 1
 
     def _say_silent(self, why: str) -> None:
         with self._lock:
@@ -118,17 +123,12 @@ def main(folder: Path, home: Path) -> int:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("tutelage").addHandler(handler)
     logging.getLogger("tutelage").setLevel(logging.INFO)
-    store = RunStore(home)
     try:
-        if not (folder / STUDY).is_file():
-            mirror = Mirror(store, uri, run=folder)
-            return Follower(mirror, f"MLflow at {shown(uri)}").follow()
-        with (folder / FOLLOWER).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mirror = Mirror(store, uri, study=folder.name)
-            return Follower(mirror, f"MLflow at {shown(uri)}").follow()
-    except BlockingIOError:
-        return 0  # another one follows the study
+        if (folder / STUDY).is_file():
+            mirror = Mirror(RunStore(home), uri, study=folder.name)
+        else:
+            mirror = Mirror(RunStore(home), uri, run=folder)
+        return Follower(mirror, f"MLflow at {shown(uri)}").follow()
     except Exception:
         log.error("the mirror to MLflow broke down: %s", traceback.format_exc())
         return 1

@@ -1,4 +1,4 @@
-"""`mirror`: make MLflow show what the folders of runs and studies say, sending only what it lacks."""
+"""`mirror`: make MLflow show what the folders of runs and studies say, and send only that."""
 
 from __future__ import annotations
 
@@ -97,14 +97,16 @@ class Mirror:
         states = self._states()
         looked: dict[str, object] = {}
         work = [*self._changed_studies(states, live, looked), *self._changed_runs(states)]
+        sent = 0
         for experiment in dict.fromkeys(step.node.experiment for step in work):
-            self._send(tracker, experiment, [s for s in work if s.node.experiment == experiment])
+            steps = [step for step in work if step.node.experiment == experiment]
+            sent += self._send(tracker, experiment, steps)
         ids = {state.run.id for state in states}
         if self._runs is None or self._runs - ids:
             self._settle_lost(tracker, {experiment_of(state) for state in states})
         self._runs = ids
         self._studies |= looked
-        return Mirrored(len(work), sum(state.alive for state in states))
+        return Mirrored(sent, sum(state.alive for state in states))
 
     def _states(self) -> list[RunState]:
         """The runs that are mirrored."""
@@ -152,17 +154,22 @@ class Mirror:
                 with _leaving_out():
                     yield _Step(run_node(state), state.stamp)
 
-    def _send(self, tracker: Tracker, experiment: str, work: Sequence[_Step]) -> None:
+    def _send(self, tracker: Tracker, experiment: str, work: Sequence[_Step]) -> int:
+        """Send what some nodes of an experiment lack; return how many lacked anything."""
+        sent = 0
         above = {step.node.parent for step in work if step.node.parent is not None}
         there = tracker.find(experiment, {step.node.id for step in work} | above)
         for step in work:
             node = step.node
-            parent = there.get(node.parent) if node.parent is not None else None
+            parent = there[node.parent].run_id if node.parent in there else None
+            before = tracker.written
             try:
-                there[node.id] = tracker.send(node, there.get(node.id), parent and parent.run_id)
+                there[node.id] = tracker.send(node, there.get(node.id), parent)
             except RefusedError as error:
                 log.warning("%s is left out: %s", node.id, error)
             self._done[node.id] = step.mark
+            sent += tracker.written > before
+        return sent
 
     def _settle_lost(self, tracker: Tracker, experiments: Iterable[str]) -> None:
         """End what MLflow takes for running of this store's folders that are there no more."""

@@ -14,7 +14,7 @@ from tutelage.core.records import RunRecord
 from tutelage.core.store import METRICS
 from tutelage.tracking.curves import Point, read_curves
 from tutelage.tracking.folders import RunState
-from tutelage.tracking.names import COMMIT, NOTE, clipped, metric_name
+from tutelage.tracking.names import NOTE, clipped, metric_name
 from tutelage.tracking.parameters import parameters
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -162,7 +162,7 @@ def experiment_of(state: RunState) -> str:
 
 
 def _files(state: RunState) -> dict[str, Path]:
-    """The files of a run that are to be copied, by name; of one that it lacks a warning is logged."""
+    """The files of a run that are to be copied, by name; of one that it lacks, a warning."""
     asked = _tracking(state).get("artifacts")
     names = [str(name) for name in asked] if isinstance(asked, list) else []
     there = state.record.artifacts
@@ -175,4 +175,3 @@ def _files(state: RunState) -> dict[str, Path]:
 def milliseconds(moment: datetime) -> int:
     """A moment as MLflow writes it."""
     return round(1000 * moment.timestamp())
-

@@ -43,7 +43,7 @@ def _parameters(path: Path) -> Mapping[str, str]:
 @lru_cache(maxsize=64)
 def _usual(task: str, mode: str, model: str) -> Mapping[str, str]:
     """What is usual; without a mode's own settings where the mode has none that are usual."""
-    asked = {"task": task, "model.name": model, "execution.name": "in-process"}
+    asked: dict[str, object] = {"task": task, "model.name": model, "execution.name": "in-process"}
     found = defaults_of(asked | {"mode.name": mode}) or defaults_of(asked | {"mode.name": "normal"})
     return {key: as_text(value) for key, value in found.items()}
 

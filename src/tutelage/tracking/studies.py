@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tutelage.core.records import RunRecord
+from tutelage.report.settings import as_text
 from tutelage.tracking.folders import RunState, StudyState, TrialFile
 from tutelage.tracking.names import NOTE, clipped, metric_name
 from tutelage.tracking.nodes import (
@@ -94,7 +95,7 @@ def _trial_node(
     if said is not None:
         tags["tutelage.state"] = said.status
         status = "RUNNING" if status == "RUNNING" else ENDED[said.status]
-        settings |= {metric_name(k): clipped(str(v)) for k, v in said.params.items()}
+        settings |= {metric_name(k): clipped(as_text(v)) for k, v in said.params.items()}
         scores |= _objective("objective", said)
         started = milliseconds(said.started) if said.started is not None else started
         ended = milliseconds(said.finished) if said.finished is not None else ended
@@ -132,5 +133,3 @@ def _means(records: Sequence[RunRecord]) -> dict[str, float]:
         metric_name(name): sum(record.metrics[name] for record in records) / len(records)
         for name in sorted(shared)
     }
-
-

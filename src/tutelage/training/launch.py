@@ -28,6 +28,7 @@ from tutelage.core.inputs import Inputs
 from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
+from tutelage.tracking.following import followed
 from tutelage.training.fold_checks import check_folds
 from tutelage.training.parents import (
     Parents,
@@ -223,7 +224,8 @@ def _work(
     console: Console | None,
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
-    with run.hold(), log_to(run, logging.INFO):
+    mirror = followed(run.path, store.home, config.tracking, config.run.tags.get("study"))
+    with run.hold(), log_to(run, logging.INFO), mirror:
         try:
             run.update(status="running")
             if config.training.devices == 1:
