@@ -12,7 +12,13 @@ BASE = fingerprint(can_config(), "data")
 
 @pytest.mark.parametrize(
     "typed",
-    ["run.name=other", "run.policy=force_new", "data.root=elsewhere", "execution=in-process"],
+    [
+        "run.name=other",
+        "run.policy=force_new",
+        "data.root=elsewhere",
+        "execution=in-process",
+        "tracking=mlflow",
+    ],
 )
 def test_what_does_not_decide_the_result_does_not_count(typed: str) -> None:
     assert fingerprint(can_config(typed), "data") == BASE
