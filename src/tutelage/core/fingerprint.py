@@ -46,9 +46,7 @@ def hashes_of(config: RunConfig, environment: Environment, initial_weights: str 
 
 def _parameters_digest(config: RunConfig) -> str:
     """Digest of the settings without those of data: of what is tuned, the same on any data."""
-    settings = config.model_dump(
-        mode="json", exclude={"run", "execution", "schema_version", "data", "evaluation"}
-    )
+    settings = config.model_dump(mode="json", exclude={*_COMPUTES_NOTHING, "data", "evaluation"})
     for part, field in (name.split(".") for name in config.roles):
         settings[part].pop(field)
     return digest_json(_without_paths(settings, config.model_dump(mode="python")))

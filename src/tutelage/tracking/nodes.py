@@ -14,7 +14,7 @@ from tutelage.core.records import RunRecord
 from tutelage.core.store import METRICS
 from tutelage.tracking.curves import Point, read_curves
 from tutelage.tracking.folders import RunState
-from tutelage.tracking.names import NOTE, clipped, metric_name
+from tutelage.tracking.names import COMMIT, NOTE, clipped, metric_name
 from tutelage.tracking.parameters import parameters
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -131,6 +131,8 @@ def _run_tags(state: RunState) -> dict[str, str]:
         "tutelage.fingerprint": record.fingerprints.run,
         "tutelage.path": place(state.run.path),
     }
+    if (revision := record.environment.revision) is not None:
+        tags |= {"tutelage.revision": str(revision), COMMIT: revision.commit}
     if record.parents:
         said = ", ".join(f"{parent.role}: {parent.run}" for parent in record.parents)
         tags["tutelage.parents"] = clipped(said)
