@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.core.errors import ConfigError
+from tutelage.core.folds import FoldUnits
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,
@@ -15,6 +16,7 @@ from tutelage.task import (
     SupportsCurriculum,
     SupportsDistillation,
     SupportsExport,
+    SupportsFolds,
     SupportsFusion,
     Task,
 )
@@ -41,6 +43,7 @@ class CANTask(
     SupportsCurriculum[CANConfig],
     SupportsDistillation,
     SupportsFusion,
+    SupportsFolds[CANConfig],
     SupportsExport,
     SupportsWatch[CANConfig],
 ):
@@ -124,6 +127,22 @@ class CANTask(
             return GATModule(config.model, config.training, num_ids)
         assert isinstance(config.model, VGAEConfig)
         return VGAEModule(config.model, config.training, num_ids)
+
+    def check(self, config: CANConfig) -> None:
+        """Refuse a model and mode that do not go together, and a fusion of a fold.
+
+        Raises:
+            ConfigError: They don't, or what a combiner is fitted on would be what it is scored on.
+        """
+        super().check(config)
+        if config.mode.name == "fusion" and config.data.fold is not None:
+            raise ConfigError(
+                "a fusion has no folds: it is fitted on windows that its experts did not train on, "
+                "and in a fold these are what is scored",
+                where="data.fold",
+                hint="Leave data.fold out: mode=fusion cross-fits its combiners by itself "
+                "(mode.folds).",
+            )
 
     def evaluate(self, config: CANConfig, module: TaskModule, data: TaskData) -> Evaluation:
         """Score the windows of every test split beside the training-free rules."""
@@ -211,6 +230,23 @@ class CANTask(
 
         assert isinstance(data, CANGraphDataModule)
         keep_held_out(data, rows)
+
+    def fold_units(self, config: CANConfig, cache: Path) -> FoldUnits:
+        """Return the training captures' time in pieces, with the vehicle and attack of each."""
+        from tutelage.tasks.can.folds import pool_units
+        from tutelage.tasks.can.pool import read_pool
+
+        return pool_units(read_pool(config.data, cache))
+
+    def predicted_units(self, data: TaskData) -> Sequence[str]:
+        """Return the piece of each window that is held out and judged."""
+        from tutelage.tasks.can.datamodule import CANGraphDataModule
+        from tutelage.tasks.can.evaluation import judged_windows
+        from tutelage.tasks.can.folds import units_of_windows
+        from tutelage.tasks.can.pool import read_pool
+
+        assert isinstance(data, CANGraphDataModule)
+        return units_of_windows(read_pool(data.config.data, data.cache), judged_windows(data))
 
     def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
         """Return the network for one window at a time, and windows that test."""

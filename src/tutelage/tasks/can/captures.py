@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.core.errors import DataError
@@ -54,7 +54,7 @@ class Capture:
     @property
     def label(self) -> str:
         """Group, split and name, or the path where others share these, as tables show them."""
-        return self.place or "/".join(part for part in (self.group, self.split, self.name) if part)
+        return self.place or _joined(self)
 
     @property
     def tests(self) -> bool:
@@ -104,23 +104,34 @@ def _digest(path: Path) -> str:
         ) from error
 
 
-def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) -> list[Capture]:
+def load_dataset(
+    data: CANData,
+    cache: Path,
+    force_rebuild_cache: bool = False,
+    labels: Collection[str] | None = None,
+) -> list[Capture]:
     """Read every capture that ``data`` names.
 
     Args:
         data: Where they are, and the names of their columns.
         cache: Folder of parsed captures.
         force_rebuild_cache: Parse again what the cache holds.
+        labels: Those to read, by `Capture.label`; the others are not opened. Null reads all.
 
     Raises:
         DataError: The data are missing, empty, unreadable or malformed.
     """
     if data.root is None:
-        return _simulate(data)
+        return [c for c in _simulate(data) if labels is None or c.label in labels]
     parsed = CaptureCache(cache / "captures")
     captures = []
     files = find_captures(data.root)
+    shared = Counter(_joined(file) for file in files)
     for file in files:
+        own = _joined(file)
+        place = file.path.relative_to(data.root).as_posix() if shared[own] > 1 else ""
+        if labels is not None and (place or own) not in labels:
+            continue
         try:
             frames, report, digest = parsed.load(file, data.columns.given(), force_rebuild_cache)
         except ForeignFileError as error:
@@ -129,15 +140,17 @@ def load_dataset(data: CANData, cache: Path, force_rebuild_cache: bool = False) 
             raise _among_others(error, file.path) from error
         attack = _attack(file, frames)
         captures.append(
-            Capture(file.split, file.name, attack, file.group, digest, frames, report, file.path)
+            Capture(
+                *(file.split, file.name, attack, file.group, digest, frames, report, file.path),
+                place=place,
+            )
         )
-    shared = Counter(capture.label for capture in captures)
-    return [
-        replace(capture, place=capture.path.relative_to(data.root).as_posix())
-        if capture.path and shared[capture.label] > 1
-        else capture
-        for capture in captures
-    ]
+    return captures
+
+
+def _joined(file: CaptureFile | Capture) -> str:
+    """Group, split and name."""
+    return "/".join(part for part in (file.group, file.split, file.name) if part)
 
 
 def _among_others(error: ForeignFileError, path: Path) -> ForeignFileError:

@@ -20,20 +20,15 @@ from tutelage.core.records import AuditStamp
 from tutelage.losses import BaseSupervisedLoss
 from tutelage.tasks.can.captures import Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig, GATConfig
+from tutelage.tasks.can.division import long_enough
+from tutelage.tasks.can.folds import divide
 from tutelage.tasks.can.frames import ATTACK
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.modules import BaseCANGraphModule
-from tutelage.tasks.can.overlap import overlapping_captures
 from tutelage.tasks.can.preprocessing import Preprocessing
-from tutelage.tasks.can.splits import (
-    CaptureSplit,
-    kept_for_testing,
-    split_captures,
-    test_only,
-    without_shared,
-)
+from tutelage.tasks.can.splits import CaptureSplit, Mask, test_only
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler
@@ -77,6 +72,11 @@ class CANGraphDataModule(TaskData):
         cache: Folder of parsed captures and built graphs.
         preprocessing: What an earlier run learned; with it every capture tests, else it is learned
             from the training windows.
+
+    Attributes:
+        held_out: Windows that validate, by capture; none in a cross-validation, where they would be
+            those that are scored.
+        trained: Windows that train, by capture, in a cross-validation.
     """
 
     def __init__(
@@ -84,10 +84,11 @@ class CANGraphDataModule(TaskData):
     ) -> None:
         super().__init__()
         self.config, self.cache = config, cache
-        self._learned = preprocessing
+        self._given = preprocessing
         self._findings: list[str] = []
         self._ready = False
         self.held_out: Sequence[TestCapture] = ()
+        self.trained: Sequence[TestCapture] = ()
         self.batch_size = EVALUATION_BATCH
 
     def setup(self, stage: str) -> None:
@@ -95,22 +96,27 @@ class CANGraphDataModule(TaskData):
         if self._ready:
             return
         data = self.config.data
-        captures = self._long_enough(load_dataset(data, self.cache))
-        if self._learned is not None:
-            self._check_window(self._learned)
-            kept = dict.fromkeys(self._learned.trained_on, self._learned.test_fraction)
+        if self._given is not None:
+            self.learned = self._given
+            self._check_window(self.learned)
+            captures, short = long_enough(load_dataset(data, self.cache), data)
+            kept = dict.fromkeys(self.learned.trained_on, self.learned.test_fraction)
             splits = test_only(captures, kept, data)
+            self._findings += short
         else:
-            captures = self._without_overlap(captures)
-            splits, left_out = without_shared(split_captures(captures, data), data)
-            for finding in left_out:
-                self._note(finding)
-            self._learned = self._learn(splits, kept_for_testing(captures, data))
-        self.learned = self._learned
+            division = divide(data, self.cache)
+            splits = division.splits
+            self._findings += division.findings
+            self.learned = self._learn(splits, division.kept)
         stores = [self._graphs(split.capture, self.learned) for split in splits]
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
         self._ready = True
+
+    @property
+    def in_fold(self) -> bool:
+        """Whether what validates is a fold of the training captures, and is what is scored, too."""
+        return self._given is None and isinstance(self.config.data.fold, int)
 
     @cached_property
     def drives(self) -> Sequence[Capture]:
@@ -134,14 +140,19 @@ class CANGraphDataModule(TaskData):
         data = self.config.data
         stretches = [f for s in splits for f in s.training_frames(data.window, data.stride)]
         seen = [s for s in splits if s.train.any() or s.validation.any()]
+        whole = {
+            s.capture.digest
+            for s in seen
+            if not s.train.any() and (s.capture.validates or self.in_fold)
+        }
         trained, held = (
-            {s.capture.digest: s.capture.label for s in seen if s.capture.validates == validates}
-            for validates in (False, True)
+            {s.capture.digest: s.capture.label for s in seen if (s.capture.digest in whole) == only}
+            for only in (False, True)
         )
         try:
             return Preprocessing.fit(stretches, data.window, trained, kept_share, held)
         except DataError as error:
-            files = [s.capture.path for s in seen if not s.capture.validates]
+            files = [s.capture.path for s in seen if s.capture.digest in trained]
             only = files[0] if len(files) == 1 else None
             attacks = sum(int((frames.label == ATTACK).sum()) for frames in stretches)
             total, labels = sum(map(len, stretches)), [*trained.values()]
@@ -153,27 +164,6 @@ class CANGraphDataModule(TaskData):
                 hint=f"{error.hint} If 0 and 1 are swapped in the labels, swap them back.",
             ) from error
 
-    def _long_enough(self, captures: Sequence[Capture]) -> list[Capture]:
-        """Leave out, and say so, captures with fewer frames than a window.
-
-        Raises:
-            DataError: None holds a window.
-        """
-        window = self.config.data.window
-        kept = [capture for capture in captures if len(capture.frames) >= window]
-        if not kept:
-            longest = max(len(capture.frames) for capture in captures)
-            raise DataError(
-                f"no capture holds a window of {window} frames; the longest has {longest}",
-                where=self.config.data.root,
-                hint="Give longer captures, or train with a shorter data.window.",
-            )
-        for capture in captures:
-            if len(capture.frames) < window:
-                frames = len(capture.frames)
-                self._note(f"{capture.label} left out: its {frames} frames are fewer than a window")
-        return kept
-
     def _check_window(self, learned: Preprocessing) -> None:
         window = self.config.data.window
         if learned.profile.window != window:
@@ -181,16 +171,6 @@ class CANGraphDataModule(TaskData):
                 f"data.window={window} is not the model's window of {learned.profile.window}",
                 hint=f"Leave it out, or set data.window={learned.profile.window}.",
             )
-
-    def _without_overlap(self, captures: Sequence[Capture]) -> list[Capture]:
-        """Of captures that train or validate and hold the same traffic, keep one."""
-        found = overlapping_captures([capture for capture in captures if not capture.tests])
-        for capture, other, share in found:
-            if capture.digest != other.digest:
-                traffic = f"{share:.0%} of its traffic with {other.label}"
-                self._note(f"{capture.label} left out: it shares {traffic}")
-        left_out = {id(capture) for capture, _, _ in found}
-        return [capture for capture in captures if id(capture) not in left_out]
 
     def _note(self, finding: str) -> None:
         self._findings.append(finding)
@@ -237,19 +217,20 @@ class CANGraphDataModule(TaskData):
         tested = [t.store.content_digests()[t.windows] for ts in self.tests.values() for t in ts]
         seen = np.unique(np.concatenate(tested)) if tested else np.zeros(0, np.uint64)
         repeats = np.isin(content, seen)
-        self._note_repeats(int((repeats & (train | validation)).sum()), "a test split")
-        train, validation = train & ~repeats, validation & ~repeats
+        left_out = repeats & (train if self.in_fold else train | validation)
+        self._note_repeats(int(left_out.sum()), "the fold" if self.in_fold else "a test split")
+        train &= ~repeats
+        if not self.in_fold:  # where what validates is what is scored, too
+            validation &= ~repeats
         again = validation & np.isin(content, content[train])
         self._note_repeats(int(again.sum()), "training")
         validation &= ~again
         self.train_windows = torch.from_numpy(np.flatnonzero(train))
         self.validation_windows = torch.from_numpy(np.flatnonzero(validation))
-        parts = np.split(validation, np.cumsum([len(store) for _, store in used])[:-1])
-        self.held_out = [
-            TestCapture(split.capture, store, torch.from_numpy(np.flatnonzero(part)))
-            for (split, store), part in zip(used, parts, strict=True)
-            if part.any()
-        ]
+        if self.config.data.fold is None:
+            self.held_out = _by_capture(used, validation)
+        else:
+            self.trained = _by_capture(used, train)
         self._require_windows()
 
     def _note_repeats(self, count: int, where: str) -> None:
@@ -261,7 +242,7 @@ class CANGraphDataModule(TaskData):
             ("training", self.train_windows),
             ("validation", self.validation_windows),
         ):
-            if not len(windows):
+            if not len(windows) and (name, self.config.data.fold) != ("validation", "all"):
                 raise DataError(
                     f"no window is left for {name}",
                     where=self.config.data.root,
@@ -380,6 +361,18 @@ class CANGraphDataModule(TaskData):
     def train_size(self) -> int:
         """Training windows."""
         return len(self.train_windows)
+
+
+def _by_capture(
+    used: Sequence[tuple[CaptureSplit, GraphStore]], chosen: Mask
+) -> Sequence[TestCapture]:
+    """Return some windows (W,) of the joined captures, capture by capture."""
+    parts = np.split(chosen, np.cumsum([len(store) for _, store in used])[:-1])
+    return [
+        TestCapture(split.capture, store, torch.from_numpy(np.flatnonzero(part)))
+        for (split, store), part in zip(used, parts, strict=True)
+        if part.any()
+    ]
 
 
 def create_dataloaders(

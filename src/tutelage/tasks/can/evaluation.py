@@ -125,11 +125,13 @@ def _silences(data: CANGraphDataModule) -> dict[str, Floats]:
 def _operating(module: Detector, data: CANGraphDataModule) -> OperatingPoints | None:
     """Choose thresholds on the held-out windows, or else take those of the model's card.
 
-    Chosen ones are kept in ``data.learned``, which becomes the card: on other data, where nothing
-    of training is held out, they are all that there is.
+    In a cross-validation what is held out is what is scored, or nothing is: there they are chosen
+    on windows that trained, and false alarms come out more often than asked for. Chosen ones are
+    kept in ``data.learned``, which becomes the card: on other data, where nothing of training is
+    held out, they are all that there is.
     """
     settings = data.config.evaluation
-    if data.held_out:
+    if data.held_out or data.trained:
         points = _chosen(module, data)
         data.learned = replace(data.learned, operating=points)
     points = data.learned.operating
@@ -142,11 +144,11 @@ def _operating(module: Detector, data: CANGraphDataModule) -> OperatingPoints | 
 
 
 def _chosen(module: Detector, data: CANGraphDataModule) -> OperatingPoints | None:
-    """Thresholds by the benign windows that are held out from training; null without any."""
+    """Thresholds by benign windows of the training captures; null without any."""
     settings = data.config.evaluation
     parts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     seconds = 0.0
-    for held in data.held_out:
+    for held in data.held_out or data.trained:
         benign = replace(held, windows=held.windows[held.store.y[held.windows] == BENIGN])
         if not len(benign.windows):
             continue
@@ -262,7 +264,7 @@ def _judge(
     labelled = (test.store.y[test.windows] != UNLABELLED).numpy()
     truth = (test.store.y[test.windows] == ATTACK).numpy()[labelled]
     times = window_times(test, windows[labelled])
-    events = _events(test, windows[labelled], settings.event_gap_seconds, derived)
+    events = _events(test, labelled, settings.event_gap_seconds, derived)
     known = truth | ~times.under(events) if events.derived else np.ones(len(truth), np.bool_)
 
     def verdicts(score: NDArray[np.float32], alarm: NDArray[np.bool_]) -> Verdicts:
@@ -290,16 +292,20 @@ def window_times(test: TestCapture, windows: NDArray[np.int64]) -> WindowTimes:
 
 
 def _events(
-    test: TestCapture, windows: NDArray[np.int64], gap: float, derived: Mapping[str, Floats]
+    test: TestCapture, labelled: NDArray[np.bool_], gap: float, derived: Mapping[str, Floats]
 ) -> AttackEvents:
-    """The attacks on a capture: as derived, else as its labels tell within the given windows."""
+    """The attacks on a capture: as derived, else as labels tell, stretch by stretch of windows."""
     label = test.capture.label
     if label in derived:
         return AttackEvents(derived[label], derived=True)
-    if not len(windows):
-        return AttackEvents(np.zeros((0, 2)))
-    first = test.store.first_row.numpy()[windows[[0, -1]]]
-    return labelled_events(test.capture.frames[first[0] : first[1] + test.store.window], gap)
+    windows, first = test.windows.numpy(), test.store.first_row.numpy()
+    cuts = np.flatnonzero(np.diff(windows) > 1) + 1
+    found = [np.zeros((0, 2))]
+    for stretch in np.split(windows[labelled], np.cumsum(labelled)[cuts - 1]):
+        if len(stretch):
+            frames = test.capture.frames[first[stretch[0]] : first[stretch[-1]] + test.store.window]
+            found.append(labelled_events(frames, gap).intervals)
+    return AttackEvents(np.concatenate(found))
 
 
 def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> None:
@@ -324,6 +330,23 @@ def window_tables(module: Detector, data: CANGraphDataModule) -> tuple[Table, ..
     found = [left.attempt(test, partial(window_table, module, data, test)) for test in every]
     left.require_any()
     return tuple(table for table in found if table is not None)
+
+
+def judged_windows(data: CANGraphDataModule) -> list[TestCapture]:
+    """Return the windows of each capture that `window_tables` tells of.
+
+    Raises:
+        DataError: None can be calibrated.
+    """
+    every = [test for tests in data.tests.values() for test in tests]
+    settings = data.config.evaluation
+    if settings.calibration == "none":
+        return every
+    left = LeftOut()
+    of = partial(CalibratedTest.of, learned=data.learned, settings=settings, drives=data.drives)
+    found = [left.attempt(test, partial(of, test)) for test in every]
+    left.require_any()
+    return [calibrated.test for calibrated in found if calibrated is not None]
 
 
 def window_table(module: Detector, data: CANGraphDataModule, test: TestCapture) -> Table:

@@ -75,10 +75,24 @@ def repeated_windows(shared: Shared, data: CANData) -> Mask:
     lower = np.maximum(first - SEQUENCE + 1, 0)
     upper = np.minimum(first + data.window, len(shared.repeats))
     repeats = total[upper] - total[lower] > LIMIT * (upper - lower)
-    before = np.maximum.accumulate(np.where(repeats, end, -np.inf))
-    after = np.minimum.accumulate(np.where(repeats, start, np.inf)[::-1])[::-1]
-    near: Mask = repeats | (np.minimum(start - before, after - end) <= data.embargo_seconds)
-    return near
+    return near(repeats, start, end, data.embargo_seconds)
+
+
+def near(
+    windows: Mask, start: NDArray[np.float64], end: NDArray[np.float64], seconds: float
+) -> Mask:
+    """Return which windows (W,) are among the given ones, overlap one, or are within its embargo.
+
+    Args:
+        windows: (W,) the given ones.
+        start: (W,) time of each window's first frame.
+        end: (W,) time of its last frame.
+        seconds: The embargo.
+    """
+    before = np.maximum.accumulate(np.where(windows, end, -np.inf))
+    after = np.minimum.accumulate(np.where(windows, start, np.inf)[::-1])[::-1]
+    close: Mask = windows | (np.minimum(start - before, after - end) <= seconds)
+    return close
 
 
 def without_shared(
@@ -92,6 +106,7 @@ def without_shared(
     Raises:
         DataError: That leaves nothing to train or to validate with.
     """
+    roles = ("training", "validation") if any(s.validation.any() for s in splits) else ("training",)
     learning = [s.capture for s in splits if s.train.any() or s.validation.any()]
     tests = [s.capture for s in splits if s.capture.tests]
     shared = {id(found.capture): found for found in shared_captures(learning, tests)}
@@ -104,11 +119,12 @@ def without_shared(
             said.append(f"{split.capture.label}{part} left out: {found.says}")
         if split.train.any() or split.validation.any() or split.test.any():
             kept.append(split)
-    for role, left in (
-        ("training", any(s.train.any() for s in kept)),
-        ("validation", any(s.validation.any() for s in kept)),
-    ):
-        if shared and not left:
+    left = {
+        "training": any(s.train.any() for s in kept),
+        "validation": any(s.validation.any() for s in kept),
+    }
+    for role in roles:
+        if shared and not left[role]:
             raise DataError(
                 f"nothing is left for {role}: test captures hold the traffic of its captures",
                 where=data.root,
@@ -151,6 +167,30 @@ def split_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSp
             capture.require_labels(data.columns.given())
             splits.append(_by_time(capture, number, data, kept, not validating))
             number += 1
+    _require_training(splits, captures, data)
+    _log_roles(splits, kept)
+    return splits
+
+
+def pool_captures(captures: Sequence[Capture], data: CANData) -> list[CaptureSplit]:
+    """Let all that trains and all that validates train, as a pool to deal folds from.
+
+    What tests is what `split_captures` makes test. A capture whose content stands in a test split
+    too is in no pool, nor is one in it twice.
+
+    Raises:
+        DataError: No capture trains.
+    """
+    kept = kept_for_testing(captures, data)
+    seen = {capture.digest for capture in captures if capture.tests}
+    splits = []
+    for capture in captures:
+        if capture.tests:
+            splits.append(_all_test(capture, data))
+        elif capture.digest not in seen:
+            seen.add(capture.digest)
+            capture.require_labels(data.columns.given())
+            splits.append(_by_time(capture, 0, data, kept, False))
     _require_training(splits, captures, data)
     _log_roles(splits, kept)
     return splits

@@ -1,0 +1,197 @@
+"""The pool that folds are dealt from: what trains and validates, cut into pieces of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.core.files import digest_json, write_json
+from tutelage.core.fingerprint import source_digest
+from tutelage.tasks.can.captures import ATTACK_FREE, Capture, captures_fingerprint
+from tutelage.tasks.can.config import CANData
+from tutelage.tasks.can.division import Division, divide_pool
+from tutelage.tasks.can.frames import ATTACK, Frames
+from tutelage.tasks.can.ingest import vehicle_of
+from tutelage.tasks.can.overlap import LIMIT, common_share, sequence_hashes
+from tutelage.tasks.can.splits import CaptureSplit, Mask, window_times
+
+PIECES = 10
+"""Most pieces that a capture's time is cut into."""
+EMBARGOES = 10
+"""Length of a short capture's pieces, in embargoes, so that what is left out around it costs little."""
+FOLDER = "pools"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a capture's time, which trains or is held out as one.
+
+    Args:
+        id: Label of its capture, its number there, and a digest of what is in it.
+        capture: Label of its capture.
+        group: What it belongs together with.
+        stratum: Its vehicle, if names tell, and the attack in it, if there is one.
+        runs: First window of each of its runs of windows, and the one after the last.
+    """
+
+    id: str
+    capture: str
+    group: str
+    stratum: str
+    runs: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        """Its windows."""
+        return sum(stop - start for start, stop in self.runs)
+
+    def mask(self, count: int) -> Mask:
+        """Return which of a capture's windows (count,) are its own."""
+        own = np.zeros(count, bool)
+        for start, stop in self.runs:
+            own[start:stop] = True
+        return own
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Every piece of the training captures; each window of the pool is in one of them.
+
+    Args:
+        pieces: The pieces, by capture and time.
+        kept: Share of each capture's time, at its end, that tests and is in no piece.
+        findings: What was left out, in words.
+    """
+
+    pieces: tuple[Piece, ...]
+    kept: float
+    findings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, division: Division, data: CANData) -> Self:
+        """Cut what trains into pieces of time, those of the same traffic in a group."""
+        cut = [
+            (piece, split.capture)
+            for split in division.splits
+            if split.train.any()
+            for piece in _cut(split, data)
+        ]
+        groups = _groups(cut, data)
+        pieces = tuple(
+            replace(piece, group=group) for (piece, _), group in zip(cut, groups, strict=True)
+        )
+        return cls(pieces, division.kept, division.findings)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `dataclasses.asdict` made JSON of."""
+        pieces = (
+            Piece(**piece | {"runs": tuple((first, stop) for first, stop in piece["runs"])})
+            for piece in value["pieces"]
+        )
+        return cls(tuple(pieces), value["kept"], tuple(value["findings"]))
+
+
+def read_pool(data: CANData, cache: Path) -> Pool:
+    """Return the pool of the captures that ``data`` names, as it was first cut.
+
+    To cut it, training captures are compared with test captures, so that what stands in both is in
+    no fold; labels of test captures are not read. Once it is in the cache, none of them is opened.
+
+    Raises:
+        DataError: The data are missing or malformed, or nothing trains.
+    """
+    rules = data.model_dump(mode="json", exclude={"root", "split_file", "fold"})
+    key = digest_json([captures_fingerprint(data), rules, source_digest()])
+    path = cache / FOLDER / f"{key}.json"
+    if path.exists():
+        return Pool.from_json(json.loads(path.read_text(encoding="utf-8")))
+    pool = Pool.of(divide_pool(data, cache), data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(pool))
+    return pool
+
+
+def _cut(split: CaptureSplit, data: CANData) -> Iterator[Piece]:
+    """Cut the pool's windows of a capture into pieces of equal time, by when each begins."""
+    capture = split.capture
+    start, end = window_times(capture.frames, data.window, data.stride)
+    own = split.train
+    first, length = float(start[own].min()), float(end[own].max() - start[own].min())
+    count = PIECES
+    if data.embargo_seconds:
+        count = int(np.clip(round(length / (EMBARGOES * data.embargo_seconds)), 1, PIECES))
+    number = np.clip((start - first) * (count / max(length, 1e-9)), 0, count - 1).astype(np.int64)
+    attacked = _attacked(capture.frames, data)
+    vehicle = vehicle_of(capture.name)
+    for piece in range(count):
+        mask = own & (number == piece)
+        if mask.any():
+            kind = capture.attack if attacked[mask].any() else ATTACK_FREE
+            stratum = " ".join(word for word in (vehicle, kind) if word)
+            runs = _runs(mask)
+            content = digest_json([capture.digest, data.window, data.stride, runs])
+            name = f"{capture.label}#{piece + 1}@{content[:8]}"
+            yield Piece(name, capture.label, name, stratum, runs)
+
+
+def _attacked(frames: Frames, data: CANData) -> Mask:
+    """Return which windows (W,) hold a frame of an attack."""
+    before = np.concatenate([[0], np.cumsum(frames.label == ATTACK)])
+    first = np.arange(0, len(frames) - data.window + 1, data.stride)
+    found: Mask = before[first + data.window] > before[first]
+    return found
+
+
+def _runs(mask: Mask) -> tuple[tuple[int, int], ...]:
+    edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
+    return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+
+def _groups(cut: Sequence[tuple[Piece, Capture]], data: CANData) -> list[str]:
+    """Return a group for each piece: those of different captures that share traffic are together.
+
+    Captures that share much are not both in the pool; a piece may still stand in another capture.
+    """
+    hashes = [_hashes(piece, capture, data) for piece, capture in cut]
+    group = list(range(len(cut)))
+    for one in _shared_elsewhere(cut, hashes):
+        for other in range(len(cut)):
+            apart = cut[one][0].capture != cut[other][0].capture
+            if apart and group[one] != group[other]:
+                pair = sorted((hashes[one], hashes[other]), key=len)
+                if common_share(*pair) > LIMIT:
+                    low, high = sorted((group[one], group[other]))
+                    group = [low if g == high else g for g in group]
+    return [cut[first][0].id for first in group]
+
+
+def _hashes(piece: Piece, capture: Capture, data: CANData) -> NDArray[np.uint64]:
+    """The sorted distinct hashes of a piece's sequences of frames."""
+    found = [
+        sequence_hashes(capture.frames[first * data.stride : (stop - 1) * data.stride + data.window])
+        for first, stop in piece.runs
+    ]
+    return np.unique(np.concatenate(found))
+
+
+def _shared_elsewhere(
+    cut: Sequence[tuple[Piece, Capture]], hashes: Sequence[NDArray[np.uint64]]
+) -> list[int]:
+    """Numbers of pieces of which enough stands in other captures to be worth a closer look."""
+    labels = sorted({piece.capture for piece, _ in cut})
+    number = np.array([labels.index(piece.capture) for piece, _ in cut])
+    every = np.concatenate(hashes)
+    owner = np.repeat(number, [len(one) for one in hashes])
+    order = np.lexsort((owner, every))
+    every, owner = every[order], owner[order]
+    several = (every[1:] == every[:-1]) & (owner[1:] != owner[:-1])
+    common = np.unique(every[1:][several])
+    least = LIMIT * min(len(one) for one in hashes)
+    return [at for at, one in enumerate(hashes) if np.isin(one, common).sum() > least]
