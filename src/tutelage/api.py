@@ -349,7 +349,8 @@ def _store(home: Path | str | None) -> RunStore:
 def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig], RunConfig]:
     """Return a run's task and its configuration, with what training does not read changed.
 
-    That is its data, and the section `evaluation` where the task has one.
+    That is its data, and the section `evaluation` where the task has one. Other data are not those
+    that its fold is of.
 
     Raises:
         ConfigError: An override is of another section or is wrong, or the run's ``config.json`` is.
@@ -366,6 +367,11 @@ def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig]
     path = run.path / CONFIG
     settings = migrate_config(run.settings, path)
     build_config(task.config_type, [settings], where=path)  # so that a wrong file is named
+    if any(parse_override(text)[0][:2] in (("data",), ("data", "root")) for text in given):
+        data = settings.get("data")
+        assert isinstance(data, dict)
+        own = {key: value for key, value in data.items() if key not in ("split_file", "fold")}
+        settings = {**settings, "data": own}
     return task, build_config(task.config_type, [settings], given)
 
 

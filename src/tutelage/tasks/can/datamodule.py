@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tutelage.core.records import AuditStamp
 from tutelage.losses import BaseSupervisedLoss
 from tutelage.tasks.can.captures import Capture, load_dataset
 from tutelage.tasks.can.config import CANConfig, GATConfig
-from tutelage.tasks.can.division import long_enough
+from tutelage.tasks.can.division import Division, long_enough
 from tutelage.tasks.can.folds import divide
 from tutelage.tasks.can.frames import ATTACK
 from tutelage.tasks.can.graph_batch import GraphBatch
@@ -70,8 +70,8 @@ class CANGraphDataModule(TaskData):
     Args:
         config: The whole run.
         cache: Folder of parsed captures and built graphs.
-        preprocessing: What an earlier run learned; with it every capture tests, else it is learned
-            from the training windows.
+        preprocessing: What an earlier run learned; with it every capture tests, or in a fold what
+            it holds out; else it is learned from the training windows.
 
     Attributes:
         held_out: Windows that validate, by capture; none in a cross-validation, where they would be
@@ -96,18 +96,14 @@ class CANGraphDataModule(TaskData):
         if self._ready:
             return
         data = self.config.data
-        if self._given is not None:
-            self.learned = self._given
-            self._check_window(self.learned)
-            captures, short = long_enough(load_dataset(data, self.cache), data)
-            kept = dict.fromkeys(self.learned.trained_on, self.learned.test_fraction)
-            splits = test_only(captures, kept, data)
-            self._findings += short
-        else:
+        if self._given is None:
             division = divide(data, self.cache)
-            splits = division.splits
-            self._findings += division.findings
-            self.learned = self._learn(splits, division.kept)
+            self.learned = self._learn(division.splits, division.kept)
+        else:
+            self.learned = self._given
+            division = self._all_test(self._given)
+        self._findings += division.findings
+        splits = division.splits
         stores = [self._graphs(split.capture, self.learned) for split in splits]
         self._collect_tests(splits, stores)
         self._collect_training(splits, stores)
@@ -116,7 +112,7 @@ class CANGraphDataModule(TaskData):
     @property
     def in_fold(self) -> bool:
         """Whether what validates is a fold of the training captures, and is what is scored, too."""
-        return self._given is None and isinstance(self.config.data.fold, int)
+        return isinstance(self.config.data.fold, int)
 
     @cached_property
     def drives(self) -> Sequence[Capture]:
@@ -163,6 +159,18 @@ class CANGraphDataModule(TaskData):
                 where=only or data.root,
                 hint=f"{error.hint} If 0 and 1 are swapped in the labels, swap them back.",
             ) from error
+
+    def _all_test(self, learned: Preprocessing) -> Division:
+        """Let every capture test, or in a fold what it holds out."""
+        self._check_window(learned)
+        data = self.config.data
+        if self.in_fold:
+            fold = divide(data, self.cache)
+            none = [replace(s, train=s.train & False, validation=s.train & False) for s in fold.splits]
+            return replace(fold, splits=[split for split in none if split.test.any()])
+        captures, short = long_enough(load_dataset(data, self.cache), data)
+        kept = dict.fromkeys(learned.trained_on, learned.test_fraction)
+        return Division(test_only(captures, kept, data), learned.test_fraction, short)
 
     def _check_window(self, learned: Preprocessing) -> None:
         window = self.config.data.window

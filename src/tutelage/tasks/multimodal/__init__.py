@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.core.errors import ConfigError
+from tutelage.core.folds import FoldUnits
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,
@@ -15,6 +16,7 @@ from tutelage.task import (
     SupportsBlending,
     SupportsCurriculum,
     SupportsDistillation,
+    SupportsFolds,
     Task,
 )
 from tutelage.tasks.multimodal.config import MultimodalConfig, TwoTowerConfig
@@ -37,6 +39,7 @@ class MultimodalTask(
     SupportsCurriculum[MultimodalConfig],
     SupportsDistillation,
     SupportsBlending,
+    SupportsFolds[MultimodalConfig],
 ):
     """Bring pictures and their captions together in one space."""
 
@@ -129,12 +132,21 @@ class MultimodalTask(
         return predict(module, data)
 
     def check(self, config: MultimodalConfig) -> None:
-        """Refuse stages where they can't act.
+        """Refuse stages where they can't act, and a blend of a fold.
 
         Raises:
-            ConfigError: Another mode, a schedule by plateau, or a loss without a queue's negatives.
+            ConfigError: Another mode, a schedule by plateau, or a loss without a queue's negatives;
+                or what a blend is fitted on would be what it is scored on.
         """
         super().check(config)
+        if config.mode.name == "fusion" and config.data.fold is not None:
+            raise ConfigError(
+                "a blend has no folds: it is fitted on pictures that its experts did not train on, "
+                "and in a fold these are what is scored",
+                where="data.fold",
+                hint="Leave data.fold out: mode=fusion cross-fits its weights by itself "
+                "(mode.folds).",
+            )
         stages, where = config.training.stages, "training.stages"
         if not stages:
             return
@@ -196,6 +208,20 @@ class MultimodalTask(
 
         assert isinstance(data, DataHandler)
         return opinions(data, experts)
+
+    def fold_units(self, config: MultimodalConfig, cache: Path) -> FoldUnits:
+        """Return the pictures that may train, with what belongs together, and their categories."""
+        from tutelage.tasks.multimodal.datamodule import DataHandler
+
+        return DataHandler(config, cache).fold_units()
+
+    def predicted_units(self, data: TaskData) -> Sequence[str]:
+        """Return the picture of each embedding of what is held out."""
+        from tutelage.tasks.multimodal.datamodule import DataHandler
+        from tutelage.tasks.multimodal.prediction import predicted_units
+
+        assert isinstance(data, DataHandler)
+        return predicted_units(data)
 
     def audit(self, config: MultimodalConfig, cache: Path) -> Audit:
         """Look for repeats, bad pictures and odd captions."""

@@ -143,10 +143,11 @@ def evaluate_blend(blend: TwoTowerBlend, data: DataHandler) -> Evaluation:
     found = both(blend.blended(cosines, 0), blend.blended([c.T for c in cosines], 1))
     metrics = averaged({name: one.metrics() for name, one in found.items()})
     chance = averaged({name: by_chance(one) for name, one in found.items()})
-    baselines = {CHANCE: keyed(chance)}
+    split = data.test_split
+    baselines = {CHANCE: keyed(chance, split)}
     for number, cosine in enumerate(cosines, 1):
         alone = both(cosine, cosine.T)
         scores = averaged({name: one.metrics() for name, one in alone.items()})
-        baselines[f"expert {number} alone"] = keyed(scores)
-    tables: tuple[Table, ...] = (retrieval_table(found, metrics, chance),)
-    return Evaluation(metrics=keyed(metrics), baselines=baselines, tables=tables)
+        baselines[f"expert {number} alone"] = keyed(scores, split)
+    tables: tuple[Table, ...] = (retrieval_table(found, metrics, chance, split),)
+    return Evaluation(metrics=keyed(metrics, split), baselines=baselines, tables=tables)

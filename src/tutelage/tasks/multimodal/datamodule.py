@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.folds import HELD_OUT, FoldUnits, held_out_units
 from tutelage.core.records import AuditStamp
 from tutelage.losses.positives import check_ids, distinct_ids
 from tutelage.tasks.multimodal.config import MultimodalConfig
@@ -19,7 +20,8 @@ from tutelage.tasks.multimodal.data.batches import KeyedOrder, PairBatch, keys_o
 from tutelage.tasks.multimodal.data.groups import group_ids, thumbnail_digests
 from tutelage.tasks.multimodal.data.pairs import Pairs
 from tutelage.tasks.multimodal.data.sources import load_pairs
-from tutelage.tasks.multimodal.data.splits import split_pairs
+from tutelage.tasks.multimodal.data.splits import Split, split_pairs
+from tutelage.tasks.multimodal.folds import fold_units, pool_of, unit_names
 from tutelage.tasks.multimodal.module import TwoTowerModule
 from tutelage.tasks.multimodal.preprocessing import (
     Preprocessing,
@@ -54,6 +56,7 @@ class DataHandler(TaskData):
     """
 
     pairs: Pairs
+    looks: NDArray[np.uint64]
     ids: NDArray[np.int64]
     train_rows: NDArray[np.int64]
     validation_rows: NDArray[np.int64]
@@ -80,28 +83,74 @@ class DataHandler(TaskData):
             self._check_inputs(self._given)
         self.pairs = load_pairs(data, self.cache)
         self._note_bad()
-        looks = thumbnail_digests(self.pairs.images)
-        self.ids = group_ids(self.pairs, looks)
+        self.looks = thumbnail_digests(self.pairs.images)
+        self.ids = group_ids(self.pairs, self.looks)
         self.tokens = tokenize(self.pairs.captions, self.config.model.text)
-        none = np.zeros(0, dtype=np.int64)
-        if self._given is not None:
-            self.learned = self._given
-            seen = np.isin(looks, self._given.looks_seen())
-            self.train_rows = self.validation_rows = none
-            self.test_rows = np.flatnonzero(~seen)
-            if seen.any() and not self._held_out_of_own(seen):
-                self._note(f"{int(seen.sum())} pictures left out of the scores: training saw them")
-        else:
-            split = split_pairs(
-                self.pairs, self.ids, data.validation_fraction, data.test_fraction, SPLIT_SEED
-            )
-            self.train_rows, self.validation_rows = split.train, split.validation
-            self.test_rows = split.test
-            for finding in split.findings:
-                self._note(finding)
+        if self._given is None:
+            self._divide()
             self._check_positives()
-            self.learned = self._learn(looks)
+            self.learned = self._learn()
+        elif self.in_fold:
+            self.learned = self._given
+            self._divide()
+            self.train_rows = self.validation_rows = self.train_rows[:0]
+        else:
+            self.learned = self._given
+            self._all_test(self._given)
         self._ready = True
+
+    @property
+    def in_fold(self) -> bool:
+        """Whether what is scored is a fold of the pictures that may train."""
+        return isinstance(self.config.data.fold, int)
+
+    @property
+    def test_split(self) -> str:
+        """Name of the split that is scored."""
+        return HELD_OUT if self.in_fold else "test"
+
+    @property
+    def own_split(self) -> Split:
+        """What trains, validates and tests without folds."""
+        data = self.config.data
+        shares = data.validation_fraction, data.test_fraction
+        return split_pairs(self.pairs, self.ids, *shares, SPLIT_SEED)
+
+    def fold_units(self) -> FoldUnits:
+        """Return the pictures that train or validate without folds, as what folds are dealt from.
+
+        `setup` need not have been called.
+        """
+        self.pairs = load_pairs(self.config.data, self.cache)
+        self.looks = thumbnail_digests(self.pairs.images)
+        self.ids = group_ids(self.pairs, self.looks)
+        return self._units(pool_of(self.own_split))
+
+    def _units(self, pool: NDArray[np.int64]) -> FoldUnits:
+        return fold_units(self.pairs, self.ids, unit_names(self.pairs, self.looks), pool)
+
+    def _divide(self) -> None:
+        """Choose what trains, validates and tests, as `data.fold` says."""
+        split, data = self.own_split, self.config.data
+        for finding in split.findings:
+            self._note(finding)
+        self.train_rows, self.validation_rows = split.train, split.validation
+        self.test_rows = split.test
+        if data.fold is None:
+            return
+        pool = pool_of(split)
+        held = np.array(held_out_units(self._units(pool), data))
+        self.train_rows, self.validation_rows = pool[~held], pool[held]
+        if self.in_fold:
+            self.test_rows = self.validation_rows
+
+    def _all_test(self, learned: Preprocessing) -> None:
+        """Let every picture test that the model has not seen."""
+        seen = np.isin(self.looks, learned.looks_seen())
+        self.train_rows = self.validation_rows = np.zeros(0, dtype=np.int64)
+        self.test_rows = np.flatnonzero(~seen)
+        if seen.any() and not self._held_out_of_own(seen):
+            self._note(f"{int(seen.sum())} pictures left out of the scores: training saw them")
 
     def _held_out_of_own(self, seen: NDArray[np.bool_]) -> bool:
         """Whether these are the run's own data, of which the rest was held out for testing."""
@@ -152,7 +201,7 @@ class DataHandler(TaskData):
             )
         check_ids(ids)
 
-    def _learn(self, looks: NDArray[np.uint64]) -> Preprocessing:
+    def _learn(self) -> Preprocessing:
         mean, std = channel_statistics(self.pairs.images, self.train_rows)
         categories = {self.pairs.categories[row] for row in self.train_rows} - {""}
         return Preprocessing(
@@ -161,7 +210,7 @@ class DataHandler(TaskData):
             mean=mean,
             std=std,
             tokens=token_card(self.config.model.text),
-            seen=packed_looks(looks[np.concatenate([self.train_rows, self.validation_rows])]),
+            seen=packed_looks(self.looks[np.concatenate([self.train_rows, self.validation_rows])]),
             categories=tuple(sorted(categories)),
         )
 
@@ -225,7 +274,7 @@ class DataHandler(TaskData):
 
     def test_loaders(self) -> Mapping[str, EvalLoader[PairBatch]]:
         """Each test picture with its last caption, in order."""
-        return {"test": self.evaluation_loader(self.test_rows)}
+        return {self.test_split: self.evaluation_loader(self.test_rows)}
 
     def evaluation_loader(self, rows: NDArray[np.int64]) -> EvalLoader[PairBatch]:
         """Batches of some pictures as they are, each with its last caption."""

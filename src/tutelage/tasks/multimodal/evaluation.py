@@ -66,7 +66,8 @@ class Evaluator:
         """Return every metric of the test pictures, those of chance, tables, and pictures.
 
         Keys are ``test/metric`` for the mean of both directions, ``test/text_to_image_metric`` and
-        ``test/image_to_text_metric`` for one; ``_low`` and ``_high`` end a 95 % interval.
+        ``test/image_to_text_metric`` for one; ``_low`` and ``_high`` end a 95 % interval. In a fold
+        ``held_out`` stands in the place of ``test``.
 
         Raises:
             DataError: Nothing is left to score.
@@ -84,13 +85,17 @@ class Evaluator:
         share = self.gradient_share()
         metrics |= {**zero_shot, **shape.metrics(), "gradient_share_image": share}
         findings = diagnose(self.evidence(metrics, chance, shape, embedded))
-        baselines = {CHANCE: keyed(chance)}
+        split = self.data.test_split
+        baselines = {CHANCE: keyed(chance, split)}
         if commonest:
-            baselines[COMMONEST] = keyed(commonest)
+            baselines[COMMONEST] = keyed(commonest, split)
         tables, files = gallery(embedded, self.data.pairs, self.settings.pictures)
-        first = retrieval_table(found, metrics, chance), diagnosis_table(findings)
+        first = retrieval_table(found, metrics, chance, split), diagnosis_table(findings)
         return Evaluation(
-            metrics=keyed(metrics), baselines=baselines, tables=(*first, *tables), files=files
+            metrics=keyed(metrics, split),
+            baselines=baselines,
+            tables=(*first, *tables),
+            files=files,
         )
 
     # ---- embeddings
@@ -226,13 +231,16 @@ def by_chance(found: Ranks) -> dict[str, float]:
     return {f"recall@{k}": float(hits.mean()) for k, hits in found.chance.items()}
 
 
-def keyed(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return metrics under the name of the test split."""
-    return {f"test/{name}": value for name, value in metrics.items()}
+def keyed(metrics: Mapping[str, float], split: str) -> dict[str, float]:
+    """Return metrics under the name of the split that is scored."""
+    return {f"{split}/{name}": value for name, value in metrics.items()}
 
 
 def retrieval_table(
-    found: Mapping[str, Ranks], metrics: Mapping[str, float], chance: Mapping[str, float]
+    found: Mapping[str, Ranks],
+    metrics: Mapping[str, float],
+    chance: Mapping[str, float],
+    split: str,
 ) -> Table:
     """A row for each direction and their mean: recall beside chance, ranks, MRR, mAP."""
     names = [*(f"recall@{k}" for k in CUTOFFS), "median_rank", "mrr", "map"]
@@ -249,9 +257,8 @@ def retrieval_table(
             f"Mean recall@10: 95 % interval {low:.4f} to {high:.4f}, by resampling groups of "
             "pictures that belong together."
         )
-    return Table(
-        title="Retrieval among test pictures", columns=columns, rows=tuple(rows), note=note
-    )
+    title = f"Retrieval among {split.replace('_', '-')} pictures"
+    return Table(title=title, columns=columns, rows=tuple(rows), note=note)
 
 
 def diagnosis_table(findings: Sequence[Finding]) -> Table:
