@@ -166,8 +166,8 @@ class CANGraphDataModule(TaskData):
         data = self.config.data
         if self.in_fold:
             fold = divide(data, self.cache)
-            none = [replace(s, train=s.train & False, validation=s.train & False) for s in fold.splits]
-            return replace(fold, splits=[split for split in none if split.test.any()])
+            tests = [s.without(s.train | s.validation) for s in fold.splits if s.test.any()]
+            return replace(fold, splits=tests)
         captures, short = long_enough(load_dataset(data, self.cache), data)
         kept = dict.fromkeys(learned.trained_on, learned.test_fraction)
         return Division(test_only(captures, kept, data), learned.test_fraction, short)

@@ -24,7 +24,7 @@ from tutelage.tasks.can.splits import CaptureSplit, Mask, window_times
 PIECES = 10
 """Most pieces that a capture's time is cut into."""
 EMBARGOES = 10
-"""Length of a short capture's pieces, in embargoes, so that what is left out around it costs little."""
+"""Length of a short capture's pieces, in embargoes, so that what is left out costs little."""
 FOLDER = "pools"
 
 
@@ -174,10 +174,9 @@ def _groups(cut: Sequence[tuple[Piece, Capture]], data: CANData) -> list[str]:
 
 def _hashes(piece: Piece, capture: Capture, data: CANData) -> NDArray[np.uint64]:
     """The sorted distinct hashes of a piece's sequences of frames."""
-    found = [
-        sequence_hashes(capture.frames[first * data.stride : (stop - 1) * data.stride + data.window])
-        for first, stop in piece.runs
-    ]
+    stride, window, frames = data.stride, data.window, capture.frames
+    runs = (frames[first * stride : (stop - 1) * stride + window] for first, stop in piece.runs)
+    found = [sequence_hashes(run) for run in runs]
     return np.unique(np.concatenate(found))
 
 
