@@ -128,22 +128,6 @@ class CANTask(
         assert isinstance(config.model, VGAEConfig)
         return VGAEModule(config.model, config.training, num_ids)
 
-    def check(self, config: CANConfig) -> None:
-        """Refuse a model and mode that do not go together, and a fusion of a fold.
-
-        Raises:
-            ConfigError: They don't, or what a combiner is fitted on would be what it is scored on.
-        """
-        super().check(config)
-        if config.mode.name == "fusion" and config.data.fold is not None:
-            raise ConfigError(
-                "a fusion has no folds: it is fitted on windows that its experts did not train on, "
-                "and in a fold these are what is scored",
-                where="data.fold",
-                hint="Leave data.fold out: mode=fusion cross-fits its combiners by itself "
-                "(mode.folds).",
-            )
-
     def evaluate(self, config: CANConfig, module: TaskModule, data: TaskData) -> Evaluation:
         """Score the windows of every test split beside the training-free rules."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule

@@ -132,21 +132,12 @@ class MultimodalTask(
         return predict(module, data)
 
     def check(self, config: MultimodalConfig) -> None:
-        """Refuse stages where they can't act, and a blend of a fold.
+        """Refuse stages where they can't act.
 
         Raises:
-            ConfigError: Another mode, a schedule by plateau, or a loss without a queue's negatives;
-                or what a blend is fitted on would be what it is scored on.
+            ConfigError: Another mode, a schedule by plateau, or a loss without a queue's negatives.
         """
         super().check(config)
-        if config.mode.name == "fusion" and config.data.fold is not None:
-            raise ConfigError(
-                "a blend has no folds: it is fitted on pictures that its experts did not train on, "
-                "and in a fold these are what is scored",
-                where="data.fold",
-                hint="Leave data.fold out: mode=fusion cross-fits its weights by itself "
-                "(mode.folds).",
-            )
         stages, where = config.training.stages, "training.stages"
         if not stages:
             return
