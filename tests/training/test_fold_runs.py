@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 from tiny_task import (
+    TinyDataModule,
     TinyTask,
     crash_at,
     fold_units,
@@ -28,8 +29,10 @@ from tutelage.training.checkpoint_files import (
     list_checkpoints,
     read_marker,
 )
+from tutelage.training.contracts import AnomalyScorer
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
+from tutelage.training.restore import restore_module
 
 FAST = ("training.accelerator=cpu",)
 RESUME = "run.policy=resume_if_incomplete"
@@ -142,11 +145,20 @@ def test_what_decides_by_held_out_data_is_refused_where_there_are_none(
     assert not RunStore(tmp_path).runs()
 
 
-def test_no_threshold_is_set_by_data_that_trained(tmp_path: Path) -> None:
-    detector = ("mode=autoencoder", "model=reconstructor", "data.fold=all")
-    with pytest.raises(ConfigError, match="nothing out to set the threshold of 'reconstructor'"):
-        train(tmp_path, *FAST, *detector)
-    assert not RunStore(tmp_path).runs()
+@pytest.mark.parametrize("which", [0, "all"])
+def test_a_threshold_is_set_by_what_trained_and_not_by_what_is_scored(
+    tmp_path: Path, split_file: Path, which: int | str
+) -> None:
+    detector = ("mode=autoencoder", "model=reconstructor", "mode.threshold_quantile=0.8")
+    settings = fold(split_file, which, *detector)
+    run = train(tmp_path, *settings).run
+    module, data = restore_module(TinyTask(), run), TinyTask().datamodule(tiny(*settings), tmp_path)
+    data.setup("fit")
+    TinyTask().normal_data(data)
+    assert isinstance(module, AnomalyScorer) and isinstance(data, TinyDataModule)
+    with torch.inference_mode():
+        scores = module.anomaly_scores(data.train)
+    assert float(module.threshold) == pytest.approx(float(scores.quantile(0.8)), rel=1e-5)
 
 
 @pytest.mark.parametrize(

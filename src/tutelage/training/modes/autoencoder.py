@@ -77,13 +77,18 @@ class AutoencoderTrainer(BaseTrainer):
         module.objective = None
 
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
-        """Set an anomaly scorer's threshold to a quantile of held-out normal samples' scores."""
+        """Set an anomaly scorer's threshold to a quantile of held-out normal samples' scores.
+
+        In a cross-validation it is those of training samples: what a fold holds out is what it is
+        scored on, and where all train nothing is held out.
+        """
         if not isinstance(module, AnomalyScorer):
             return
+        own_split = self.config.data.fold is None
         with torch.inference_mode():
             scores = [
                 module.anomaly_scores(data.transfer_batch_to_device(batch, module.device, 0))
-                for batch in data.val_dataloader()
+                for batch in (data.val_dataloader() if own_split else data.train_dataloader())
             ]
         module.threshold.fill_(torch.cat(scores).quantile(self.mode.threshold_quantile))
 
@@ -91,12 +96,6 @@ class AutoencoderTrainer(BaseTrainer):
 
     def _check(self, module: TaskModule, objective: Objective | None) -> None:
         model = self.config.model.name
-        if isinstance(module, AnomalyScorer) and self.config.data.fold == "all":
-            raise ConfigError(
-                f"data.fold=all holds nothing out to set the threshold of {model!r} by",
-                where="data.fold",
-                hint="Train with a fold of data.split_file, or on the task's own split.",
-            )
         reasons = {
             "threshold_quantile": None
             if isinstance(module, AnomalyScorer)
