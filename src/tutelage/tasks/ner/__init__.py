@@ -20,6 +20,7 @@ from tutelage.task import (
     SupportsCurriculum,
     SupportsDistillation,
     SupportsExport,
+    SupportsFolds,
     SupportsPredictionLines,
     Task,
 )
@@ -28,6 +29,7 @@ from tutelage.tasks.ner.config import NERConfig
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from tutelage.core.folds import FoldUnits
     from tutelage.tasks.ner.documents import Document
     from tutelage.tasks.ner.predictions import ScoredSpan
     from tutelage.training.blending.opinions import Opinions
@@ -50,6 +52,7 @@ class NERTask(
     SupportsExport,
     SupportsTransformersExport,
     SupportsService,
+    SupportsFolds[NERConfig],
     SupportsPredictionLines,
 ):
     """Find the entities of texts by tagging their words."""
@@ -145,6 +148,19 @@ class NERTask(
 
         for _, documents, found in _found(module, data):
             yield from prediction_lines(documents, found)
+
+    def fold_units(self, config: NERConfig, cache: Path) -> FoldUnits:
+        """Return the texts that would train or validate; those of one source are a group."""
+        from tutelage.tasks.ner.corpus import fold_units
+
+        return fold_units(config.data)
+
+    def predicted_units(self, data: TaskData) -> tuple[str, ...]:
+        """Return the name of each held-out text."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
+
+        assert isinstance(data, NERDataModule)
+        return data.corpus.units
 
     def pretraining(
         self, config: NERConfig, module: TaskModule, data: TaskData

@@ -9,17 +9,19 @@ from typing import Final
 
 from tutelage.core.errors import ConfigError, DataError, suggest
 from tutelage.core.files import digest_json
+from tutelage.core.folds import HELD_OUT, FoldUnits, split_digest
 from tutelage.core.records import AuditStamp, Table
 from tutelage.tasks.ner.combine import Combined, combine
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
+from tutelage.tasks.ner.folds import deal_fold, pool, text_units
 from tutelage.tasks.ner.labels import Integers
 from tutelage.tasks.ner.learned import Learned
-from tutelage.tasks.ner.parts import deal
+from tutelage.tasks.ner.parts import Parts, deal
 from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.sets import TEST, TRAIN, VALIDATION, TextSet, read_set, set_digest
 
-_READING: Final = {"root", "bad_share", "combine"}
+_READING: Final = {"root", "bad_share", "combine", "split_file", "fold"}
 _UNSEEN: Final = "of a type that training never saw (counted as missed)"
 _RENAME: Final = (
     "If the model calls them otherwise, say so: data.rename='{PER: person}'. "
@@ -33,7 +35,7 @@ class Corpus:
 
     Args:
         train: Texts to train on, all labelled; none where a finished run is applied to other data.
-        validation: Labelled texts held out; none likewise.
+        validation: Labelled texts held out; none likewise, and none where all train.
         tests: The texts of each test split.
         unlabelled: Texts named for training, or for nothing, that nobody looked for entities in.
         learned: What is learned from training, or what the finished run had learned.
@@ -41,6 +43,7 @@ class Corpus:
         problems: What is wrong with the files, one by one.
         unseen: Held-out and test entities of a type that training never saw.
         tables: What a report shows of the texts.
+        units: Names of the held-out texts as units of a cross-validation, where it is one.
     """
 
     train: tuple[Document, ...]
@@ -52,6 +55,7 @@ class Corpus:
     problems: Problems
     unseen: Problems
     tables: tuple[Table, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 def data_fingerprint(data: NERData) -> str:
@@ -81,7 +85,7 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
     content = data_fingerprint(data)
     if learned is not None and learned.data != content:
         return _only_tests(read_set(data, data.root), data, learned)
-    settings = digest_json(data.model_dump(mode="json", exclude=_READING))
+    settings = _split_settings(data)
     if learned is not None and learned.split != settings:
         raise ConfigError(
             "these are the texts that the run was trained on, split or read in another way: "
@@ -89,13 +93,13 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
             where="data",
             hint="Leave the data settings as the run has them, or name other data.",
         )
-    combined = _combined(data)
+    combined = _combined(data, tests=data.fold in (None, "all"))
     texts = combined.texts
     _refuse_idle_names(texts, data)
-    parts = deal(texts, data)
+    parts = deal(texts, data) if data.fold is None else deal_fold(texts, data)
     parts.findings[:0] = [*texts.problems.findings(), *combined.findings]
     train, unlabelled = _labelled(texts, parts.train, TRAIN, parts.findings)
-    validation, more = _labelled(texts, parts.validation, VALIDATION, parts.findings)
+    validation, more = _validation(texts, parts, data)
     if not parts.tests:
         raise DataError(
             "there are too few texts to hold any out for a test",
@@ -110,7 +114,9 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         )
     known = learned or Learned.from_texts(train, validation, data.scheme, content, settings)
     tests = {name: _chosen(texts, numbers) for name, numbers in parts.tests.items()}
-    unseen = _unseen([*validation, *(d for ds in tests.values() for d in ds)], known)
+    folds = HELD_OUT in tests
+    scored = {} if folds else {VALIDATION: validation}
+    unseen = _unseen([d for part in (scored | tests).values() for d in part], known)
     refuse_unseen(unseen, data.bad_share)
     parts.findings += unseen.findings()
     verdict = "leaking" if parts.leaks else "warnings" if parts.findings else "clean"
@@ -123,16 +129,50 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         AuditStamp(verdict=verdict, findings=tuple(parts.findings)),
         texts.problems,
         unseen,
-        (_inventory({TRAIN: train, VALIDATION: validation} | tests), *combined.tables),
+        (_inventory({TRAIN: train} | scored | tests), *combined.tables),
+        parts.units,
     )
 
 
-def _combined(data: NERData) -> Combined:
-    """Read the set, and put it together with the older one if asked."""
-    texts = read_set(data, data.root)
+def fold_units(data: NERData) -> FoldUnits:
+    """Return the texts that would train or validate as units of a cross-validation.
+
+    Raises:
+        DataError: They are missing or malformed, or there is none.
+    """
+    texts = _combined(data, tests=False).texts
+    return text_units(_chosen(texts, pool(texts, data)), data)
+
+
+def _split_settings(data: NERData) -> str:
+    """Digest the settings by which texts are read and split."""
+    settings = data.model_dump(mode="json", exclude=_READING)
+    if data.fold is not None:
+        settings |= {"fold": data.fold, "folds": split_digest(data)}
+    return digest_json(settings)
+
+
+def _validation(
+    texts: TextSet, parts: Parts, data: NERData
+) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """Return the labelled texts that are held out, and the others; none where all train."""
+    if data.fold == "all":
+        return (), ()
+    if data.fold is not None:
+        return _chosen(texts, parts.tests[HELD_OUT]), ()
+    return _labelled(texts, parts.validation, VALIDATION, parts.findings)
+
+
+def _combined(data: NERData, *, tests: bool) -> Combined:
+    """Read the set, and put it together with the older one if asked.
+
+    Args:
+        data: Which texts.
+        tests: Whether files named test are read; two sets always are, as one may test the other.
+    """
     if data.combine.name == "new_only":
-        return Combined(texts, (), ())
-    return combine(texts, read_set(data, data.combine.root), data)
+        return Combined(read_set(data, data.root, tests=tests), (), ())
+    return combine(read_set(data, data.root), read_set(data, data.combine.root), data)
 
 
 def _refuse_idle_names(texts: TextSet, data: NERData) -> None:

@@ -119,7 +119,10 @@ class NERDataModule(TaskData):
         return Preprocessing(corpus, vocabulary, *cut)
 
     def _require_words(self) -> None:
-        for name, texts in (("training", self.train), ("validation", self.validation)):
+        needed = {"training": self.train, "validation": self.validation}
+        if self.config.data.fold == "all":
+            del needed["validation"]
+        for name, texts in needed.items():
             if not len(texts):
                 hint = "Name texts with words and entities, or hold out more of them."
                 raise DataError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tutelage.core.errors import DataError
+from tutelage.core.folds import HELD_OUT
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.ner.baselines import from_frequent_tags, from_gazetteer, known_names
 from tutelage.tasks.ner.config import NEREvaluation
@@ -41,7 +42,7 @@ def evaluate(
     """Score a model and its trivial rivals on every test split.
 
     Keys are ``split/metric`` and ``split/TYPE/metric``. Where texts are held out, ``held_out_f1``
-    is the f1 on them, and ``gap`` what it is above the test's.
+    is the f1 on them, and ``gap`` what it is above the test's; not where they are the test.
 
     Args:
         tagger: The model.
@@ -54,7 +55,7 @@ def evaluate(
     """
     refuse_unseen(corpus.unseen, bad_share)
     held_out = None
-    if corpus.validation:
+    if corpus.validation and HELD_OUT not in corpus.tests:
         held_out = _f1(tagger, corpus.validation, corpus.learned, options)
     metrics: dict[str, float] = {}
     baselines: dict[str, dict[str, float]] = {name: {} for name in RIVALS}

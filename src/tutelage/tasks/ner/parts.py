@@ -8,7 +8,7 @@ import numpy as np
 
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.labels import Integers
-from tutelage.tasks.ner.near_duplicates import find_pairs
+from tutelage.tasks.ner.near_duplicates import Pairs, find_pairs
 from tutelage.tasks.ner.sets import TEST, TRAIN, VALIDATION, TextSet
 from tutelage.tasks.ner.splits import families, hold_out, straddling
 
@@ -23,6 +23,7 @@ class Parts:
         tests: Those of each test split.
         findings: Sentences on what was left out.
         leaks: Whether alike texts are on both sides of a split.
+        units: Names of the texts that a fold holds out, as units of a cross-validation.
     """
 
     train: Integers
@@ -30,6 +31,7 @@ class Parts:
     tests: dict[str, Integers]
     findings: list[str] = field(default_factory=list)
     leaks: bool = False
+    units: tuple[str, ...] = ()
 
 
 def deal(texts: TextSet, data: NERData) -> Parts:
@@ -49,11 +51,24 @@ def deal(texts: TextSet, data: NERData) -> Parts:
     }
     train, validation = (np.flatnonzero(names == part) for part in (TRAIN, VALIDATION))
     parts = Parts(train, validation, tests)
-    testing = np.sort(np.concatenate([*tests.values(), np.zeros(0, np.int64)]))
-    keep_apart = _Apart(texts, family, pairs.original, data.cross_split == "keep", parts)
-    parts.validation = keep_apart(VALIDATION, validation, testing)
-    parts.train = keep_apart(TRAIN, train, np.concatenate([parts.validation, testing]))
+    keep_apart(texts, family, pairs, data, parts)
     return parts
+
+
+def keep_apart(texts: TextSet, family: Integers, pairs: Pairs, data: NERData, parts: Parts) -> None:
+    """Take out of training and validation what is like texts of other parts, or say it is there.
+
+    Args:
+        texts: The set.
+        family: (texts,) family of each.
+        pairs: Which texts are alike.
+        data: What becomes of such texts.
+        parts: What is changed.
+    """
+    testing = np.sort(np.concatenate([*parts.tests.values(), np.zeros(0, np.int64)]))
+    apart = _Apart(texts, family, pairs.original, data.cross_split == "keep", parts)
+    parts.validation = apart(VALIDATION, parts.validation, testing)
+    parts.train = apart(TRAIN, parts.train, np.concatenate([parts.validation, testing]))
 
 
 def named(

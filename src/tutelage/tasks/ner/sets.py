@@ -34,12 +34,14 @@ class TextSet:
         documents: The texts.
         parts: (texts,) ``train``, ``validation``, a name that begins with ``test``, or nothing.
         problems: What was wrong with the files.
+        unread_tests: Whether there are files named test that were not read.
     """
 
     name: str
     documents: tuple[Document, ...]
     parts: tuple[str, ...]
     problems: Problems
+    unread_tests: bool = False
 
     def types(self) -> Counter[str]:
         """How many entities of each type there are."""
@@ -47,11 +49,17 @@ class TextSet:
 
     def has(self, part: str) -> bool:
         """Whether a file is named for a part."""
-        return any(name.startswith(part) for name in self.parts)
+        unread = part == TEST and self.unread_tests
+        return unread or any(name.startswith(part) for name in self.parts)
 
 
-def read_set(data: NERData, root: Path | None) -> TextSet:
+def read_set(data: NERData, root: Path | None, *, tests: bool = True) -> TextSet:
     """Read all texts below ``root``; null takes the embedded set.
+
+    Args:
+        data: How they are read.
+        root: Where they lie.
+        tests: Whether files that are named test are read.
 
     Raises:
         DataError: They are missing, unreadable, of no known format, without a text, or more of
@@ -61,6 +69,8 @@ def read_set(data: NERData, root: Path | None) -> TextSet:
         return _made_up(data)
     found = _embedded_files() if root is None else find_files(root)
     names = _test_names(found)
+    unread = not tests and bool(names)
+    found = [file for file in found if tests or file.part != TEST]
     problems = Problems(data.embedded if root is None else str(root))
     documents: list[Document] = []
     parts: list[str] = []
@@ -72,7 +82,7 @@ def read_set(data: NERData, root: Path | None) -> TextSet:
     if not documents:
         hint = "Give a file or folder with texts in it."
         raise DataError("there is no text", where=problems.name, hint=hint)
-    return TextSet(problems.name, tuple(documents), tuple(parts), problems)
+    return TextSet(problems.name, tuple(documents), tuple(parts), problems, unread)
 
 
 def set_digest(data: NERData, root: Path | None) -> str:
