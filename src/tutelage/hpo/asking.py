@@ -39,8 +39,9 @@ def ask(
 
     The same arguments give the same parameters, bit for bit, in any process: nothing is kept
     between calls, and each call has random numbers of its own, from ``seed`` and ``number``. So a
-    study that was interrupted goes on as the unbroken one. A point that a trial of the history has
-    tried is drawn again, unless the space seems to have no other.
+    study that was interrupted goes on as the unbroken one. Trial 0 takes the settings as they are,
+    where the space has them, but for a grid. A point that a trial of the history has tried is drawn
+    again, unless the space seems to have no other.
 
     Args:
         sampler: How to choose.
@@ -54,6 +55,8 @@ def ask(
     Raises:
         ConfigError: A grid has no combination of this number.
     """
+    if number == 0 and space.first and sampler.name != "grid":
+        return dict(space.first)
     trials = sorted(history, key=lambda trial: int(trial.number))
     draw = _DRAWS[sampler.name]
     tried = [dict(trial.params) for trial in trials]

@@ -113,8 +113,9 @@ class HpoConfig(Section):
     fold_pruner: FoldPruner = FoldPruner()
     """When a trial is given up by its folds."""
     metric: str | None = Field(default=None, min_length=1)
-    """What trials are compared by: a metric of the held-out data, such as `f1`; null: the task's
-    first one. With `folds=1`, a validation metric, such as `val/loss`; null: the monitored one."""
+    """What trials are compared by, such as `f1`: a metric that is told of the held-out data, and of
+    validation data after each epoch; null: the task's first one, or with `folds=1`
+    `training.monitor`, if that is set."""
     direction: Direction | None = None
     """Whether more of it is better; null: less of what ends in loss, more of anything else."""
     max_epochs: int | None = Field(default=None, ge=1)
@@ -151,6 +152,8 @@ class HpoConfig(Section):
     def _can_be(self) -> Self:
         if self.folds == 1 and (self.repeats > 1 or self.split != "kfold"):
             raise ValueError("repeats and split are of several folds: set hpo.folds to 2 or more")
+        if self.folds == 1 and self.selection == "one-standard-error":
+            raise ValueError("selection=one-standard-error takes several folds: set hpo.folds")
         least = 0.5 ** (self.total_folds - 1)
         if self.fold_pruner.name == "wilcoxon" and least >= self.fold_pruner.p_value:
             raise ValueError(

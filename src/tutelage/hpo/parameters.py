@@ -306,6 +306,17 @@ def as_label(value: JsonValue) -> Label:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
+def holds(parameter: Parameter, value: JsonValue) -> bool:
+    """Whether a parameter may have a value."""
+    if isinstance(parameter, Choice):
+        return value in parameter.values
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if parameter.grid is not None:
+        return value in parameter.grid
+    return parameter.min <= value <= parameter.max
+
+
 def _order(low: float, high: float) -> None:
     if low >= high:
         raise ValueError(f"min={low:g} must be less than max={high:g}")

@@ -1,145 +1,32 @@
-"""`SearchSpace`: what a study varies, read from YAML, JSON or Python, checked before any work."""
+"""Search spaces read from files, and checked against a task before any work."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError, suggest
 from tutelage.core.explain import explain
-from tutelage.core.overrides import build_config, merge, nest, parse_override, read_settings
-from tutelage.hpo.parameters import KINDS, Choice, Label, Parameter, Suggests, as_label
+from tutelage.core.overrides import parse_override, read_settings
+from tutelage.hpo.parameters import KINDS, Label, Parameter, as_label, holds
+from tutelage.hpo.search_space import MISSING, Params, look_up
+from tutelage.hpo.search_space import SearchSpace as SearchSpace
+from tutelage.hpo.search_space import require_reached as require_reached
 from tutelage.task import Json, Task
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
 C = TypeVar("C", bound=RunConfig)
-Params = Mapping[str, Label]
-"""A trial's parameters as Optuna keeps them: the path of a setting to its label."""
 _KEYS: Final = ("summary", "parameters")
 _NOT_SEARCHED: Final = ("task", "schema_version", "run", "execution", "tracking")
 _FOLDS: Final = ("data.fold", "data.split_file", "training.seed", "training.stop_epoch")
 _DRAWS: Final = 64
 """Points of the space that a check builds configurations from, beside each parameter's ends."""
-_LARGEST_GRID: Final = 100_000
-_MISSING: Final = object()
 NAMED: Final = ("model", "mode")
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSpace:
-    """Settings of a run that a study varies.
-
-    Args:
-        name: What it is called: a file or a name.
-        parameters: The path of each setting, such as ``training.learning_rate``, and how it is
-            varied; one that another's `when` names comes before that.
-        summary: What is searched, in one sentence.
-    """
-
-    name: str
-    parameters: Mapping[str, Parameter]
-    summary: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", _ordered(self.parameters, self.name))
-
-    def active(self, name: str, params: Params) -> bool:
-        """Whether a parameter is varied, given the parameters before it."""
-        for other, wanted in self.parameters[name].when.items():
-            if other not in params:
-                return False
-            value = self.parameters[other].value(params[other])
-            if value not in (wanted if isinstance(wanted, list) else [wanted]):
-                return False
-        return True
-
-    def suggest(self, trial: Suggests) -> dict[str, Label]:
-        """Draw the parameters of one of Optuna's trials, in order."""
-        params: dict[str, Label] = {}
-        for name, parameter in self.parameters.items():
-            if self.active(name, params):
-                params[name] = parameter.suggest(trial, name)
-        return params
-
-    def at(self, places: Iterable[float]) -> dict[str, Label]:
-        """Return the parameters at a point of the unit cube, which has a place for each."""
-        params: dict[str, Label] = {}
-        for place, (name, parameter) in zip(places, self.parameters.items(), strict=True):
-            if self.active(name, params):
-                params[name] = parameter.at(place)
-        return params
-
-    def grid(self) -> Iterator[dict[str, Label]]:
-        """Every combination once, the last parameter moving fastest.
-
-        Raises:
-            ConfigError: A parameter has no end of values.
-        """
-        axes: list[tuple[Label, ...]] = []
-        for name, parameter in self.parameters.items():
-            values = parameter.grid
-            if values is None:
-                hint = "Give it a step, or write it as a choice of values."
-                problem = f"{name} has no end of values, so that there is no grid"
-                raise ConfigError(problem, where=self.name, hint=hint)
-            axes.append(values)
-        if (size := math.prod(map(len, axes))) > _LARGEST_GRID:
-            hint = f"Take fewer values; a grid may have {_LARGEST_GRID}."
-            raise ConfigError(f"the grid has {size} combinations", where=self.name, hint=hint)
-        seen = set()
-        for point in product(*axes):
-            params: dict[str, Label] = {}
-            for (name, _), label in zip(self.parameters.items(), point, strict=True):
-                if self.active(name, params):
-                    params[name] = label
-            key = tuple(params.items())
-            if key not in seen:
-                seen.add(key)
-                yield params
-
-    def distributions(self, params: Params) -> dict[str, BaseDistribution]:
-        """Optuna's description of each of a trial's parameters."""
-        return {name: self.parameters[name].distribution() for name in params}
-
-    def values(self, params: Params) -> dict[str, JsonValue]:
-        """Return the values that the runs of a trial have, by the paths of their settings."""
-        return {name: self.parameters[name].value(label) for name, label in params.items()}
-
-    def settings(self, params: Params) -> Json:
-        """Return the values as nested settings."""
-        settings: Json = {}
-        for name, value in sorted(self.values(params).items(), key=lambda item: item[0].count(".")):
-            settings = merge(settings, nest(tuple(name.split(".")), value))
-        return settings
-
-    def config(self, task: Task[C], base: C, params: Params) -> C:
-        """Return the configuration of a trial's runs: ``base`` with the trial's values in it.
-
-        Raises:
-            ConfigError: The task refuses the combination, or takes a value for another.
-        """
-        layers = [base.model_dump(mode="json"), self.settings(params)]
-        config = build_config(type(base), layers)
-        task.check(config)
-        require_reached(self.values(params), config.model_dump(mode="json"), self.name)
-        return config
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """Return what `parse_space` reads."""
-        parameters: dict[str, JsonValue] = {
-            name: parameter.model_dump(mode="json") for name, parameter in self.parameters.items()
-        }
-        return {"summary": self.summary, "parameters": parameters}
 
 
 def parse_space(name: str, content: Mapping[str, object]) -> SearchSpace:
@@ -207,8 +94,8 @@ def check_space(
     """Return the part of a space that applies to runs like ``base``, checked.
 
     Conditions on settings that are not varied are decided by ``base``; a parameter whose condition
-    can't be met is left out. Every choice and both ends of each range, and some points of the whole
-    space, are built into configurations.
+    can't be met is left out. Where the space has ``base`` itself, that is tried first. Every choice
+    and both ends of each range, and some points of the whole space, are built into configurations.
 
     Args:
         space: The space as it was read.
@@ -230,60 +117,7 @@ def check_space(
         params = bound.at([draw.random() for _ in bound.parameters])
         said = ", ".join(f"{key}={value!r}" for key, value in params.items())
         _accept(bound, task, base, params, said)
-    return bound
-
-
-def require_reached(values: Mapping[str, JsonValue], config: Json, where: str) -> None:
-    """Refuse a configuration that does not hold exactly the values that were drawn for it.
-
-    Args:
-        values: The path of each setting to its value.
-        config: A whole configuration, such as a run's ``config.json``.
-        where: What it is, for the message.
-
-    Raises:
-        ConfigError: A value is missing or another.
-    """
-    for name, value in values.items():
-        found = _look_up(config, name)
-        if found is _MISSING:
-            raise ConfigError(f"{name}={value!r} did not reach the run: it has none", where=where)
-        if found != value:
-            problem = f"{name}={value!r} did not reach the run: it has {found!r}"
-            raise ConfigError(problem, where=where)
-
-
-def _ordered(parameters: Mapping[str, Parameter], where: str) -> dict[str, Parameter]:
-    """Put parameters that others hang on before those, else as they stand."""
-    ordered: dict[str, Parameter] = {}
-
-    def put(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            loop = " -> ".join((*above[above.index(name) :], name))
-            raise ConfigError(f"conditions go round in a circle: {loop}", where=where)
-        for other, wanted in parameters[name].when.items():
-            if other in parameters:
-                _refuse_never(name, other, parameters[other], wanted, where)
-                put(other, (*above, name))
-        ordered.setdefault(name, parameters[name])
-
-    for name in parameters:
-        put(name, ())
-    return ordered
-
-
-def _refuse_never(
-    name: str, other: str, parameter: Parameter, wanted: JsonValue, where: str
-) -> None:
-    """Refuse a condition that nothing meets."""
-    if not isinstance(parameter, Choice):
-        hint = "Write that one as a choice of values."
-        raise ConfigError(f"{name} hangs on {other}, a range of numbers", where=where, hint=hint)
-    for value in wanted if isinstance(wanted, list) else [wanted]:
-        if value not in parameter.values:
-            hint = suggest(str(value), map(str, parameter.values))
-            problem = f"{name} hangs on {other}={value!r}, which {other} never is"
-            raise ConfigError(problem, where=where, hint=hint)
+    return replace(bound, first=_present(bound, base))
 
 
 def _refuse_fixed(space: SearchSpace, overrides: Iterable[str]) -> None:
@@ -319,11 +153,30 @@ def _bind(space: SearchSpace, base: RunConfig) -> SearchSpace:
     return replace(space, parameters=kept)
 
 
+def _present(space: SearchSpace, base: RunConfig) -> dict[str, Label]:
+    """The parameters that leave a configuration as it is; none where the space has not all."""
+    dumped = base.model_dump(mode="json")
+    params: dict[str, Label] = {}
+    for name, parameter in space.parameters.items():
+        if not space.active(name, params):
+            continue
+        value: JsonValue = _json(look_up(dumped, name))
+        if not holds(parameter, value):
+            return {}
+        params[name] = as_label(value)
+    return params
+
+
+def _json(value: object) -> JsonValue:
+    """A part of a configuration; null where there is none."""
+    return None if value is MISSING else TypeAdapter(JsonValue).validate_python(value)
+
+
 def _meets(
     config: Json, setting: str, wanted: JsonValue, space: SearchSpace, parameter: str
 ) -> bool:
-    found = _look_up(config, setting)
-    if found is _MISSING:
+    found = look_up(config, setting)
+    if found is MISSING:
         section = setting.split(".")[0]
         known = {name for name in _paths(config) if name.split(".")[0] == section}
         known |= set(space.parameters)
@@ -347,14 +200,6 @@ def _accept(space: SearchSpace, task: Task[C], base: C, params: Params, said: st
     except ConfigError as error:
         problem = f"{said} is refused: {error.problem}"
         raise ConfigError(problem, where=space.name, hint=error.hint) from None
-
-
-def _look_up(config: object, path: str) -> object:
-    for key in path.split("."):
-        if not isinstance(config, Mapping) or key not in config:
-            return _MISSING
-        config = config[key]
-    return config
 
 
 def _paths(config: Json, above: str = "") -> Iterator[str]:
