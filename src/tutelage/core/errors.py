@@ -57,6 +57,10 @@ class StoreError(RequestError):
     """A run can't be found, named, or removed."""
 
 
+class HeldError(StoreError):
+    """Another live process works on the run or the study."""
+
+
 class StorageError(RequestError):
     """A disk is full or a folder can't be written."""
 

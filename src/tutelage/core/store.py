@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import Final
 
 from pydantic import ValidationError
 
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
-from tutelage.core.errors import CheckpointError, StorageError, StoreError, suggest
+from tutelage.core.errors import CheckpointError, HeldError, StorageError, StoreError, suggest
 from tutelage.core.files import digest_file, storage_errors, write_json
 from tutelage.core.fingerprint import hashes_of
 from tutelage.core.inputs import Inputs
+from tutelage.core.locks import holding, is_held
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
 from tutelage.core.records import (
     Artifact,
@@ -45,6 +44,8 @@ CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
 INPUTS = "inputs.json"
 """The files that a run reads, with their digests (`tutelage.core.inputs`)."""
 
+LOCK: Final = ".lock"
+"""File that a process holds while it works in a folder."""
 _HOME = "Set TUTELAGE_HOME to a folder that you may read and write, or leave it out for ./runs."
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
 
@@ -170,14 +171,11 @@ class Run:
         """Keep every other process from working in this folder; a dead holder holds nothing.
 
         Raises:
-            StoreError: Another live process works in it.
+            HeldError: Another live process works in it.
         """
-        with storage_errors(self.path):
-            file = (self.path / ".lock").open("a")
-        with file:
-            if not _lock(file):
-                hint = "Wait for it, or start a new run with run.policy=force_new."
-                raise StoreError("another process works on this run", where=self.id, hint=hint)
+        hint = "Wait for it, or start a new run with run.policy=force_new."
+        busy = HeldError("another process works on this run", where=self.id, hint=hint)
+        with holding(self.path / LOCK, busy):
             yield
 
     def is_held(self) -> bool:
@@ -186,32 +184,7 @@ class Run:
         Raises:
             StoreError: The lock can't be read, so that nobody knows.
         """
-        path = self.path / ".lock"
-        try:
-            file = path.open("r")
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            said = f"whether a process works on this run can't be seen: {error.strerror or error}"
-            raise StoreError(said, where=path) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            return False
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file for this process; wait out the moment in which `Run.is_held` looks at it."""
-    for _ in range(25):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
-            return True
-    return False
+        return is_held(self.path / LOCK, "run")
 
 
 def _is_run(folder: Path) -> bool:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import (
     ConfigError,
+    HeldError,
     RequestError,
     RunFailedError,
-    StoreError,
     TutelageError,
 )
 from tutelage.core.files import digest_file, digested_files
@@ -172,14 +172,14 @@ def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
     """Return the run to go on with, if the policy asks for that; else say that there is one.
 
     Raises:
-        StoreError: A live process works on it.
+        HeldError: A live process works on it.
     """
     held = [run for run in same if run.is_held()]
     idle = [run for run in same if run not in held]
     if config.run.policy in ("resume_if_incomplete", "continue_from_previous"):
         if held:
             hint = "Wait for it, or start another run with run.policy=force_new."
-            raise StoreError(f"another process works on this run {held[-1].id}", hint=hint)
+            raise HeldError(f"another process works on this run {held[-1].id}", hint=hint)
         return idle[-1] if idle else None
     if config.run.policy == "reuse_if_exists" and idle:
         log.warning(
