@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -64,6 +65,8 @@ class RayExecution(ElsewhereExecution):
     """Cores that a run reserves."""
     gpus: float = Field(default=0.0, ge=0)
     """GPUs that a run reserves, also a share of one."""
+    local_cpus: int | None = Field(default=None, ge=1)
+    """Cores of the Ray that is started on this machine; null takes all."""
 
 
 class SlurmExecution(ElsewhereExecution):
@@ -83,6 +86,11 @@ class SlurmExecution(ElsewhereExecution):
     """GPUs of a job."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Memory of a job in GB; null takes the cluster's own choice."""
+    requeues: int = Field(default=3, ge=0)
+    """How often a job that reaches `minutes` is put back in the queue, to go on from its last
+    checkpoint."""
+    options: Mapping[str, str] = {}
+    """More of sbatch's options, by their long names: {account: lab, qos: long}."""
 
 
 class AzureExecution(ElsewhereExecution):
