@@ -65,9 +65,7 @@ class SlurmCluster(Cluster):
         missing = [name for name in _COMMANDS if shutil.which(name) is None]
         if settings.executor == "slurm" and missing:
             said = f"this machine has no {', '.join(missing)}"
-            hint = (
-                "Run it where they are, or on this machine: execution.executor=local."
-            )
+            hint = "Run it where they are, or on this machine: execution.executor=local."
             raise RequestError(said, where="execution.executor=slurm", hint=hint)
 
     def submit(self, folder: JobFolder) -> Submission:
