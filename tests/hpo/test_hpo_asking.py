@@ -1,5 +1,6 @@
 """What a trial tries follows from settings, seed, number and history, and nothing else."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -145,3 +146,9 @@ def test_a_sampler_is_refused_for_what_it_can_not_vary(
     with pytest.raises(ConfigError, match=said):
         check_sampler(Sampler(name=name), space)
     check_sampler(Sampler(name="tpe"), space)
+
+
+def test_the_first_trial_takes_the_settings_as_they_are() -> None:
+    space = dataclasses.replace(NUMBERS, first={"rate": 1e-3, "share": 0.0, "units": 8})
+    assert asked("tpe", 0, [], space=space) == {"rate": 1e-3, "share": 0.0, "units": 8}
+    assert asked("tpe", 1, [], space=space) != space.first

@@ -261,3 +261,18 @@ def test_a_value_that_was_dropped_on_the_way_is_an_error(
     require_reached(values, {"model": {"layers": 3, "hidden": 8}}, "run")
     with pytest.raises(ConfigError, match=f"model.hidden=8 did not reach the run: {said}"):
         require_reached(values, config, "run")
+
+
+def test_settings_that_the_space_has_are_tried_first() -> None:
+    rate = {"type": "loguniform", "min": 1e-4, "max": 1e-2}
+    space = checked({"training.learning_rate": rate, "model.layers": {"values": [2, 3]}})
+    assert space.first == {"training.learning_rate": 3e-3, "model.layers": 3}
+    other = {"type": "int", "min": 2, "max": 8, "step": 2}
+    assert checked({"training.learning_rate": rate, "model.layers": other}).first == {}
+
+
+@pytest.mark.parametrize("name", ["can", "multimodal", "ner", "neural"])
+def test_a_tasks_own_space_has_its_own_settings(name: str) -> None:
+    task = load_task(name)
+    space = check_space(read_space("default", task), task, base(task))
+    assert space.first.keys() == space.parameters.keys()
