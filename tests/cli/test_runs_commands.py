@@ -215,3 +215,24 @@ def test_the_report_lies_in_the_run_or_where_it_is_asked_for(
     told = json.loads(tutelage("report", run.id, run.id, "-o", str(asked), "--json").stdout)
     assert told == {"report": str(asked), "runs": [run.id, run.id]}
     assert "2 runs compared" in asked.read_text()
+
+
+def test_the_lineage_is_drawn_in_a_file_that_opens_alone(
+    store: RunStore, tutelage: Command, tmp_path: Path
+) -> None:
+    first = finish_run(store)
+    second = finish_run(store, parent=first)
+    file = tmp_path / "lineage.svg"
+    tutelage("runs", "lineage", second.id, "--svg", str(file))
+    assert file.read_text().startswith("<svg") and first.id in file.read_text()
+
+
+def test_verify_names_what_changed_and_exits_with_one(store: RunStore) -> None:
+    run = finish_run(store)
+    app = typer.Typer()
+    runs.register(app)
+    result = CliRunner().invoke(app, ["runs", "verify", run.id])
+    assert result.exit_code == 1
+    assert f"changed    weights: {run.path / 'model.safetensors'}" in result.stdout
+    told = json.loads(CliRunner().invoke(app, ["runs", "verify", run.id, "--json"]).stdout)
+    assert told["verified"] is False and "weights" in {c["what"] for c in told["changed"]}

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from tutelage.core.errors import StoreError
+from tutelage.core.files import atomic_file
 from tutelage.core.store import Run, RunStore
 
 GONE = "gone"
@@ -106,6 +107,19 @@ def as_tree(node: Node) -> Tree:
         for run, role in node.children:
             branch.add(f"{escape(run)} [dim]({escape(role)})[/]")
     return tree
+
+
+def draw_to(path: Path, run: Run, store: RunStore) -> None:
+    """Draw a run's ancestry as SVG in a file.
+
+    Raises:
+        StorageError: The file can't be written.
+    """
+    from tutelage.final.ancestry import ancestry
+    from tutelage.final.drawing import draw
+
+    with atomic_file(path) as file:
+        file.write(draw(ancestry(run, store)).encode())
 
 
 def _grow(tree: Tree, node: Node) -> None:

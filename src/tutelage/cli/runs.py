@@ -1,12 +1,14 @@
-"""`tutelage runs`: list, show, compare, trace and remove the runs of the store."""
+"""`tutelage runs`: list, show, compare, trace, verify, reproduce and remove runs of the store."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tutelage.cli.again import reproduce, verify
 from tutelage.cli.console import out, print_json, render
 from tutelage.cli.options import Json, RunName, RunNames
 from tutelage.core.errors import RequestError
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the group to the command line."""
     group = typer.Typer(
-        name="runs", help="List, show, compare, trace and remove runs.", no_args_is_help=True
+        name="runs",
+        help="List, show, compare, trace, verify, remove runs.",
+        no_args_is_help=True,
     )
     group.command("list")(list_runs)
     group.command("show")(show)
     group.command("compare")(compare)
     group.command("lineage")(lineage)
+    group.command("verify")(verify)
+    group.command("reproduce")(reproduce)
     group.command("rm")(remove)
     app.add_typer(group)
 
@@ -108,13 +114,27 @@ def compare(runs: RunNames, json: Json = False) -> None:
     out.print(render(apart_by) if apart_by.rows else "The settings are the same.")
 
 
-def lineage(run: RunName, json: Json = False) -> None:
-    """Show what a run was made from, up to its data, and what was made from it."""
-    from tutelage.cli.lineage import as_tree, trace
+def lineage(
+    run: RunName,
+    svg: Annotated[Path | None, typer.Option(help="File to draw it in, as SVG.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a run was made from, up to its data, and what was made from it.
+
+    Examples:
+
+        tutelage runs lineage @last
+
+        tutelage runs lineage @last --svg lineage.svg
+    """
+    from tutelage.cli.lineage import as_tree, draw_to, trace
     from tutelage.core.store import RunStore
 
     store = RunStore.default()
-    found = trace(store.find(run), store)
+    start = store.find(run)
+    if svg is not None:
+        draw_to(svg, start, store)
+    found = trace(start, store)
     if json:
         print_json(found.as_json())
     else:

@@ -76,14 +76,20 @@ def fingerprint(
     weights from elsewhere that the model begins with, if it does, and that of the folds that were
     dealt for a cross-validation, if it has part in one.
     """
-    parts = (config_digest(config), data, *parents, source_digest())
-    parts += () if weights is None else (weights,)
-    parts += () if split is None else (f"split {split}",)
-    return Fingerprints(
-        run=digest_json(parts),
-        config=parts[0],
+    prints = Fingerprints(
+        run="",
+        config=config_digest(config),
         data=data,
         parents=tuple(parents),
         source=source_digest(),
         split=split,
     )
+    return prints.model_copy(update={"run": combined(prints, weights)})
+
+
+def combined(prints: Fingerprints, weights: str | None) -> str:
+    """Return the fingerprint of a run from its parts, as `fingerprint` combines them."""
+    parts = (prints.config, prints.data, *prints.parents, prints.source)
+    parts += () if weights is None else (weights,)
+    parts += () if prints.split is None else (f"split {prints.split}",)
+    return digest_json(parts)
