@@ -88,7 +88,8 @@ class _Progress:
     def started(self, stage: Stage) -> None:
         """Say what is made, and from which stages."""
         config = stage.config
-        words = [f"model {config.model.name}", f"mode {config.mode.name}"]
+        words = [f"{key}={value}" for key, value in stage.varied.items()]
+        words += [f"model {config.model.name}", f"mode {config.mode.name}"]
         words += [f"from {' and '.join(stage.uses)}"] if stage.uses else []
         self._say(stage, f"[bold]{stage.name}[/] · {' · '.join(words)}")
 

@@ -174,6 +174,21 @@ def nest(path: tuple[str, ...], value: object) -> Json:
     return value
 
 
+def lay(layers: Iterable[Mapping[str, object]], overrides: Iterable[str] = ()) -> Json:
+    """Lay settings on each other, the last on top, then what was typed.
+
+    Raises:
+        ConfigError: What was typed can't be read.
+    """
+    settings: Json = {}
+    for layer in layers:
+        settings = merge(settings, layer)
+    typed = [parse_override(text) for text in overrides]
+    for path, value in sorted(typed, key=lambda item: len(item[0])):
+        settings = merge(settings, nest(path, value))
+    return settings
+
+
 def build_config(
     config_type: type[C],
     layers: Iterable[Mapping[str, object]],
@@ -192,14 +207,8 @@ def build_config(
         ConfigError: A name is unknown or a value is of the wrong type or out of range; the message
             gives the full path, what was given, and the nearest valid names or the allowed values.
     """
-    settings: Json = {}
-    for layer in layers:
-        settings = merge(settings, layer)
-    typed = [parse_override(text) for text in overrides]
-    for path, value in sorted(typed, key=lambda item: len(item[0])):
-        settings = merge(settings, nest(path, value))
     try:
-        return config_type.model_validate(settings)
+        return config_type.model_validate(lay(layers, overrides))
     except ValidationError as error:
         wrong = explain(error, config_type)
         raise ConfigError(wrong.problem, where=where, hint=wrong.hint) from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.grids import expand
 from tutelage.core.overrides import read_settings
 
 Json = Mapping[str, object]
@@ -29,6 +30,8 @@ class Recipe:
         common: Settings of every stage.
         stages: Name of each stage to its settings over the common ones; ``preset`` names a preset
             of the task that lies beneath them.
+        families: Name of each stage that had a grid to the stages that it became, each with the
+            settings that the grid gave it (``model.hidden``).
     """
 
     name: str
@@ -37,6 +40,7 @@ class Recipe:
     summary: str
     common: Json
     stages: Mapping[str, Json]
+    families: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -71,7 +75,32 @@ def parse_recipe(name: str, content: Json, where: str) -> Recipe:
         hint = "Write 'stages:' and, beneath it, 'NAME:' and its settings."
         raise ConfigError("the recipe has no stages", where=where, hint=hint)
     named = {_stage_name(key, where): _settings(str(key), stages[key], where) for key in stages}
-    return Recipe(name, where, task, summary, common, named)
+    return Recipe(name, where, task, summary, common, *_expanded(named, where))
+
+
+def _expanded(
+    stages: Mapping[str, Json], where: str
+) -> tuple[dict[str, Json], dict[str, dict[str, Json]]]:
+    """Return all stages, those with a grid as the families that they stand for; and the families.
+
+    Raises:
+        ConfigError: A grid is wrong, or a stage of a family can't have its name.
+    """
+    whole: dict[str, Json] = {}
+    families: dict[str, dict[str, Json]] = {}
+    for name, settings in stages.items():
+        if "grid" not in settings:
+            whole[name] = settings
+            continue
+        family = expand(name, settings, where)
+        for member in family:
+            if member in stages:
+                said = f"{member!r} is a stage, and one of the grid of {name!r}"
+                raise ConfigError(said, where=where, hint="Choose another name for one of them.")
+            _stage_name(member, where)
+        whole |= {member: settings for member, (settings, _) in family.items()}
+        families[name] = {member: varied for member, (_, varied) in family.items()}
+    return whole, families
 
 
 def _stage_name(key: object, where: str) -> str:

@@ -43,6 +43,17 @@ def tag_or(default: str) -> Callable[[object], str]:
     return tag
 
 
+def naming_fields() -> frozenset[str]:
+    """The fields that may name runs in any `NamingSection` that is known by now."""
+    found: set[str] = set()
+    kinds = [NamingSection]
+    while kinds:
+        kind = kinds.pop()
+        found.update(kind.parents)
+        kinds += kind.__subclasses__()
+    return frozenset(found)
+
+
 class NamingSection(Section):
     """A group of settings of which some may name finished runs."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tutelage.core.config import RunConfig
@@ -28,11 +28,13 @@ class Stage:
         name: Its name.
         config: Its configuration, in which a run that an earlier stage makes is named by the stage.
         uses: The earlier stages that it is made from.
+        varied: The settings that a grid gave it.
     """
 
     name: str
     config: RunConfig
     uses: tuple[str, ...]
+    varied: Mapping[str, object] = field(default_factory=dict)
 
     def ready(self, runs: Mapping[str, Run]) -> RunConfig:
         """Return the configuration with the runs of earlier stages named by their ids."""

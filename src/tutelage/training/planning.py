@@ -9,8 +9,9 @@ from typing import Final
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError, suggest
-from tutelage.core.overrides import build_config, merge
+from tutelage.core.overrides import build_config, lay, merge
 from tutelage.core.recipes import STAGE_NAME, Json, Recipe, read_recipe
+from tutelage.core.sections import naming_fields
 from tutelage.core.store import RunStore
 from tutelage.task import ModelEntry, Task, load_task, task_names
 from tutelage.training.addresses import Addresses
@@ -73,6 +74,7 @@ def plan(
     given = addresses.nested(settings or {})
     typed, presets = addresses.typed(overrides)
     stages: dict[str, Stage] = {}
+    varied = {name: given for family in recipe.families.values() for name, given in family.items()}
     for name in recipe.stages:
         with _said_of(f"{recipe.where}, stage {name}"):
             own = merge(merge(recipe.stages[name], given[name]), presets[name])
@@ -80,12 +82,29 @@ def plan(
             beneath = [task.preset(str(preset))] if preset is not None else []
             first = {"run": {"policy": "resume_if_incomplete", "name": name}}
             layers = [first, common, *beneath, own]
-            config = build_config(task.config_type, layers, typed[name])
+            settings = _with_families(lay(layers, typed[name]), recipe)
+            config = build_config(task.config_type, [settings])
             task.check(config)
             uses = _uses(name, config, recipe, stages, store)
             _check_roles(task, config, {used: stages[used].config for used in uses})
-        stages[name] = Stage(name, config, uses)
+        stages[name] = Stage(name, config, uses, varied.get(name, {}))
     return Pipeline(recipe, task, tuple(stages.values()))
+
+
+def _with_families(settings: Json, recipe: Recipe) -> Json:
+    """Return settings in which a list of runs names each stage of a family that it names."""
+    sections = {}
+    for part in ("mode", "model"):
+        section = settings.get(part)
+        if not isinstance(section, Mapping):
+            continue
+        sections[part] = dict(section)
+        for key in naming_fields() & section.keys():
+            if isinstance(section[key], list):
+                sections[part][key] = [
+                    name for one in section[key] for name in recipe.families.get(str(one), [one])
+                ]
+    return {**settings, **sections}
 
 
 @contextmanager
@@ -112,6 +131,9 @@ def _uses(
             where = f"{field}={name}"
             if name in earlier:
                 found[name] = None
+            elif name in recipe.families:
+                hint = f"Name one of them: {', '.join(recipe.families[name])}."
+                raise ConfigError("this takes one run, not a family", where=where, hint=hint)
             elif name in recipe.stages:
                 own = "it can't be made from itself" if name == stage else "that stage comes later"
                 raise ConfigError(own, where=where, hint=f"Before it: {_or_none(earlier)}.")
