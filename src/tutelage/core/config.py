@@ -53,8 +53,8 @@ class AutoencoderMode(Mode):
 
     name: Literal["autoencoder"] = "autoencoder"
     threshold_quantile: float = Field(default=0.995, gt=0, lt=1)
-    """Quantile of held-out normal samples' scores above which a sample is called anomalous (a model
-    that scores anomalies)."""
+    """Quantile of held-out normal samples' scores, in a cross-validation of training samples', above
+    which a sample is called anomalous (a model that scores anomalies)."""
     pretraining_fraction: float = Field(default=0.5, gt=0, lt=1)
     """Share of the epochs, the first, that train by reconstruction (a model that has another
     objective besides)."""
