@@ -67,6 +67,12 @@ def test_units_of_pure_noise_have_no_ceiling_rather_than_a_huge_score() -> None:
     assert not np.isfinite(explained(frames)[undefined]).any()
 
 
+def test_halves_that_say_the_very_opposite_have_no_ceiling() -> None:
+    first = np.random.default_rng(0).normal(size=(2, 1, 1))
+    frames = Repeated(np.zeros((2, 2, 1)), np.concatenate([first, -first], axis=1))
+    assert np.isnan(reliability(frames)).all()
+
+
 def _predictions(seed: int = 0, trials: int = 12) -> Predictions:
     session = session_of(movie_arrays(seed, trials=trials))
     rows = np.arange(len(session))

@@ -13,12 +13,14 @@ from tutelage.task import (
     SupportsBlending,
     SupportsCurriculum,
     SupportsDistillation,
+    SupportsFolds,
     Task,
 )
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.models.config import MODELS, MultiDatasetConfig
 
 if TYPE_CHECKING:
+    from tutelage.core.folds import FoldUnits
     from tutelage.training.blending.opinions import Opinions
     from tutelage.training.contracts import Objective, TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
@@ -31,6 +33,7 @@ class NeuralTask(
     SupportsCurriculum[NeuralConfig],
     SupportsDistillation,
     SupportsBlending,
+    SupportsFolds[NeuralConfig],
 ):
     """Predict what neurons answer to images and movies."""
 
@@ -112,6 +115,21 @@ class NeuralTask(
         from tutelage.tasks.neural.audit import audit
 
         return audit(config, cache)
+
+    def fold_units(self, config: NeuralConfig, cache: Path) -> FoldUnits:
+        """Return the images, trials or stretches of time that would train or validate."""
+        from tutelage.tasks.neural.data.folds import session_units
+        from tutelage.tasks.neural.sessions.read import chosen, read_sessions
+
+        sessions = read_sessions(config.data, cache)
+        return session_units(sessions, chosen(sessions, config.data), config.data)
+
+    def predicted_units(self, data: TaskData) -> tuple[str, ...]:
+        """Return the image, trial or stretch of each held-out row."""
+        from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
+
+        assert isinstance(data, MultiDatasetDM)
+        return data.predicted_units()
 
     def pretraining(
         self, config: NeuralConfig, module: TaskModule, data: TaskData

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.folds import HELD_OUT
 from tutelage.core.records import AuditStamp
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.config import NeuralConfig
@@ -23,6 +24,7 @@ from tutelage.tasks.neural.data.chunks import (
     chunk_table,
     cut_chunk,
 )
+from tutelage.tasks.neural.data.folds import Digests, fold_parts, unit_name
 from tutelage.tasks.neural.data.learning import learn, part_digest
 from tutelage.tasks.neural.data.sampling import (
     ByDatasetBatchSampler,
@@ -43,7 +45,6 @@ _log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = {True: 256, False: 8}
 """Images, or stretches of a movie, that are evaluated at once."""
-TEST_SPLIT = "test"
 
 
 class MultiDatasetDM(TaskData):
@@ -66,6 +67,7 @@ class MultiDatasetDM(TaskData):
         self._given = preprocessing
         self._findings: list[str] = []
         self._leaks: list[str] = []
+        self._digests: Mapping[str, Digests] = {}
         self._ready = False
         self.batch_size = 64
 
@@ -76,7 +78,7 @@ class MultiDatasetDM(TaskData):
         data = self.config.data
         every = read_sessions(data, self.cache)
         wanted = chosen(every, data)
-        parts = split_sessions(every, data.split, data.train_rows)
+        parts = self._parts_of(every, wanted)
         pairs = [
             pair for pair, use in zip(zip(every, parts, strict=True), wanted, strict=True) if use
         ]
@@ -87,9 +89,28 @@ class MultiDatasetDM(TaskData):
         self.parts: Sequence[Ints] = [part for _, part in pairs]
         self.static = self._one_kind()
         self.learned = self._given or learn(self.sessions, self.parts)
-        self.tables = {part: self._table(part) for part in (TRAIN, VALIDATION, TEST)}
+        self.tables = self._tables()
         self._note_repeats()
         self._ready = True
+
+    def _parts_of(self, sessions: Sequence[Session], wanted: Sequence[bool]) -> list[Ints]:
+        """Split the sessions, or take a fold out of what would train or validate."""
+        data = self.config.data
+        if data.fold is None:
+            return split_sessions(sessions, data.split, data.train_rows)
+        parts, digests = fold_parts(sessions, wanted, data)
+        self._digests = {s.id: each for s, each in zip(sessions, digests, strict=True)}
+        return parts
+
+    def _tables(self) -> dict[int, ChunkTable]:
+        """Cut the stretches of each part; those that a fold holds out validate and test."""
+        fold = self.config.data.fold
+        if fold is None:
+            return {part: self._table(part) for part in (TRAIN, VALIDATION, TEST)}
+        if fold == "all":
+            return {part: self._table(part) for part in (TRAIN, TEST)}
+        held = self._table(VALIDATION)
+        return {TRAIN: self._table(TRAIN), VALIDATION: held, TEST: held}
 
     # ---- what sessions there are
 
@@ -306,7 +327,23 @@ class MultiDatasetDM(TaskData):
 
     def test_loaders(self) -> Mapping[str, EvalLoader[NeuralBatch]]:
         """All test stretches, in order."""
-        return {TEST_SPLIT: self.evaluation_loader(TEST)}
+        return {self.test_split: self.evaluation_loader(TEST)}
+
+    @property
+    def test_split(self) -> str:
+        """Name of the split that is scored."""
+        return HELD_OUT if isinstance(self.config.data.fold, int) else "test"
+
+    def predicted_units(self) -> tuple[str, ...]:
+        """Return the unit of each frame that is predicted of each session, in order."""
+        table, names = self.tables[TEST], []
+        for place, session in enumerate(self.sessions):
+            mine = table.session == place
+            change = np.zeros(len(session) + 1, np.int64)
+            np.add.at(change, table.start[mine], 1)
+            np.add.at(change, table.stop[mine], -1)
+            names += self._digests[session.id][np.cumsum(change)[:-1] > 0].tolist()
+        return tuple(map(unit_name, names))
 
     # ---- what the core asks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xxhash
@@ -36,27 +37,69 @@ def split_sessions(
     Raises:
         DataError: A session is too short to have all three parts.
     """
+    names = ("train", "validate", "test")
+    dealt = deal(sessions, split)
+    parts = [
+        finished(session, one, one.part, split, train_rows)
+        for session, one in zip(sessions, dealt, strict=True)
+    ]
+    for session, part in zip(sessions, parts, strict=True):
+        missing = [name for at, name in enumerate(names) if at not in part]
+        if missing:
+            raise DataError(
+                f"session {session.id}: nothing is left to {' or '.join(missing)}",
+                hint="Give longer recordings, a shorter data.split.block_seconds, or other shares.",
+            )
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """How the rows of a session were given to parts, before any were left out.
+
+    Args:
+        groups: (T,) number of what each row stays together with.
+        content: Digest that names each group: of what it shows, or of where it lies.
+        order: Groups in a random order.
+        part: (T,) `TRAIN`, `VALIDATION` or `TEST`.
+    """
+
+    groups: Ints
+    content: Sequence[int]
+    order: Sequence[int]
+    part: Ints
+
+
+def deal(sessions: Sequence[Session], split: Split) -> list[Dealt]:
+    """Give every row of every session to a part, whole groups of them."""
     known: dict[int, int] = {}
-    return [_split(session, split, known, train_rows) for session in sessions]
+    dealt = []
+    for session in sessions:
+        groups, content = _groups(session, split)
+        order = _random_order(content, split.seed)
+        if session.part is not None:
+            part = np.array(session.part)
+        else:
+            part = _assign(content, order, split, known)[groups]
+        dealt.append(Dealt(groups, content, order, part))
+    return dealt
 
 
-def _split(session: Session, split: Split, known: dict[int, int], train_rows: int | None) -> Ints:
-    groups, content = _groups(session, split)
-    order = _random_order(content, split.seed)
-    if session.part is not None:
-        part = np.array(session.part)
-    else:
-        part = _assign(content, order, split, known)[groups]
+def finished(
+    session: Session, dealt: Dealt, part: Ints, split: Split, train_rows: int | None
+) -> Ints:
+    """Return (T,) parts, without training rows beyond ``train_rows`` and those near a border.
+
+    Args:
+        session: The recording.
+        dealt: How it was dealt.
+        part: (T,) the part of each row.
+        split: Says how near is too near.
+        train_rows: Most stimuli that train; null for all.
+    """
     if train_rows is not None:
-        part = _fewer(part, groups, order, train_rows)
-    part = _embargo(part, session.trial, _rows(split.embargo_seconds, session))
-    missing = [name for at, name in enumerate(("train", "validate", "test")) if at not in part]
-    if missing:
-        raise DataError(
-            f"session {session.id}: nothing is left to {' or '.join(missing)}",
-            hint="Give longer recordings, a shorter data.split.block_seconds, or other shares.",
-        )
-    return part
+        part = _fewer(part, dealt.groups, dealt.order, train_rows)
+    return _embargo(part, session.trial, _rows(split.embargo_seconds, session))
 
 
 def _fewer(part: Ints, groups: Ints, order: Sequence[int], most: int) -> Ints:

@@ -34,7 +34,8 @@ def baseline_predictions(
     """Return what each baseline expects of the frames that a model predicted.
 
     All are fitted on the session's training rows alone, and choose their ridge on its validation
-    rows. Of simulated recordings the true rate is there too: no model can do better.
+    rows, or, where there are none, on the last tenth of the training rows. Of simulated recordings
+    the true rate is there too: no model can do better.
 
     Args:
         data: The recordings.
@@ -45,6 +46,8 @@ def baseline_predictions(
     mean = np.array(data.learned.sessions[session.id].mean_rates, np.float32)
     found = {MEAN_RATE: np.broadcast_to(mean, predictions.rates.shape)}
     rows = [np.flatnonzero(data.parts[place] == part) for part in (TRAIN, VALIDATION)]
+    if not len(rows[1]):
+        rows = np.split(rows[0], [len(rows[0]) * 9 // 10])
     if all(len(each) > 1 for each in rows):
         rows.append(predictions.rows)
         found[LN] = _linear_nonlinear(session, rows, mean)

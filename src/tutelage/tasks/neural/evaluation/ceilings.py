@@ -86,8 +86,8 @@ def reliability(frames: Repeated) -> Double:
         ],
         axis=0,
     )
-    with np.errstate(invalid="ignore"):
-        ceiling: Double = np.where(h > 0, np.sqrt(2 * h / (1 + h)), np.nan)
+    positive = np.where(h > 0, h, np.nan)
+    ceiling: Double = np.sqrt(2 * positive / (1 + positive))
     return ceiling
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tutelage.core.records import Evaluation, Figure, Table
 from tutelage.tasks.neural.config import NeuralEvaluation
-from tutelage.tasks.neural.data.datamodule import TEST_SPLIT, MultiDatasetDM
+from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
 from tutelage.tasks.neural.data.split import TEST
 from tutelage.tasks.neural.evaluation.baselines import baseline_predictions
 from tutelage.tasks.neural.evaluation.fields import FieldShape
@@ -40,10 +40,11 @@ def evaluate(module: RateModel, data: MultiDatasetDM) -> Evaluation:
     """Score the test frames of every session.
 
     Keys are ``test/metric`` (the mean over a session's units, then over sessions) and
-    ``test/session ID/metric``. The file `UNITS` holds every unit's scores.
+    ``test/session ID/metric``, of a fold ``held_out/metric``. The file `UNITS` holds every unit's
+    scores.
     """
     module.eval()
-    settings = data.config.evaluation
+    settings, split = data.config.evaluation, data.test_split
     scores: dict[str, list[UnitScores]] = defaultdict(list)
     drawn: list[Figure] = []
     for place in range(len(data.sessions)):
@@ -53,11 +54,11 @@ def evaluate(module: RateModel, data: MultiDatasetDM) -> Evaluation:
             scores[name].append(score_units(each, settings))
         if place < settings.drawn_sessions:
             drawn += _figures(module, data, place, predictions, scores[MODEL][-1])
-    flat = {name: _keyed(each, model_free=name == MODEL) for name, each in scores.items()}
+    flat = {name: _keyed(split, each, model_free=name == MODEL) for name, each in scores.items()}
     intervals = _intervals(scores, settings)
     for name, bounds in intervals.items():
         for metric, (low, high) in bounds.items():
-            flat[name] |= {f"{TEST_SPLIT}/{metric}_low": low, f"{TEST_SPLIT}/{metric}_high": high}
+            flat[name] |= {f"{split}/{metric}_low": low, f"{split}/{metric}_high": high}
     return Evaluation(
         metrics=flat.pop(MODEL),
         baselines=flat,
@@ -110,12 +111,12 @@ def _baselines(
     return baseline_predictions(data, place, predictions) if settings.baselines else {}
 
 
-def _keyed(sessions: Sequence[UnitScores], model_free: bool) -> dict[str, float]:
+def _keyed(split: str, sessions: Sequence[UnitScores], model_free: bool) -> dict[str, float]:
     """Return the means over everything and for each session."""
-    found = {f"{TEST_SPLIT}/{name}": value for name, value in summarise(sessions).items()}
+    found = {f"{split}/{name}": value for name, value in summarise(sessions).items()}
     if len(sessions) > 1:
         for each in sessions:
-            prefix = f"{TEST_SPLIT}/session {each.session}"
+            prefix = f"{split}/session {each.session}"
             found |= {f"{prefix}/{name}": value for name, value in summarise([each]).items()}
     if model_free:
         return found
