@@ -132,6 +132,8 @@ def test_config_explains_every_setting_by_section(tutelage: Command) -> None:
         assert words in shown
     told = json.loads(tutelage("config", "can", "--json").stdout)
     assert told["task"] == "can" and "student" in told["presets"]
+    assert {"hpo.trials", "hpo.sampler.name"} <= {option["path"] for option in told["hpo"]}
+    assert "training.learning_rate" in told["spaces"]["default"]["parameters"]
     assert " can " in tutelage("config").stdout
 
 

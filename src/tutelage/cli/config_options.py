@@ -73,7 +73,7 @@ class Option:
         }
 
 
-def options(config_type: type[RunConfig]) -> list[Option]:
+def options(config_type: type[BaseModel]) -> list[Option]:
     """Every setting of ``config_type``, sections opened, each variant of a choice in turn."""
     return [o for o in _walk(config_type, (), "") if o.path not in HIDDEN]
 

@@ -50,17 +50,19 @@ def config(
         _print_resolved(whole.model_dump(mode="json"), json)
         return
     from tutelage.cli.config_options import as_tables, options
+    from tutelage.hpo.config import StudySettings
 
-    listed = options(found.config_type)
+    listed, of_studies = options(found.config_type), options(StudySettings)
+    presets, spaces = dict(found.presets()), dict(found.spaces())
     if json:
-        presets = {name: dict(content) for name, content in found.presets()}
-        print_json({"task": task, "options": [o.as_json() for o in listed], "presets": presets})
+        told = {"options": [o.as_json() for o in listed], "hpo": [o.as_json() for o in of_studies]}
+        print_json({"task": task, **told, "presets": presets, "spaces": spaces})
         return
-    for table in as_tables(listed):
+    for table in as_tables([*listed, *of_studies]):
         out.print(render(table))
         out.print()
-    names = ", ".join(name for name, _ in found.presets())
-    out.print(f"Presets (--preset NAME): {names or 'none'}", highlight=False)
+    out.print(f"Presets (--preset NAME): {', '.join(presets) or 'none'}", highlight=False)
+    out.print(f"Search spaces (hpo.space=NAME): {', '.join(spaces) or 'none'}", highlight=False)
 
 
 def _print_resolved(content: dict[str, object], json: bool) -> None:

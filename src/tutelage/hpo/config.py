@@ -164,8 +164,8 @@ class HpoConfig(Section):
         return self
 
 
-class _Request(BaseModel):
-    """What stands under `hpo`."""
+class StudySettings(BaseModel):
+    """A study's settings as they stand among a run's: under `hpo`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -193,4 +193,4 @@ def read_hpo_config(overrides: Iterable[str] = (), file: Path | None = None) -> 
     if file is not None:
         content = read_settings(file)
         layers = [{PREFIX: content[PREFIX]}] if PREFIX in content else []
-    return build_config(_Request, layers, overrides, file).hpo
+    return build_config(StudySettings, layers, overrides, file).hpo
