@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         watch,
     )
     from tutelage.core.store import Run
+    from tutelage.tuning import tune
 
 __all__ = [
     "Run",
@@ -28,6 +29,7 @@ __all__ = [
     "predict",
     "predict_lines",
     "train",
+    "tune",
     "watch",
 ]
 
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> object:
         from tutelage.core.store import Run
 
         return Run
+    if name == "tune":
+        from tutelage.tuning import tune
+
+        return tune
     if name in __all__:
         from tutelage import api
 

@@ -11,6 +11,7 @@ from tutelage.cli import (
     audit,
     evaluate,
     export,
+    hpo,
     inspect,
     losses,
     pipeline,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for module in (
     train,
     pipeline,
+    hpo,
     evaluate,
     predict,
     watch,

@@ -189,6 +189,15 @@ def lay(layers: Iterable[Mapping[str, object]], overrides: Iterable[str] = ()) -
     return settings
 
 
+def setting_paths(settings: Mapping[str, object], above: str = "") -> list[str]:
+    """Return the path of each setting in nested ones: ``["training.seed", "model"]``."""
+    paths: list[str] = []
+    for key, value in settings.items():
+        inner = setting_paths(value, f"{above}{key}.") if isinstance(value, Mapping) else []
+        paths += inner or [f"{above}{key}"]
+    return paths
+
+
 def build_config(
     config_type: type[C],
     layers: Iterable[Mapping[str, object]],

@@ -179,18 +179,23 @@ def split_overrides(overrides: Iterable[str]) -> tuple[tuple[str, ...], tuple[st
     return own, tuple(text for text in given if text not in own)
 
 
-def read_hpo_config(overrides: Iterable[str] = (), file: Path | None = None) -> HpoConfig:
+def read_hpo_config(
+    overrides: Iterable[str] = (), file: Path | None = None, settings: object = None
+) -> HpoConfig:
     """Return a study's settings from a file with a section `hpo`, and from what was typed.
 
     Args:
         overrides: Settings as typed: ``hpo.trials=12``.
         file: YAML or JSON; its other sections are a run's and are not looked at.
+        settings: Settings as a mapping, over those of the file; null for none.
 
     Raises:
         ConfigError: A setting is unknown or wrong.
     """
-    layers = []
+    layers: list[dict[str, object]] = []
     if file is not None:
         content = read_settings(file)
         layers = [{PREFIX: content[PREFIX]}] if PREFIX in content else []
+    if settings is not None:
+        layers.append({PREFIX: settings})
     return build_config(StudySettings, layers, overrides, file).hpo

@@ -32,6 +32,7 @@ JOURNAL: Final = "journal"
 DATABASE_FILE, JOURNAL_FILE = "study.db", "study.journal"
 OWNER, ASKED, FOLDS, FAILURES = "owner", "asked", "folds", "failures"
 """Keys of a trial's attributes."""
+FINISHER: Final = "finisher"
 Direction = Literal["maximize", "minimize"]
 Ending = Literal["complete", "pruned", "failed"]
 _LOCK_SECONDS: Final = 60
@@ -195,6 +196,18 @@ class Ledger:
         values = None if value is None else [value]
         with self._saying():
             self._storage.set_trial_state_values(self._id(number), _STATES[ending], values)
+
+    def finisher(self, here: Mapping[str, str]) -> Mapping[str, str]:
+        """Return who finishes the study when its trials have ended: who began it.
+
+        Args:
+            here: Who asks, and is taken where nobody was before.
+        """
+        with self._saying():
+            found = self._storage.get_study_user_attrs(self._study).get(FINISHER)
+            if found is None:
+                self._storage.set_study_user_attr(self._study, FINISHER, dict(here))
+        return here if found is None else dict(found)
 
     def delete(self) -> None:
         """Remove the study from the storage."""

@@ -23,6 +23,7 @@ from tutelage.hpo.asking import check_sampler, planned_trials
 from tutelage.hpo.config import Direction, HpoConfig
 from tutelage.hpo.ledger import shown_url
 from tutelage.hpo.pruning import Steps
+from tutelage.hpo.refit import check_refit
 from tutelage.hpo.results import STUDIES, STUDY, StudyFolder, StudyRecord
 from tutelage.hpo.space import SearchSpace, check_space, read_space
 from tutelage.task import SupportsFolds, Task, fold_split
@@ -116,6 +117,7 @@ def plan_study(
     found = read_space(hpo.space, task) if space is None else space
     bound = check_space(found, task, base, typed)
     check_sampler(hpo.sampler, bound)
+    check_refit(hpo, task, base, bound)
     metric = _metric(task, base, hpo)
     less = metric.endswith("loss")
     direction: Direction = hpo.direction or ("minimize" if less else "maximize")

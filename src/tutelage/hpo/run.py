@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from tutelage.core.errors import HeldError, RequestError, RunFailedError, TutelageError
 from tutelage.core.execution import Execution, InProcessExecution, WorkerExecution
-from tutelage.core.locks import holding
+from tutelage.core.locks import holding, is_held
 from tutelage.core.records import now
 from tutelage.core.store import LOCK
 from tutelage.execution.backend import Backend
 from tutelage.execution.backends import open_backend
+from tutelage.hpo.finish import choose, drop_weights, refit
 from tutelage.hpo.ledger import Ledger, open_storage
 from tutelage.hpo.plan import StudyPlan, open_study, shown
 from tutelage.hpo.results import StudyFolder
 from tutelage.hpo.study import News, Orchestrator, require_scores
 
+log = logging.getLogger(__name__)
 Origin = Literal["new", "resumed", "reused"]
 _THREADS: Final = "OMP_NUM_THREADS"
 _AGAIN: Final = "Run the same command again: the study goes on where it was."
@@ -68,17 +71,44 @@ def run_study(
             ledger = _ledger(plan, folder, stack)
             stack.enter_context(_threads(plan.hpo.workers))
             place = stack.enter_context((backend or (lambda: _open(plan)))())
-            alone = plan.hpo.storage is None
-            orchestrator = Orchestrator(plan, folder, ledger, place, tell, alone)
-            try:
-                orchestrator.run()
-            except RequestError:
-                if new:
-                    ledger.delete()
-                    shutil.rmtree(folder.path)
-                raise
-            require_scores(folder)
+            finisher = ledger.finisher({"host": socket.gethostname(), "study": folder.id})
+            _run_trials(plan, folder, ledger, place, tell, new)
+            if _finishes(plan, folder, finisher):
+                choose(folder)
+                refit(plan, folder, place)
+                if not plan.hpo.log_artifacts:
+                    drop_weights(folder)
+                folder.update(status="finished", finished=now())
+            else:
+                log.warning("its trials have ended; %s began the study and finishes it", finisher)
     return Tuned(folder, origin)
+
+
+def _finishes(plan: StudyPlan, folder: StudyFolder, finisher: Mapping[str, str]) -> bool:
+    """Whether this machine chooses and refits: it began the study, or who did has left it."""
+    host, study = finisher["host"], finisher["study"]
+    if plan.hpo.storage is None or host == socket.gethostname():
+        return True
+    return study == folder.id and not is_held(folder.path / f"{LOCK}-{host}", "study")
+
+
+def _run_trials(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    ledger: Ledger,
+    backend: Backend,
+    tell: Callable[[News], None],
+    new: bool,
+) -> None:
+    """Run the trials; leave nothing of a new study whose first one was refused."""
+    try:
+        Orchestrator(plan, folder, ledger, backend, tell, plan.hpo.storage is None).run()
+    except RequestError:
+        if new:
+            ledger.delete()
+            shutil.rmtree(folder.path)
+        raise
+    require_scores(folder)
 
 
 def lock_name(plan: StudyPlan) -> str:
@@ -109,7 +139,6 @@ def _recorded(plan: StudyPlan, folder: StudyFolder) -> Iterator[None]:
         if folder.path.exists():
             folder.update(status="failed", finished=now(), error=str(error))
         raise
-    folder.update(status="finished", finished=now())
 
 
 def _ledger(plan: StudyPlan, folder: StudyFolder, stack: ExitStack) -> Ledger:
