@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.core.errors import ConfigError, RunFailedError, RunStoppedError
 from tutelage.core.store import LOG, METRICS, Run, RunStore
 from tutelage.training.metrics import read_metrics
 
@@ -76,6 +76,23 @@ def test_a_killed_run_of_two_processes_ends_with_the_bits_of_the_whole_one(
     a, b = (read_metrics(run.path / METRICS) for run in (resumed, whole))
     assert a == b
     assert len(RunStore(tmp_path).runs()) == 1
+
+
+def test_two_processes_that_are_asked_to_stop_save_the_same_step_and_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (*TWO, "training.batch_size=8")
+    whole = train(tmp_path / "whole", *settings)
+    monkeypatch.setenv(END, "1:3:ask")
+    with pytest.raises(RunStoppedError, match="interrupted as asked"):
+        train(tmp_path, *settings)
+    (run,) = RunStore(tmp_path).runs()
+    assert run.status == "interrupted" and list(run.checkpoints.glob("step-*.safetensors"))
+    monkeypatch.delenv(END)
+    resumed = train(tmp_path, *settings, "run.policy=resume_if_incomplete")
+    assert resumed.id == run.id
+    ours, theirs = weights(resumed), weights(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_what_one_process_raises_is_what_the_run_failed_of(

@@ -35,6 +35,10 @@ class RunFailedError(TutelageError):
     """A run that was asked for correctly failed while it worked (exit code 1)."""
 
 
+class RunStoppedError(RunFailedError):
+    """A run stopped because it was asked to; it saved what it had, and can go on (exit code 1)."""
+
+
 class RequestError(TutelageError):
     """The request was wrong; nothing was changed (exit code 2)."""
 

@@ -11,7 +11,10 @@ from tutelage.core.config import RunConfig
 from tutelage.core.files import digest_bytes, digest_file, digest_json
 from tutelage.core.records import Environment, Fingerprints, Hashes
 
-_COMPUTES_NOTHING: Final = ("run", "execution", "tracking", "schema_version")
+_COMPUTES_NOTHING: Final[dict[str, bool | dict[str, bool]]] = {
+    **dict.fromkeys(("run", "execution", "tracking", "schema_version"), True),
+    "training": {"max_time": True},
+}
 
 
 @cache
@@ -25,11 +28,11 @@ def source_digest() -> str:
 def config_digest(config: RunConfig) -> str:
     """Digest of what a configuration asks for: without paths, names, and what computes nothing.
 
-    That is `run.*`, `execution.*` and `tracking.*`.
+    That is `run.*`, `execution.*`, `tracking.*` and `training.max_time`.
 
     Of the runs that it names it is their fingerprints that count, not what they are called.
     """
-    settings = config.model_dump(mode="json", exclude=set(_COMPUTES_NOTHING))
+    settings = config.model_dump(mode="json", exclude=_COMPUTES_NOTHING)
     for part, field in (name.split(".") for name in config.roles):
         settings[part].pop(field)
     paths = config.model_dump(mode="python")
@@ -46,7 +49,8 @@ def hashes_of(config: RunConfig, environment: Environment, initial_weights: str 
 
 def _parameters_digest(config: RunConfig) -> str:
     """Digest of the settings without those of data: of what is tuned, the same on any data."""
-    settings = config.model_dump(mode="json", exclude={*_COMPUTES_NOTHING, "data", "evaluation"})
+    left_out = {**_COMPUTES_NOTHING, "data": True, "evaluation": True}
+    settings = config.model_dump(mode="json", exclude=left_out)
     for part, field in (name.split(".") for name in config.roles):
         settings[part].pop(field)
     return digest_json(_without_paths(settings, config.model_dump(mode="python")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +100,7 @@ class CheckpointManager(Checkpoint):
         self._error: float | None = None
         self._at_epoch_end = False
         self._loaded: resume.ResumeNote | None = None
+        self._then: Callable[[], None] | None = None
 
     # Asking ---------------------------------------------------------------------------------
 
@@ -173,6 +175,10 @@ class CheckpointManager(Checkpoint):
 
     # Taking ---------------------------------------------------------------------------------
 
+    def save_and(self, then: Callable[[], None]) -> None:
+        """Take a checkpoint as soon as it has not to wait, and call ``then`` after it."""
+        self._due, self._then = True, then
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the last epoch's validation."""
         self._validated = False
@@ -239,6 +245,8 @@ class CheckpointManager(Checkpoint):
         trainer.save_checkpoint(self.folder / f"step-{step:010d}{SUFFIX}")
         if trainer.is_global_zero:
             self._prune()
+        if self._then is not None:
+            self._then()
 
     def _prune(self) -> None:
         """Remove all but the last and the best; a file without a marker is no checkpoint.

@@ -19,6 +19,7 @@ from tutelage.core.errors import (
     HeldError,
     RequestError,
     RunFailedError,
+    RunStoppedError,
     TutelageError,
 )
 from tutelage.core.files import digest_file, digested_files
@@ -236,6 +237,10 @@ def _work(
             run.update(status="interrupted", finished=now())
             hint = f"Go on with it: {how_to_go_on(run)}."
             raise RunFailedError("interrupted", where=run.id, hint=hint) from None
+        except RunStoppedError as stopped:
+            run.update(status="interrupted", finished=now(), error=stopped.problem)
+            stopped.hint = f"Go on with it: {how_to_go_on(run)}."
+            raise
         except TutelageError as error:
             run.update(status="failed", finished=now(), error=str(error))
             raise

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from tutelage.core import errors
 from tutelage.core.errors import RunFailedError, TutelageError
+from tutelage.core.stopping import StopRequest
 from tutelage.core.store import Run
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,17 @@ def start_ranks(run: Run, devices: int) -> None:
     shared = _environment(devices, writing)
     command = [*COMMAND, str(run.path)]
     ranks: list[subprocess.Popen[bytes]] = []
-    with _ending(ranks), os.fdopen(reading, encoding="utf-8") as failures:
+    request = StopRequest()
+    with _ending(ranks), request.listening(), os.fdopen(reading, encoding="utf-8") as failures:
         for rank in range(devices):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             ranks.append(subprocess.Popen(command, env=shared | own, pass_fds=(writing,)))
         os.close(writing)
-        if _wait(ranks):
+        if _wait(ranks, request):
             codes = {n: code for n, rank in enumerate(ranks) if (code := rank.poll())}
             _end(ranks)
+            if request.asked and set(codes.values()) == {-signal.SIGTERM}:
+                raise KeyboardInterrupt  # before there was a step to finish
             raise _failure(codes, failures.readline())
 
 
@@ -80,13 +84,20 @@ def _shown_level() -> int:
     return min((handler.level for handler in handlers), default=logging.CRITICAL)
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> bool:
+def _wait(ranks: Sequence[subprocess.Popen[bytes]], request: StopRequest) -> bool:
     """Wait until all processes have finished, or one has failed; return whether one has.
+
+    A request to stop is handed on to all of them.
 
     A process that is killed makes the others fail in its wake: they are given a moment, so that
     what was first can be told from what followed.
     """
+    told = False
     while True:
+        if request.asked and not told:
+            told = True
+            for rank in ranks:
+                rank.terminate()
         codes = [rank.poll() for rank in ranks]
         if any(codes):
             time.sleep(_WAKE_SECONDS)

@@ -8,7 +8,8 @@ import signal
 from tiny_task import Batch, TinyModule, TinyTask
 
 END = "TINY_END"
-"""``rank:step:how``: that process is killed, or raises, in the batch after so many steps."""
+"""``rank:step:how``: that process is killed, raises, or asks the one that started it to
+stop, in the batch after so many steps."""
 
 
 def end(module: TinyModule, batch: Batch) -> None:
@@ -19,7 +20,10 @@ def end(module: TinyModule, batch: Batch) -> None:
     if (int(rank), int(step)) == (module.global_rank, module.global_step):
         if how == "raise":
             raise RuntimeError("lightning struck")
-        os.kill(os.getpid(), signal.SIGKILL)
+        if how == "ask":
+            os.kill(os.getppid(), signal.SIGTERM)
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TinyRankTask(TinyTask):

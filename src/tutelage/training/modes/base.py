@@ -49,6 +49,7 @@ from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
 from tutelage.training.ranks import Ranks
 from tutelage.training.restore import take_over
+from tutelage.training.stopping import StopWhenAsked
 
 log = logging.getLogger(__name__)
 BATCH_SIZE = "batch_size.json"
@@ -84,6 +85,7 @@ class BaseTrainer:
         self.parents, self.console = parents, console
         self.ranks = Ranks.here()
         self.seconds: dict[str, float] = {}
+        self.started = time.monotonic()
         self.models = ModelManager()
 
     def train(self) -> None:
@@ -92,7 +94,6 @@ class BaseTrainer:
         Of several processes, the first one prepares and measures before the others, and evaluates
         and writes alone.
         """
-        started = time.monotonic()
         pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
         with self._phase("prepare"), self.ranks.in_turn():
             data = self.prepare()
@@ -115,7 +116,7 @@ class BaseTrainer:
         evaluation = evaluation.model_copy(update={"files": {**evaluation.files, **kept}})
         with self._phase("save"):
             self.save(module, data)
-        self.seconds["total"] = round(time.monotonic() - started, 3)
+        self.seconds["total"] = round(time.monotonic() - self.started, 3)
         self.record(data, evaluation)
 
     # ---- the steps; a mode overrides these
@@ -341,4 +342,7 @@ class BaseTrainer:
                 mode=direction(monitor),
             )
             callbacks.append(early)
+        limit = training.max_time
+        deadline = None if limit is None else self.started + limit
+        callbacks.append(StopWhenAsked(manager, deadline, self.run.id))
         return [without_empty_hooks(callback) for callback in (*callbacks, manager)]
