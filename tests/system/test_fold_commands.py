@@ -63,7 +63,7 @@ def told(run: Path) -> list[Mapping[str, object]]:
     return parquet.read_table(run / "out_of_fold.parquet").to_pylist()
 
 
-@pytest.mark.parametrize("task", ["can", "multimodal", "ner"])
+@pytest.mark.parametrize("task", sorted(SETTINGS))
 def test_two_folds_train_apart_and_tell_of_every_unit_once(tutelage: Tutelage, task: str) -> None:
     settings = (*SETTINGS[task], *SHORT, *own_data(task, tutelage.folder))
     split = dealt(tutelage, task, settings)
@@ -81,7 +81,8 @@ def test_two_folds_train_apart_and_tell_of_every_unit_once(tutelage: Tutelage, t
 
 def test_a_fold_that_is_not_there_or_of_other_data_is_refused(tutelage: Tutelage) -> None:
     settings = (*CAN, *own_data("can", tutelage.folder))
-    write_split(dealt(tutelage, "can", settings), tutelage.folder / "split.json")
+    two = ("--folds", 2, "--kind", "stratified")
+    assert tutelage.done("folds", "can", *settings, *two, "--json").json["folds"] == 2
     folded = ("train", "can", *settings, "data.split_file=split.json")
     assert_refused(tutelage(*folded, "data.fold=2"), "there is no fold 2", "from 0 to 1")
     assert_refused(tutelage(*folded, "data.fold=0", "data.window=50"), "from other data", "Deal")
