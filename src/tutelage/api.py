@@ -16,8 +16,8 @@ from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
 from tutelage.core.store import CONFIG, Run, RunStore
+from tutelage.dispatch import Dispatch
 from tutelage.task import Audit, Json, SupportsPredictionLines, Task, load_task
-from tutelage.training.launch import launch
 from tutelage.training.parents import how_to_go_on
 from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
@@ -119,7 +119,8 @@ def train(
     """
     file = None if config is None else Path(config)
     found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
-    return launch(found, resolved, _store(home)).run
+    with Dispatch() as launcher:
+        return launcher(found, resolved, _store(home)).run
 
 
 def pipeline(
@@ -142,7 +143,9 @@ def pipeline(
         RunFailedError: A stage failed; run the same again to go on.
     """
     store = _store(home)
-    return execute(plan(find_recipe(recipe), store, overrides, settings), store)
+    planned = plan(find_recipe(recipe), store, overrides, settings)
+    with Dispatch() as launcher:
+        return execute(planned, store, launcher=launcher)
 
 
 def load_run(name: str, home: Path | str | None = None) -> Run:

@@ -79,6 +79,9 @@ class Task(ABC, Generic[C]):
     config_type: type[C]
     predicts_own_data: ClassVar[bool] = False
     """Whether `predict` may be asked of a run's own data, with no input named."""
+    warm_modules: ClassVar[tuple[str, ...]] = ()
+    """What a run of this task imports besides torch and Lightning, for processes that are kept
+    warm."""
     preprocessing_migrations: ClassVar[tuple[PreprocessingStep, ...]] = ()
     """An entry for each time that what `TaskData.preprocessing` holds, or what it means, changed:
     the function that brings an older card's over that change, or the reason why none can."""

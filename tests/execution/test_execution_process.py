@@ -74,7 +74,7 @@ time.sleep(600)
 def test_at_its_limit_the_whole_tree_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tutelage.execution.process._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("tutelage.execution.process.GRACE_SECONDS", 0.2)
     file = tmp_path / "pids"
     command = (sys.executable, "-c", TREE, str(file))
     done = Path(f"{file}.done")

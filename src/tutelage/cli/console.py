@@ -38,11 +38,16 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def show_line(line: str) -> None:
+    """Write a line to standard error as it is, around a bar that is being drawn."""
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 class _LogLines(logging.Handler):
     """Writes what is logged as plain lines to standard error, around a bar that is being drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+        show_line(record.getMessage())
 
 
 @contextmanager

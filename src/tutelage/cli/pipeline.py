@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from tutelage.cli.console import err, out, print_json, render, showing_log
+from tutelage.cli.console import err, out, print_json, render, show_line, showing_log
 from tutelage.cli.options import Json
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def pipeline(
     """
     from tutelage.core.errors import ConfigError
     from tutelage.core.store import RunStore
+    from tutelage.dispatch import Dispatch
     from tutelage.training.pipeline import execute
     from tutelage.training.planning import find_recipe, plan
 
@@ -54,8 +55,8 @@ def pipeline(
     store = RunStore.default()
     planned = plan(find_recipe(recipe), store, overrides or ())
     tell = _Progress(planned, quiet=json)
-    with showing_log(quiet=json):
-        done = execute(planned, store, err, tell.started, tell.finished)
+    with showing_log(quiet=json), Dispatch(on_line=None if json else show_line) as launcher:
+        done = execute(planned, store, err, tell.started, tell.finished, launcher)
     if json:
         print_json(done.summary())
         return

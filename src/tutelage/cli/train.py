@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from tutelage.cli.console import err, out, print_json, showing_log
+from tutelage.cli.console import err, out, print_json, show_line, showing_log
 from tutelage.cli.options import Json, Overrides
 from tutelage.core.errors import TutelageError
 
@@ -50,15 +50,19 @@ def train(
     """
     from tutelage.api import configure
     from tutelage.core.store import RunStore
-    from tutelage.training.launch import launch
+    from tutelage.dispatch import Dispatch
 
     found, resolved = configure(task, overrides or (), preset=preset, config=config)
     if not json:
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         data = resolved.data.root or f"embedded: {found.data_summary}"
         err.print(f"[bold]{words}[/]\ndata: {escape(str(data))}", highlight=False, soft_wrap=True)
-    with showing_log(quiet=json and result is None), _telling(result) as made:
-        launched = launch(found, resolved, RunStore.default(), err, made)
+    with (
+        showing_log(quiet=json and result is None),
+        _telling(result) as made,
+        Dispatch(on_line=None if json else show_line, made=made) as launcher,
+    ):
+        launched = launcher(found, resolved, RunStore.default(), err)
     record = launched.run.record
     if json:
         print_json(record.summary(launched.run.path))
@@ -91,6 +95,7 @@ def _telling(path: Path | None) -> Iterator[Made]:
     try:
         yield made
     except TutelageError as error:
-        if path is not None:
-            write_result(path, told.failed(error))
-        raise
+        if path is None:
+            raise
+        write_result(path, told.failed(error))
+        raise typer.Exit(error.exit_code) from error

@@ -243,6 +243,7 @@ class RunRecord(Part):
     """Status, scores, lineage and surroundings of a run.
 
     Args:
+        started: When the process that trained it last had imported all it takes.
         metrics: As in `Evaluation`.
         best_epoch: The epoch, from 1, whose weights the run ended with, as far as it is known.
         seconds: Wall-clock seconds by phase, and ``total``.
@@ -259,6 +260,7 @@ class RunRecord(Part):
     model: str
     status: RunStatus
     created: datetime
+    started: datetime | None = None
     finished: datetime | None = None
     metrics: Mapping[str, Score] = {}
     baselines: Mapping[str, Mapping[str, Score]] = {}

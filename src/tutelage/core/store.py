@@ -138,6 +138,14 @@ class Run:
             raise StoreError("the configuration is no JSON object", where=path)
         return content
 
+    @property
+    def how_to_go_on(self) -> str:
+        """Which request goes on with it, while it isn't finished."""
+        options = self.settings.get("run")
+        asked = options.get("policy") if isinstance(options, dict) else None
+        policy = asked if asked == "continue_from_previous" else "resume_if_incomplete"
+        return f"the same settings with run.policy={policy}"
+
     def update(self, **changes: object) -> RunRecord:
         """Write the record with some fields changed, atomically."""
         changed = RunRecord.model_validate(self.record.model_dump() | changes)

@@ -24,8 +24,14 @@ def build_training_command(
         result: File that the command writes the run's id and path to, in JSON; null for none.
         python: The interpreter, which has tutelage installed.
     """
+    arguments = training_arguments(config_path, overrides, task=task, result=result)
+    return (python, "-m", "tutelage", *arguments)
+
+
+def training_arguments(
+    config_path: Path, overrides: Sequence[str] = (), *, task: str, result: Path | None = None
+) -> tuple[str, ...]:
+    """Return what follows the program's name in that command."""
     told = () if result is None else ("--result", str(result))
-    return (
-        *(python, "-m", "tutelage", "train", task, "--config", str(config_path)),
-        *("--json", *told, *overrides, "execution.name=in-process"),
-    )
+    place = "execution.name=in-process"
+    return ("train", task, "--config", str(config_path), "--json", *told, *overrides, place)

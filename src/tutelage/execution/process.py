@@ -19,8 +19,10 @@ from tutelage.execution.environment import PARENT
 
 Reason = Literal["finished", "refused", "failed", "killed", "timeout", "stopped"]
 _REFUSED: Final = 2
-_GRACE_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.1
+GRACE_SECONDS: Final = 10.0
+"""Seconds that a process is given to end when it is asked to."""
+POLL_SECONDS: Final = 0.1
+"""Seconds between two looks at whether a process should be ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,17 @@ def execute_training_subprocess(
         raise RequestError(said, where=command[0]) from error
     reader = None
     if on_line is not None and process.stderr is not None:
-        reader = threading.Thread(target=_read, args=(process.stderr, on_line), daemon=True)
-        reader.start()
+        reader = read_lines(process.stderr, on_line)
     ended: Reason | None = None
     try:
         ended = _wait(process, started, timeout, stop)
     finally:
-        end_tree(process)
+        end_tree(process.pid, process.poll)
+        process.wait()
         if reader is not None:
-            reader.join(_GRACE_SECONDS)
-    return Ended(
-        ended or _reason(process.returncode), process.returncode, time.monotonic() - started
-    )
+            reader.join(GRACE_SECONDS)
+    status = process.returncode
+    return Ended(ended or reason_of(status), status, time.monotonic() - started)
 
 
 def _wait(
@@ -107,7 +108,7 @@ def _wait(
     """Wait for the end; return why it has to be brought about, if so."""
     while True:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_SECONDS)
+            process.wait(POLL_SECONDS)
             return None
         if timeout is not None and time.monotonic() - started > timeout:
             return "timeout"
@@ -115,10 +116,18 @@ def _wait(
             return "stopped"
 
 
-def _reason(status: int) -> Reason:
+def reason_of(status: int) -> Reason:
+    """Why a process ended of itself, by its exit status."""
     if status < 0:
         return "killed"
     return {0: "finished", _REFUSED: "refused"}.get(status, "failed")  # type: ignore[return-value]
+
+
+def read_lines(stream: IO[str], on_line: Callable[[str], None]) -> threading.Thread:
+    """Hand on each line of a stream as it comes, from a thread that ends with the stream."""
+    reader = threading.Thread(target=_read, args=(stream, on_line), daemon=True)
+    reader.start()
+    return reader
 
 
 def _read(stream: IO[str], on_line: Callable[[str], None]) -> None:
@@ -127,19 +136,24 @@ def _read(stream: IO[str], on_line: Callable[[str], None]) -> None:
             on_line(line.rstrip("\n"))
 
 
-def end_tree(process: subprocess.Popen[str]) -> None:
-    """End a process and all that descends from it: asked first, then killed."""
-    family = _family(process.pid)
+def end_tree(pid: int, reap: Callable[[], object]) -> None:
+    """End a process and all that descends from it: asked first, then killed.
+
+    Args:
+        pid: The process, which leads a group of its own.
+        reap: Called while it is waited for: takes the exit status, where this process is the one
+            to take it.
+    """
+    family = _family(pid)
     for signalled in (signal.SIGTERM, signal.SIGKILL):
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.send_signal(signalled)
-        deadline = time.monotonic() + _GRACE_SECONDS
+        deadline = time.monotonic() + GRACE_SECONDS
         while family and time.monotonic() < deadline:
-            process.poll()  # reaps it: psutil must not, or its status would be lost
-            family = [one for one in {*family, *_family(process.pid)} if _alive(one)]
-            time.sleep(_POLL_SECONDS / 10)
-    process.wait()
+            reap()  # psutil must not, or the status would be lost
+            family = [one for one in {*family, *_family(pid)} if _alive(one)]
+            time.sleep(POLL_SECONDS / 10)
 
 
 def _family(pid: int) -> list[psutil.Process]:

