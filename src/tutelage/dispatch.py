@@ -104,7 +104,7 @@ class Dispatch:
             if begun is None:
                 raise
             raise interrupted(Run(begun)) from None
-        run = settle(outcome, tuple(lines))
+        run = Run(store.home / settle(outcome, tuple(lines)).id)
         origin = outcome.result.origin or "new"
         self._made(run, origin)
         return Launched(run, origin)

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.errors import RequestError
 from tutelage.core.execution import WorkerExecution
@@ -18,7 +19,6 @@ from tutelage.execution.command import training_arguments
 from tutelage.execution.environment import setup_training_environment
 from tutelage.execution.forkserver import Order
 from tutelage.execution.process import (
-    GRACE_SECONDS,
     POLL_SECONDS,
     Ended,
     Reason,
@@ -29,6 +29,9 @@ from tutelage.execution.process import (
 from tutelage.execution.result import read_result
 from tutelage.execution.warm_server import WarmServer, receive
 from tutelage.task import load_task
+
+_DRAIN_SECONDS: Final = 2.0
+"""Seconds in which the last lines are read, where something still holds the pipe."""
 
 
 class WorkerBackend(Backend):
@@ -107,16 +110,17 @@ class _Child:
                 reason = self._wait(answers)
             finally:
                 self._end(answers)
-                lines.join(GRACE_SECONDS)
+                lines.join(_DRAIN_SECONDS)
         return self._ended(reason)
 
     def _order(self) -> Order:
         job = self._job
+        task = load_task(job.task)
         return Order(
             arguments=training_arguments(job.config, task=job.task, result=job.result),
             environment={"TUTELAGE_HOME": str(job.home.absolute())},
             directory=str(Path.cwd()),
-            modules=load_task(job.task).warm_modules,
+            modules=(type(task).__module__, *task.warm_modules),
         )
 
     def _over(self) -> Reason | None:
