@@ -119,8 +119,8 @@ def train(
     """
     file = None if config is None else Path(config)
     found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
-    with Dispatch() as launcher:
-        return launcher(found, resolved, _store(home)).run
+    with Dispatch() as go:
+        return go(found, resolved, _store(home)).run
 
 
 def pipeline(
@@ -138,14 +138,12 @@ def pipeline(
         settings: Sections for every stage, and stages with sections of their own, as mappings.
 
     Raises:
-        RequestError: The recipe or a setting is wrong and nothing was made, or a stage can't use
-            its data.
+        RequestError: The recipe or a setting is wrong, or a stage can't use its data.
         RunFailedError: A stage failed; run the same again to go on.
     """
     store = _store(home)
-    planned = plan(find_recipe(recipe), store, overrides, settings)
-    with Dispatch() as launcher:
-        return execute(planned, store, launcher=launcher)
+    with Dispatch() as go:
+        return execute(plan(find_recipe(recipe), store, overrides, settings), store, launcher=go)
 
 
 def load_run(name: str, home: Path | str | None = None) -> Run:
@@ -162,8 +160,7 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
 
     Overrides ``evaluation.…``, where the task has them, say how it is scored.
 
-    The result is kept in the run's folder, under ``evaluations``, and the files that belong to it
-    in a folder of the same name beside it.
+    The result is kept in the run's folder, under ``evaluations``, its files in a folder beside it.
 
     Raises:
         StoreError: The run isn't finished.
