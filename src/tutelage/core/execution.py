@@ -102,6 +102,8 @@ class AzureExecution(ElsewhereExecution):
     image: str = Field(min_length=1)
     """Environment that the job runs in: a registered one, as azureml:NAME:VERSION, or a container
     image, with tutelage installed."""
+    experiment: str = "tutelage"
+    """Name that Azure lists the job under."""
     subscription: str | None = None
     """Id of the subscription, for the command that sends the job."""
     resource_group: str | None = None
