@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from made_runs import finish_run
 from tutelage import api
+from tutelage.cli.app import app
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError
+from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.execution import AzureExecution
+from tutelage.core.folds import read_split
 from tutelage.core.store import RunStore
 from tutelage.execution import build_training_command
 from tutelage.execution.backends import open_backend
+from tutelage.execution.backends.azure import load_job, write_command_spec
+from tutelage.execution.result import Result, write_result
+from tutelage.execution.scores import main, mean_score
+from tutelage.hpo.azure_sweep import varied_by_azure, write_sweep_spec
+from tutelage.hpo.space import parse_space
+from tutelage.tuning import plan_tuning
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning"),
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.ChangedInMarshmallow4Warning"),
+]
 PLACE = (
     "execution=azure",
     "execution.compute=cpu-cluster",
@@ -40,10 +57,6 @@ def settings(*overrides: str) -> tuple[RunConfig, AzureExecution]:
 def test_a_job_is_read_back_with_the_training_command_and_what_it_takes_along(
     tmp_path: Path,
 ) -> None:
-    from azure.ai.ml import load_job
-
-    from tutelage.execution.backends.azure import write_command_spec
-
     (tmp_path / "my data").mkdir()
     config, place = settings("data.root=my data", "training.max_epochs=3")
     spec = write_command_spec(config, place, RunStore(tmp_path / "home"), {"purpose": "final"})
@@ -69,8 +82,6 @@ def test_a_job_is_read_back_with_the_training_command_and_what_it_takes_along(
 
 
 def test_variables_stay_out_of_a_file_that_others_read(tmp_path: Path) -> None:
-    from tutelage.execution.backends.azure import write_command_spec
-
     config, place = settings("execution.environment=[HF_TOKEN]")
     with pytest.raises(ConfigError, match="would show the variables' values"):
         write_command_spec(config, place, RunStore(tmp_path / "home"), {})
@@ -92,12 +103,6 @@ parameters:
 
 
 def test_a_study_is_a_sweep_whose_trials_train_every_fold(tmp_path: Path) -> None:
-    from azure.ai.ml import load_job
-
-    from tutelage.core.folds import read_split
-    from tutelage.hpo.azure_sweep import write_sweep_spec
-    from tutelage.tuning import plan_tuning
-
     (tmp_path / "space.yaml").write_text(SPACE)
     study = ("hpo.folds=2", "hpo.trials=6", "hpo.workers=3", "hpo.space=space.yaml")
     plan = plan_tuning("ner", (*study, *PLACE), RunStore(tmp_path / "home"))
@@ -118,7 +123,8 @@ def test_a_study_is_a_sweep_whose_trials_train_every_fold(tmp_path: Path) -> Non
     assert (rate.min_value, rate.max_value) == (math.log(0.0001), math.log(0.01))
     assert space["training__batch_size"].values == [8, 16]
     assert space["training__max_epochs"].values == [1, 3, 5]
-    assert (space["training__weight_decay"].min_value, space["training__weight_decay"].max_value) == (0, 0.1)
+    decay = space["training__weight_decay"]
+    assert (decay.min_value, decay.max_value) == (0, 0.1)
     assert read_split(spec.path.parent / "split.json").folds == 2
 
 
@@ -132,22 +138,43 @@ def test_a_study_is_a_sweep_whose_trials_train_every_fold(tmp_path: Path) -> Non
     ],
 )
 def test_what_a_sweep_can_not_vary_is_refused(parameter: str, said: str) -> None:
-    from tutelage.hpo.azure_sweep import _varied
-    from tutelage.hpo.space import parse_space
-
-    content = yaml.safe_load(f"parameters: {{training.batch_size: {{values: [8]}}, other: {parameter}}}")
-    space = parse_space("mine", content)
+    varied = yaml.safe_load(parameter)
+    parameters = {"training.batch_size": {"values": [8]}, "other": varied}
+    space = parse_space("mine", {"parameters": parameters})
     with pytest.raises(ConfigError, match=said):
-        _varied("other", space.parameters["other"])
+        varied_by_azure("other", space.parameters["other"])
 
 
 def test_a_trial_tells_the_mean_of_its_folds_to_the_run_that_the_job_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mlflow
+    store = RunStore(tmp_path / "home")
+    results = []
+    for fold, score in enumerate((0.5, 1.0)):
+        run = finish_run(store, scores={"held_out/f1": score}, fingerprint=str(fold))
+        results.append(tmp_path / f"result-{fold}.json")
+        write_result(results[-1], Result().made(run, "new"))
+    logged: dict[str, float] = {}
+    tracker = SimpleNamespace(start_run=nullcontext, log_metric=logged.__setitem__)
+    monkeypatch.setitem(sys.modules, "mlflow", tracker)  # the real one takes ten seconds
+    monkeypatch.setattr("sys.argv", ["scores", "held_out/f1", *map(str, results)])
+    main()
+    assert logged == {"held_out/f1": 0.75}
+    with pytest.raises(RunFailedError, match="has no 'held_out/auc'"):
+        mean_score(results, "held_out/auc")
+    with pytest.raises(RunFailedError, match="names no run"):
+        mean_score([tmp_path / "absent.json"], "held_out/f1")
 
-    from tutelage.core.errors import RunFailedError
-    from tutelage.execution.scores import main
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+def test_the_commands_end_with_the_specification_and_how_to_send_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path / "home"))
+    trained = CliRunner().invoke(app, ["train", "ner", *PLACE])
+    assert trained.exit_code == 0, trained.output
+    (path,) = (tmp_path / "azure").glob("train-*/job.yaml")
+    assert f"spec  {path}" in trained.stdout and "az ml job create --file" in trained.stdout
+    assert "nothing was sent" in trained.output and not (tmp_path / "home").exists()
+    searched = CliRunner().invoke(app, ["hpo", "ner", "hpo.folds=1", "--json", *PLACE])
+    assert isinstance(searched.exception, ConfigError)
+    assert "hpo.folds=3" in str(searched.exception.hint)

@@ -59,6 +59,12 @@ def hpo(
 
     given = (*(overrides or ()), *([] if space is None else [f"hpo.space={space}"]))
     plan = plan_tuning(task, given, RunStore.default(), preset=preset, config=config)
+    if plan.base.execution.name == "azure":
+        from tutelage.cli.specs import show_spec
+        from tutelage.specs import study_spec
+
+        show_spec(study_spec(plan), json)
+        return
     from tutelage.hpo.run import run_study
 
     view = StudyView(plan, quiet=json)

@@ -53,6 +53,12 @@ def train(
     from tutelage.dispatch import Dispatch
 
     found, resolved = configure(task, overrides or (), preset=preset, config=config)
+    if resolved.execution.name == "azure":
+        from tutelage.cli.specs import show_spec
+        from tutelage.specs import training_spec
+
+        show_spec(training_spec(resolved, RunStore.default()), json)
+        return
     if not json:
         words = f"{resolved.task} · model {resolved.model.name} · mode {resolved.mode.name}"
         data = resolved.data.root or f"embedded: {found.data_summary}"

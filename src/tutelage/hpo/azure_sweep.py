@@ -44,7 +44,7 @@ SPLIT: Final = "split.json"
 def write_sweep_spec(plan: StudyPlan, settings: AzureExecution) -> JobSpec:
     """Write the sweep that tries a study's trials, and read it back.
 
-    Azure chooses the trials and gives none up: `hpo.pruner`, `selection` and `refit` are ours alone.
+    Azure chooses the trials and gives none up; `hpo.pruner`, `selection` and `refit` are not asked.
 
     Raises:
         RequestError: A sweep can't say that, or the folder can't be written.
@@ -53,7 +53,7 @@ def write_sweep_spec(plan: StudyPlan, settings: AzureExecution) -> JobSpec:
     if plan.hpo.folds == 1:
         hint = "Deal the training pool into folds: hpo.folds=3."
         raise ConfigError("a sweep compares trials by folds", where="hpo.folds", hint=hint)
-    space = {_key(name): _varied(name, one) for name, one in plan.space.parameters.items()}
+    space = {_key(name): varied_by_azure(name, one) for name, one in plan.space.parameters.items()}
     folder = spec_folder(plan.base, settings, "sweep")
     hpo = plan.hpo
     dealt = (hpo.split, hpo.folds, hpo.repeats, hpo.seed)
@@ -114,7 +114,7 @@ def _key(name: str) -> str:
     return name.replace(".", "__")
 
 
-def _varied(name: str, parameter: Parameter) -> object:
+def varied_by_azure(name: str, parameter: Parameter) -> object:
     """Return Azure's description of how a parameter is varied.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 from tutelage.core.errors import ConfigError, RequestError
@@ -27,13 +28,21 @@ def open_backend(settings: Execution) -> Backend:
     if isinstance(settings, InProcessExecution):
         hint = "Use execution=subprocess or execution=worker."
         raise ConfigError("this needs processes of its own", where="execution.name", hint=hint)
+    opening: Callable[[Execution], Backend] = place_module(name).open_backend
+    return opening(settings)
+
+
+def place_module(name: str) -> ModuleType:
+    """Import the module of a place.
+
+    Raises:
+        RequestError: Its extra is not installed.
+    """
     try:
-        module = import_module(f"tutelage.execution.backends.{name}")
+        return import_module(f"tutelage.execution.backends.{name}")
     except ModuleNotFoundError as error:
         if name not in EXTRAS or (error.name or "").partition(".")[0] != EXTRAS[name]:
             raise
         said = f"execution={name} needs what is not installed: {error.name}"
         hint = f"Install it: pip install 'tutelage[{name}]'."
         raise RequestError(said, hint=hint) from error
-    opening: Callable[[Execution], Backend] = module.open_backend
-    return opening(settings)
