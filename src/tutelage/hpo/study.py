@@ -16,7 +16,7 @@ from typing import Final
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tutelage.core.errors import ConfigError, RequestError, RunFailedError, TutelageError
+from tutelage.core.errors import ConfigError, RunFailedError, TutelageError
 from tutelage.execution.backend import Backend
 from tutelage.hpo.asking import ask
 from tutelage.hpo.judge import Judge, known, mean
@@ -240,9 +240,7 @@ class Orchestrator:
     ) -> tuple[Ending, float | None]:
         """End a failed trial; and the study, if it is its first and the request was wrong."""
         if failure.kind == "refused" and number == 0:
-            self._error = self._error or RequestError(
-                error.problem, where=error.where, hint=error.hint
-            )
+            self._error = self._error or error
             self.stopping.set()
         return "failed", None
 
