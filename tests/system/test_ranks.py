@@ -95,6 +95,16 @@ def test_two_processes_that_are_asked_to_stop_save_the_same_step_and_go_on(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_batch_of_one_process_that_is_no_number_is_left_out_by_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(END, "1:3:spoil")
+    run = train(tmp_path, *TWO, "training.batch_size=8", "training.on_nan=skip")
+    assert all(tensor.isfinite().all() for tensor in weights(run).values())
+    told = (run.path / LOG).read_text()
+    assert "the gradient is not finite at step 4" in told and told.count("is left out") <= 2
+
+
 def test_what_one_process_raises_is_what_the_run_failed_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,9 @@ class Training(Section):
     """Learning-rate schedule."""
     gradient_clip: float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; null never clips."""
+    on_nan: Literal["stop", "skip", "rollback"] = "stop"
+    """What a step does whose gradient is NaN or infinite: `stop` the run; be left out (`skip`), or
+    besides take the weights back to those of the newest checkpoint (`rollback`)."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added up before a step."""
     precision: Annotated[Literal["64", "32", "bf16", "16"], BeforeValidator(as_word)] = "32"

@@ -73,6 +73,11 @@ class ResumableLoader(Generic[Batch]):
         """Batches of it that were delivered."""
         return self._position
 
+    def delivered(self, batches: int) -> list[int]:
+        """Return the indices of the samples in the last batches that were delivered."""
+        order = self._order.batches(self._epoch)[max(0, self._position - batches) : self._position]
+        return [number for batch in order for number in batch.tolist()]
+
     def __len__(self) -> int:
         return len(self._order)
 

@@ -30,11 +30,12 @@ class MetricsCollector(Callback):
     Args:
         path: The CSV file, columns `COLUMNS`. A resumed run goes on in it.
         every_n_steps: Optimiser steps between two rows.
+        without_diverged: Leave out the batches whose loss is no number, as training does.
     """
 
-    def __init__(self, path: Path, every_n_steps: int) -> None:
+    def __init__(self, path: Path, every_n_steps: int, without_diverged: bool = False) -> None:
         self.path = path
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.without_diverged = every_n_steps, without_diverged
         self.latest: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._samples: list[int] = []
@@ -81,27 +82,38 @@ class MetricsCollector(Callback):
             return
         weights = torch.tensor(self._samples, dtype=torch.float64)
         names = list(self._pending[-1])
+        if self.without_diverged:
+            weights *= self._values("loss").isfinite()
         sums = [*(self._total(name, weights) for name in names), float(weights.sum())]
         *totals, samples = sum_over_ranks(torch.tensor(sums, dtype=torch.float64)).tolist()
         for name, total in zip(names, totals, strict=True):
             if name == "loss":  # Lightning divides it by the batches that are accumulated
                 total *= trainer.accumulate_grad_batches
             self._sums[name] = self._sums.get(name, 0.0) + total
-            self._add(trainer, f"train/{name}", total / samples)
+            if samples:
+                self._add(trainer, f"train/{name}", total / samples)
         self._seen += round(samples)
         self._pending, self._samples = [], []
         self._write()
 
     def _total(self, name: str, weights: Tensor) -> float:
+        values = self._values(name)
+        if self.without_diverged:
+            values = values.where(weights > 0, 0.0)
+        return float((values * weights).sum())
+
+    def _values(self, name: str) -> Tensor:
+        """One scalar of each pending batch."""
         device = self._pending[-1][name].device  # a resumed run begins with values from the CPU
         values = torch.stack([step[name].detach().to(device) for step in self._pending])
-        return float((values.double().cpu() * weights).sum())
+        return values.double().cpu()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the means over the whole epoch."""
         self._reduce(trainer)
         for name, total in self._sums.items():
-            self._add(trainer, f"epoch/{name}", total / self._seen)
+            if self._seen:
+                self._add(trainer, f"epoch/{name}", total / self._seen)
         self._add(trainer, "learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
         self._sums, self._seen = {}, 0
         self._write()

@@ -39,6 +39,7 @@ from tutelage.training.callbacks import (
 from tutelage.training.checkpoint_files import find_resumable, read_marker
 from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
+from tutelage.training.divergence import DivergenceGuard
 from tutelage.training.loggers import build_loggers
 from tutelage.training.metrics import MetricsCollector
 from tutelage.training.model_card import read_preprocessing
@@ -322,8 +323,10 @@ class BaseTrainer:
 
     def _callbacks(self, manager: CheckpointManager, monitor: str) -> list[Callback]:
         training = self.config.training
-        collector = MetricsCollector(self.run.path / METRICS, training.log_every_n_steps)
-        callbacks: list[Callback] = [RandomState(), collector, EpochHeartbeat(collector)]
+        skips = training.on_nan != "stop"
+        collector = MetricsCollector(self.run.path / METRICS, training.log_every_n_steps, skips)
+        guard = DivergenceGuard(training.on_nan, manager)
+        callbacks: list[Callback] = [RandomState(), guard, collector, EpochHeartbeat(collector)]
         if self.console is not None and self.console.is_terminal:
             callbacks.append(ProgressBar(self.console))
         callbacks += averaging_callbacks(training.averaging)
