@@ -85,7 +85,8 @@ def test_a_fold_that_is_not_there_or_of_other_data_is_refused(tutelage: Tutelage
     assert tutelage.done("folds", "can", *settings, *two, "--json").json["folds"] == 2
     folded = ("train", "can", *settings, "data.split_file=split.json")
     assert_refused(tutelage(*folded, "data.fold=2"), "there is no fold 2", "from 0 to 1")
-    assert_refused(tutelage(*folded, "data.fold=0", "data.window=50"), "from other data", "Deal")
+    (tutelage.folder / "drives" / "train_01" / "dos.csv").rename(tutelage.folder / "dos.csv")
+    assert_refused(tutelage(*folded, "data.fold=0"), "from other data", "are not there", "Deal")
     content = json.loads((tutelage.folder / "split.json").read_text())
     content["fold_of"][0][0] = 1 - content["fold_of"][0][0]
     (tutelage.folder / "split.json").write_text(json.dumps(content))

@@ -80,7 +80,7 @@ class Pool:
             (piece, split.capture)
             for split in division.splits
             if split.train.any()
-            for piece in _cut(split, data)
+            for piece in _cut(split, data, division.kept)
         ]
         groups = _groups(cut, data)
         pieces = tuple(
@@ -118,27 +118,31 @@ def read_pool(data: CANData, cache: Path) -> Pool:
     return pool
 
 
-def _cut(split: CaptureSplit, data: CANData) -> Iterator[Piece]:
-    """Cut the pool's windows of a capture into pieces of equal time, by when each begins."""
+def _cut(split: CaptureSplit, data: CANData, kept: float) -> Iterator[Piece]:
+    """Cut the pool's windows of a capture into pieces of equal time, by when each begins.
+
+    Where the cuts are, and so the pieces' names, does not depend on the windows: a study may search
+    for their length.
+    """
     capture = split.capture
-    start, end = window_times(capture.frames, data.window, data.stride)
-    own = split.train
-    first, length = float(start[own].min()), float(end[own].max() - start[own].min())
+    times = capture.frames.timestamp
+    first, last = float(times.min()), float(times.max())
+    length = (1 - kept) * (last - first)
     count = PIECES
     if data.embargo_seconds:
         count = int(np.clip(round(length / (EMBARGOES * data.embargo_seconds)), 1, PIECES))
+    start, _ = window_times(capture.frames, data.window, data.stride)
     number = np.clip((start - first) * (count / max(length, 1e-9)), 0, count - 1).astype(np.int64)
     attacked = _attacked(capture.frames, data)
     vehicle = vehicle_of(capture.name)
     for piece in range(count):
-        mask = own & (number == piece)
+        mask = split.train & (number == piece)
         if mask.any():
             kind = capture.attack if attacked[mask].any() else ATTACK_FREE
             stratum = " ".join(word for word in (vehicle, kind) if word)
-            runs = _runs(mask)
-            content = digest_json([capture.digest, data.window, data.stride, runs])
+            content = digest_json([capture.digest, piece, count, kept])
             name = f"{capture.label}#{piece + 1}@{content[:8]}"
-            yield Piece(name, capture.label, name, stratum, runs)
+            yield Piece(name, capture.label, name, stratum, _runs(mask))
 
 
 def _attacked(frames: Frames, data: CANData) -> Mask:
