@@ -21,6 +21,7 @@ from tutelage.cli import (
     runs,
     serve,
     train,
+    ui,
     watch,
 )
 from tutelage.cli.console import err
@@ -43,6 +44,7 @@ for module in (
     hpo,
     evaluate,
     predict,
+    ui,
     watch,
     export,
     serve,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 METRICS_A_BATCH, OTHERS_A_BATCH, PAGE = 900, 90, 1000
 _FEW: Final = 25
 """So many runs are looked up one by one; of more, all are read in pages."""
+KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of an experiment, by which MLflow's page shows what suits training."""
 _REFUSALS: Final = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
@@ -197,7 +199,9 @@ class Tracker:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 try:
-                    made = self.client.create_experiment(name, self._files if local else None)
+                    made = self.client.create_experiment(
+                        name, self._files if local else None, KIND
+                    )
                 except MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise

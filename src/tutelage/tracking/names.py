@@ -15,8 +15,10 @@ SENT: Final = "tutelage.sent"
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
 NOTE: Final = "mlflow.note.content"
+SOURCE: Final = "mlflow.source.name"
 COMMIT: Final = "mlflow.source.git.commit"
 NAME_LENGTH, VALUE_LENGTH = 250, 6000
+_STAMP: Final = re.compile(r"^\d{8}-\d{6}-\d{3}-")
 _ILLEGAL: Final = re.compile(r"[^/\w.\- :]")
 
 
@@ -33,6 +35,11 @@ def metric_name(name: str) -> str:
         return legal
     mark = digest_bytes(name.encode())[:6]
     return f"{legal[: NAME_LENGTH - len(mark) - 1]}-{mark}"
+
+
+def short(name: str) -> str:
+    """Return the id of a run or a study without the moment, which MLflow has in a column."""
+    return _STAMP.sub("", name)
 
 
 def clipped(text: str) -> str:

@@ -14,7 +14,7 @@ from tutelage.core.records import RunRecord
 from tutelage.core.store import METRICS
 from tutelage.tracking.curves import Point, read_curves
 from tutelage.tracking.folders import RunState
-from tutelage.tracking.names import COMMIT, NOTE, clipped, metric_name
+from tutelage.tracking.names import COMMIT, NOTE, SOURCE, clipped, metric_name, short
 from tutelage.tracking.parameters import parameters
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -112,10 +112,10 @@ def default_experiment(task: str) -> str:
 def _run_name(run: str, record: RunRecord) -> str:
     tags = record.tags
     if "study" not in tags:
-        return run
+        return short(run)
     if "fold" in tags:
         return f"fold {tags['fold']}"
-    purpose = tags.get("purpose", run)
+    purpose = tags.get("purpose", short(run))
     return f"{purpose} seed {tags['seed']}" if "seed" in tags else purpose
 
 
@@ -130,6 +130,7 @@ def _run_tags(state: RunState) -> dict[str, str]:
         "tutelage.source": record.fingerprints.source,
         "tutelage.fingerprint": record.fingerprints.run,
         "tutelage.path": place(state.run.path),
+        SOURCE: f"tutelage {record.environment.tutelage}",
     }
     if (revision := record.environment.revision) is not None:
         tags |= {"tutelage.revision": str(revision), COMMIT: revision.commit}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tutelage.core.records import RunRecord
 from tutelage.report.settings import as_text
 from tutelage.tracking.folders import RunState, StudyState, TrialFile
-from tutelage.tracking.names import NOTE, clipped, metric_name
+from tutelage.tracking.names import NOTE, clipped, metric_name, short
 from tutelage.tracking.nodes import (
     ENDED,
     Node,
@@ -80,7 +80,8 @@ def _study_node(
             status = "RUNNING" if works else "KILLED"
         else:
             status = ENDED.get(told.status, "KILLED")
-    return Node(study, study, experiment, status, started, ended=ended, tags=tags, scores=scores)
+    name = short(study)
+    return Node(study, name, experiment, status, started, ended=ended, tags=tags, scores=scores)
 
 
 def _trial_node(

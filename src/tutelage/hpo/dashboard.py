@@ -1,0 +1,62 @@
+"""Optuna's own page, `optuna-dashboard`, for one study as it goes on or for all as they are now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna_dashboard import wsgi
+
+from tutelage.core.errors import StoreError
+from tutelage.hpo.ledger import open_storage
+from tutelage.hpo.results import STUDIES, STUDY, StudyFolder, find_study
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of a request."""
+
+
+def storage_of(home: Path, study: str | None) -> BaseStorage:
+    """Return the storage to show: that of one study, or a copy of all studies.
+
+    Args:
+        home: Where runs live.
+        study: Id, unique prefix or path of a study, or ``@last``; null for all.
+
+    Raises:
+        StoreError: There is none.
+        StorageError: It can't be read.
+    """
+    if study is not None:
+        return _storage(find_study(home, study))
+    folders = [StudyFolder(path.parent) for path in sorted((home / STUDIES).glob(f"*/{STUDY}"))]
+    if not folders:
+        hint = "`tutelage hpo TASK` makes one."
+        raise StoreError("there are no studies", where=home / STUDIES, hint=hint)
+    every = InMemoryStorage()
+    for folder in folders:
+        optuna.copy_study(
+            from_study_name=folder.record.study_name,
+            from_storage=_storage(folder),
+            to_storage=every,
+            to_study_name=folder.id,
+        )
+    return every
+
+
+def _storage(folder: StudyFolder) -> BaseStorage:
+    return open_storage(folder.record.hpo.storage, folder.path)
+
+
+def serve(storage: BaseStorage, host: str, port: int) -> None:
+    """Show a storage's studies until the process is told to stop."""
+    with make_server(host, port, wsgi(storage), _Server, _Quiet) as server:
+        server.serve_forever()
