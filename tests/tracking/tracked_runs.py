@@ -27,9 +27,8 @@ def made(home: Path, *overrides: str, **tags: object) -> Run:
 def fold_run(home: Path, trial: int, fold: int) -> Run:
     """Train a fold of a trial."""
     width = f"model.hidden={WIDTHS[trial]}"
-    return made(
-        home, width, f"training.seed={fold}", study=STUDY, purpose="trial-fold", trial=trial, fold=fold
-    )  # fmt: skip
+    tags = {"study": STUDY, "purpose": "trial-fold", "trial": trial, "fold": fold}
+    return made(home, width, f"training.seed={fold}", **tags)
 
 
 def make_study(home: Path) -> dict[str, Run]:
@@ -43,7 +42,7 @@ def make_study(home: Path) -> dict[str, Run]:
 
 
 def write_study(home: Path, runs: dict[str, Run]) -> StudyFolder:
-    """Write what a study says of itself when it has finished: its second trial is the chosen one."""
+    """Write what a finished study says of itself: its second trial is the chosen one."""
     path = home / "studies" / STUDY
     path.mkdir(parents=True)
     folder, moment = StudyFolder(path), now()

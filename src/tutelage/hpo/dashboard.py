@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna_dashboard import wsgi
 
-from tutelage.core.errors import StoreError
+from tutelage.core.errors import ConfigError, StoreError
 from tutelage.hpo.ledger import open_storage
 from tutelage.hpo.results import STUDIES, STUDY, StudyFolder, find_study
 
@@ -53,7 +53,20 @@ def storage_of(home: Path, study: str | None) -> BaseStorage:
 
 
 def _storage(folder: StudyFolder) -> BaseStorage:
-    return open_storage(folder.record.hpo.storage, folder.path)
+    """A study's storage.
+
+    Raises:
+        ConfigError: It has a password, which is written nowhere.
+        StorageError: It can't be read.
+    """
+    said = folder.record.hpo.get("storage")
+    url = None if said is None else str(said)
+    if url is not None and "***" in url:
+        hint = f"Run optuna-dashboard with the whole URL: {url}."
+        raise ConfigError(
+            "the password of this study's storage is not kept", where=folder.id, hint=hint
+        )
+    return open_storage(url, folder.path)
 
 
 def serve(storage: BaseStorage, host: str, port: int) -> None:

@@ -23,6 +23,7 @@ from tutelage.hpo.ledger import Ledger, open_storage
 from tutelage.hpo.plan import StudyPlan, open_study, shown
 from tutelage.hpo.results import StudyFolder
 from tutelage.hpo.study import News, Orchestrator, require_scores
+from tutelage.tracking.following import followed
 
 log = logging.getLogger(__name__)
 Origin = Literal["new", "resumed", "reused"]
@@ -65,7 +66,8 @@ def run_study(
         return Tuned(folder, "reused")
     hint = "Wait for it, or give this study another hpo.name."
     busy = HeldError("another process works on this study", where=folder.id, hint=hint)
-    with holding(folder.path / lock_name(plan), busy), _recorded(plan, folder):
+    mirror = followed(folder.path, plan.store.home, plan.base.tracking)
+    with holding(folder.path / lock_name(plan), busy), mirror, _recorded(plan, folder):
         opened(folder, origin)
         with ExitStack() as stack:
             ledger = _ledger(plan, folder, stack)

@@ -199,9 +199,7 @@ class Tracker:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 try:
-                    made = self.client.create_experiment(
-                        name, self._files if local else None, KIND
-                    )
+                    made = self.client.create_experiment(name, self._files if local else None, KIND)
                 except MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise

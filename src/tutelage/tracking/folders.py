@@ -13,8 +13,9 @@ from typing import Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from tutelage.core.errors import StoreError
+from tutelage.core.locks import is_held
 from tutelage.core.records import RunRecord
-from tutelage.core.store import METRICS, RECORD, Run, RunStore
+from tutelage.core.store import LOCK, METRICS, RECORD, Run, RunStore
 
 STUDIES, STUDY, TRIALS = "studies", "study.json", "trials.json"
 _LASTS: Final = ("created", "running")
@@ -75,11 +76,20 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class StudyState:
-    """A study as its folder shows it now."""
+    """A study as its folder shows it now.
+
+    Args:
+        path: The folder.
+        study: What it says of itself.
+        trials: What it says of its trials, by number.
+        alive: Whether a process leads it.
+        stamp: Changes when anything of that does.
+    """
 
     path: Path
     study: StudyFile
     trials: Mapping[int, TrialFile]
+    alive: bool
     stamp: Stamp
 
 
@@ -114,9 +124,10 @@ class Folders:
                 log.warning("left out: %s", error)
                 continue
             if study is not None:
-                stamp = (*_stamp(path), *_stamp(path.with_name(TRIALS)))
+                alive = any(is_held(lock, "study") for lock in path.parent.glob(f"{LOCK}*"))
+                stamp = (*_stamp(path), *_stamp(path.with_name(TRIALS)), alive)
                 by_number = {trial.number: trial for trial in trials.trials}
-                states[study.id] = StudyState(path.parent, study, by_number, stamp)
+                states[study.id] = StudyState(path.parent, study, by_number, alive, stamp)
         return states
 
     def _state(self, run: Run) -> RunState | None:

@@ -56,17 +56,17 @@ class Follower:
         """Mirror until standard input ends, then to the end; return the exit status."""
         wait = 0.0
         while not _ended(wait):
-            sent = self.update(live=True)
+            sent = self.update()
             wait = INTERVAL_SECONDS if sent else min(2 * (wait or 1), LONGEST_SECONDS)
         return self._finish()
 
-    def update(self, live: bool) -> bool:
+    def update(self) -> bool:
         """Send what is missing; return whether all of it has been."""
         timer = threading.Timer(PATIENCE_SECONDS, self._say_silent, ["no answer so far"])
         timer.daemon = True
         timer.start()
         try:
-            self._running = self.mirror.update(live).running
+            self._running = self.mirror.update().running
         except TutelageError as error:
             self._say_silent(error.problem)
             return False
@@ -84,7 +84,7 @@ class Follower:
         last.start()
         failed, deadline = 0, time.monotonic() + GONE_SECONDS
         while failed < LAST_TRIES:
-            if not self.update(live=False):
+            if not self.update():
                 failed += 1
             elif not self._running or time.monotonic() > deadline:
                 return 0

@@ -73,18 +73,15 @@ class Mirror:
         self._studies: dict[str, object] = {}
         self._runs: set[str] | None = None
 
-    def update(self, live: bool = False) -> Mirrored:
+    def update(self) -> Mirrored:
         """Send what has changed since the last time.
-
-        Args:
-            live: Whether the process that leads the one study is known to work.
 
         Raises:
             TrackingError: MLflow can't be reached, or refuses what is sent.
         """
         tracker = self._open()
         with self._alone():
-            return self._update(tracker, live)
+            return self._update(tracker)
 
     def _open(self) -> Tracker:
         if self._tracker is None:
@@ -93,10 +90,10 @@ class Mirror:
             self._tracker = Tracker(self.uri, files)
         return self._tracker
 
-    def _update(self, tracker: Tracker, live: bool) -> Mirrored:
+    def _update(self, tracker: Tracker) -> Mirrored:
         states = self._states()
         looked: dict[str, object] = {}
-        work = [*self._changed_studies(states, live, looked), *self._changed_runs(states)]
+        work = [*self._changed_studies(states, looked), *self._changed_runs(states)]
         sent = 0
         for experiment in dict.fromkeys(step.node.experiment for step in work):
             steps = [step for step in work if step.node.experiment == experiment]
@@ -119,13 +116,12 @@ class Mirror:
         return [state for state in states if state.record.tags.get("study") == self._study]
 
     def _changed_studies(
-        self, states: Sequence[RunState], live: bool, looked: dict[str, object]
+        self, states: Sequence[RunState], looked: dict[str, object]
     ) -> Iterator[_Step]:
         """The studies and trials that are not what was sent of them, each before what is beneath.
 
         Args:
             states: The runs.
-            live: Whether the process that leads the study is known to work.
             looked: Is given, for each study that is looked into, how its files and runs are; one
                 that is as it was is not.
         """
@@ -140,11 +136,11 @@ class Mirror:
             if self._study not in (None, study):
                 continue
             file = files.get(study)
-            stamp = (file and file.stamp, tuple(state.stamp for state in of_study), live)
+            stamp = (file and file.stamp, tuple(state.stamp for state in of_study))
             if self._studies.get(study) == stamp:
                 continue
             with _leaving_out():
-                nodes = study_nodes(study, of_study, file, live)
+                nodes = study_nodes(study, of_study, file)
                 yield from (_Step(node, node) for node in nodes if self._done.get(node.id) != node)
                 looked[study] = stamp
 

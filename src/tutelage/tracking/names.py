@@ -18,7 +18,7 @@ NOTE: Final = "mlflow.note.content"
 SOURCE: Final = "mlflow.source.name"
 COMMIT: Final = "mlflow.source.git.commit"
 NAME_LENGTH, VALUE_LENGTH = 250, 6000
-_STAMP: Final = re.compile(r"^\d{8}-\d{6}-\d{3}-")
+_STAMP: Final = re.compile(r"^\d{8}-\d{6}-(\d{3}-)?")
 _ILLEGAL: Final = re.compile(r"[^/\w.\- :]")
 
 

@@ -22,16 +22,13 @@ from tutelage.tracking.nodes import (
 from tutelage.tracking.parameters import in_common, parameters
 
 
-def study_nodes(
-    study: str, states: Sequence[RunState], file: StudyState | None, live: bool
-) -> list[Node]:
+def study_nodes(study: str, states: Sequence[RunState], file: StudyState | None) -> list[Node]:
     """Return the nodes of a study and of its trials, the study's first.
 
     Args:
         study: Its id.
         states: Its runs.
         file: What its folder says; null where that has gone, and the runs alone are left.
-        live: Whether the process that leads it is known to work.
 
     Raises:
         StoreError: A run's settings can't be read.
@@ -46,7 +43,7 @@ def study_nodes(
         _trial_node(study, n, experiment, by_trial.get(n, []), said.get(n))
         for n in sorted({*by_trial, *said})
     ]
-    return [_study_node(study, experiment, states, file, live), *trials]
+    return [_study_node(study, experiment, states, file), *trials]
 
 
 def _task(states: Sequence[RunState], file: StudyState | None) -> str:
@@ -54,7 +51,7 @@ def _task(states: Sequence[RunState], file: StudyState | None) -> str:
 
 
 def _study_node(
-    study: str, experiment: str, states: Sequence[RunState], file: StudyState | None, live: bool
+    study: str, experiment: str, states: Sequence[RunState], file: StudyState | None
 ) -> Node:
     tags = {"tutelage.kind": "study", "tutelage.study": study, "tutelage.task": _task(states, file)}
     scores: dict[str, float] = {}
@@ -75,7 +72,7 @@ def _study_node(
             scores = _objective(told.metric, file.trials.get(told.chosen))
         if told.error is not None:
             tags[NOTE] = clipped(told.error)
-        works = live or status == "RUNNING"
+        works = file.alive or status == "RUNNING"
         if told.status == "running":
             status = "RUNNING" if works else "KILLED"
         else:
