@@ -27,11 +27,11 @@ log = logging.getLogger("tutelage.tracking.follow")  # not by __name__, which is
 INTERVAL_SECONDS: Final = 2.0
 LONGEST_SECONDS: Final = 60.0
 """Between two tries of a tracker that does not answer."""
-PATIENCE_SECONDS: Final = 15.0
+PATIENCE_SECONDS: Final = 60.0
 """Time without an answer after which it is said that there is none."""
-LAST_SECONDS: Final = 30.0
-"""Time for what is missing at the end."""
-LAST_TRIES: Final = 3
+LAST_SECONDS: Final = 120.0
+"""Time for what is missing at the end, on a machine that is busy."""
+LAST_TRIES: Final = 2
 GONE_SECONDS: Final = 10.0
 """Time for a run's own process to end, when the one that leads it has."""
 _POLL_SECONDS: Final = 0.5

@@ -29,7 +29,7 @@ def followed(
     """Mirror a run, or a study with all its runs, for as long as the block lasts.
 
     Another process does it, of low priority. It hears of the end by a pipe, also when this process
-    is killed, sends what is missing and ends by itself within half a minute; nobody waits for it.
+    is killed, sends what is missing and ends by itself; nobody waits for it.
 
     Args:
         folder: The run's folder, or the study's.
