@@ -21,16 +21,15 @@ _POLL_SECONDS: Final = 0.5
 def main(command: Sequence[str]) -> int:
     """Run the command until it ends, or standard input does; return its exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the pipe hears it
-    process = subprocess.Popen(
-        list(command), stdin=subprocess.DEVNULL, start_new_session=True, text=True
-    )
+    process = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         while process.poll() is None:
             ended, _, _ = select.select([sys.stdin], [], [], _POLL_SECONDS)
             if ended:
                 break
     finally:
-        end_tree(process)
+        end_tree(process.pid, process.poll)
+        process.wait()
     return process.returncode
 
 
