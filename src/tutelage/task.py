@@ -324,6 +324,23 @@ class SupportsFolds(ABC, Generic[C]):
         """
 
 
+class SupportsCombining(ABC, Generic[C]):
+    """A task that can put new data together with older ones, such as those of an earlier run."""
+
+    @abstractmethod
+    def combined(self, config: C, older: C, how: str) -> C:
+        """Return a configuration whose data are put together with those of another.
+
+        Args:
+            config: Names the new data.
+            older: Names the older ones.
+            how: ``new_only``, ``combined`` or ``append``.
+
+        Raises:
+            ConfigError: The older data can't be combined with others.
+        """
+
+
 class SupportsPredictionLines(ABC):
     """A task whose predictions are not cells of a table, such as the entities of a text."""
 

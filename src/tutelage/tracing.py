@@ -11,6 +11,7 @@ from tutelage.core.errors import ConfigError
 from tutelage.core.execution import ExecutionConfig
 from tutelage.core.overrides import build_config, parse_override
 from tutelage.core.store import Run, RunStore
+from tutelage.dispatch import Dispatch
 from tutelage.final import reproduction, verification
 from tutelage.final.data_checks import read_config
 from tutelage.task import Task, load_task
@@ -59,9 +60,8 @@ def reproduce(
     found, store = _found(run, home)
 
     def train(task: Task[RunConfig], config: RunConfig) -> Run:
-        from tutelage.training.launch import launch
-
-        return launch(task, config, store, console).run
+        with Dispatch() as launcher:
+            return launcher(task, config, store, console).run
 
     execution = _execution(found, overrides)
     heard = tell or (lambda differences: None)

@@ -278,6 +278,21 @@ class RunRecord(Part):
     error: str | None = None
     tags: Mapping[str, str] = {}
 
+    def named_hashes(self) -> dict[str, str | None]:
+        """Digest, by name, of each thing that the run depends on; null where it has none."""
+        revision, weights = self.environment.revision, self.artifacts.get("model.safetensors")
+        return {
+            "fingerprint": self.fingerprints.run,
+            "data": self.fingerprints.data,
+            "split": self.fingerprints.split,
+            "source": self.fingerprints.source,
+            "revision": None if revision is None else str(revision),
+            "environment": self.environment.digest,
+            "parameters": self.hashes.parameters if self.hashes else None,
+            "initial weights": self.hashes.initial_weights if self.hashes else None,
+            "weights": None if weights is None else weights.digest,
+        }
+
     def summary(self, path: Path) -> dict[str, object]:
         """Return the one object that ``--json`` prints for this run."""
         return {

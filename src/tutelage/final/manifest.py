@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Artifact, Environment
@@ -75,8 +75,8 @@ class Manifest(Part):
 
     Args:
         source: What the settings came from: a run, or a study and its trial.
-        settings: The section `final`.
-        key: Digest of the request that it answers.
+        asked: Formats and gates that were asked for.
+        settings: The whole section `final`.
         hashes: Digests of data, folds, source, parameters, environment, weights.
         passed: Whether every gate was kept.
     """
@@ -87,8 +87,8 @@ class Manifest(Part):
     model: str
     mode: str
     source: Mapping[str, str]
-    settings: Mapping[str, object]
-    key: str
+    asked: Mapping[str, JsonValue]
+    settings: Mapping[str, JsonValue]
     lineage: tuple[ParentOf, ...]
     hashes: Mapping[str, str | None]
     environment: Environment

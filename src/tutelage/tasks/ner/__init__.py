@@ -17,6 +17,7 @@ from tutelage.task import (
     ModelEntry,
     SupportsAutoencoder,
     SupportsBlending,
+    SupportsCombining,
     SupportsCurriculum,
     SupportsDistillation,
     SupportsExport,
@@ -47,6 +48,7 @@ class NERTask(
     Task[NERConfig],
     SupportsAutoencoder[NERConfig],
     SupportsBlending,
+    SupportsCombining[NERConfig],
     SupportsCurriculum[NERConfig],
     SupportsDistillation,
     SupportsExport,
@@ -93,6 +95,18 @@ class NERTask(
         from tutelage.tasks.ner.corpus import data_fingerprint
 
         return data_fingerprint(config.data)
+
+    def combined(self, config: NERConfig, older: NERConfig, how: str) -> NERConfig:
+        """Return a configuration with the older texts as those that the new ones are added to."""
+        from tutelage.core.overrides import build_config
+        from tutelage.tasks.ner.sets import older_root
+
+        root = None if how == "new_only" else str(older_root(older.data))
+        layers = [
+            config.model_dump(mode="json"),
+            {"data": {"combine": {"name": how, "root": root}}},
+        ]
+        return build_config(NERConfig, layers)
 
     def weights_fingerprint(self, config: NERConfig) -> str | None:
         """Digest the weights of the encoder that the model begins with, if it has one."""

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from tutelage.core.errors import DataError
+from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
@@ -20,6 +20,7 @@ from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.readers.read import read_documents, renamed
 
 _SHARD: Final = re.compile(r"-\d+-of-\d+")
+_EMBEDDED: Final = Path(str(files("tutelage.tasks.ner") / "wnut17"))
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
@@ -112,8 +113,25 @@ def _digest(path: Path) -> str:
         raise DataError(f"can't be read: {error.strerror}", where=path, hint=hint) from error
 
 
+def older_root(data: NERData) -> Path:
+    """Return the folder of a set that new texts are to be put together with.
+
+    Raises:
+        ConfigError: It lies in no folder, or is itself of two sets.
+    """
+    if data.combine.name != "new_only":
+        hint = "Put the two sets into one folder, and name that by data.combine.root."
+        raise ConfigError("the older texts are themselves of two sets", where="data", hint=hint)
+    if data.root is not None:
+        return data.root
+    if data.embedded == "resumes":
+        hint = "Name the older set by data.combine.root."
+        raise ConfigError("made-up résumés lie in no folder", where="data.embedded", hint=hint)
+    return _EMBEDDED
+
+
 def _embedded_files() -> list[TextFile]:
-    return find_files(Path(str(files("tutelage.tasks.ner") / "wnut17")), label="WNUT-17")
+    return find_files(_EMBEDDED, label="WNUT-17")
 
 
 def _test_names(found: Sequence[TextFile]) -> Mapping[Path, str]:

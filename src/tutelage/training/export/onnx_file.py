@@ -88,7 +88,7 @@ def export_onnx(
         facts=dict(form.facts),
         parity=parity,
         kept=kept,
-        latency=() if kept is None else time_calls(session, form, format),
+        latency=time_calls(session, form, format),
     )
     with atomic_file(path) as file:
         file.write(content)
