@@ -32,8 +32,8 @@ BRANCHES = SearchSpace(
 
 
 def score(params: Mapping[str, Label]) -> float:
-    """A score that is best at a rate of 10^-2.5."""
-    return -((math.log10(float(str(params["rate"]))) + 2.5) ** 2)
+    """A score that is best at a rate of 10^-1.5."""
+    return -((math.log10(float(str(params["rate"]))) + 1.5) ** 2)
 
 
 def tried(

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import optuna
@@ -66,7 +66,7 @@ def test_a_sampler_that_learns_looks_where_trials_were_good(name: SamplerName) -
     answers = [asked(name, 30, known, seed) for seed in range(3 if name == "gp" else 12)]
     learned = sum(score(answer) for answer in answers) / len(answers)
     at_random = sum(trial.value or 0.0 for trial in known) / len(known)
-    assert learned > at_random / 2
+    assert learned > at_random / 4
 
 
 def test_a_history_read_back_from_a_database_gives_the_same_parameters(tmp_path: Path) -> None:
@@ -93,25 +93,29 @@ def test_a_study_goes_on_after_an_interruption_as_the_unbroken_one() -> None:
     assert [trial.params for trial in resumed] == [trial.params for trial in unbroken]
 
 
-def test_what_a_running_trial_tries_is_not_tried_again() -> None:
-    small = SearchSpace("small", {"kind": Choice(values=("a", "b")), "n": Int(min=1, max=2)})
+@pytest.mark.parametrize("seed", range(4))
+def test_what_another_trial_tries_is_not_tried_again(seed: int) -> None:
+    small = SearchSpace("small", {"kind": Choice(values=("a", "b")), "n": Int(min=1, max=3)})
     known: list[FrozenTrial] = []
-    for number in range(4):
-        params = asked("tpe", number, known, space=small)
-        known.append(tried(number, params, small, None, TrialState.RUNNING))
-    assert len({tuple(trial.params.items()) for trial in known}) == 4
+    for number in range(6):
+        params = asked("tpe", number, known, seed, small)
+        state = TrialState.RUNNING if number % 2 else TrialState.FAIL
+        known.append(tried(number, params, small, None, state))
+    assert len({tuple(trial.params.items()) for trial in known}) == 6
+    assert asked("tpe", 6, known, seed, small) in [trial.params for trial in known]
 
 
 def test_pruned_trials_count_by_how_far_they_came_and_not_by_another_metric() -> None:
-    def pruned(values: Mapping[int, float]) -> list[FrozenTrial]:
+    def pruned(values: Callable[[int], float], epochs: Callable[[int], int]) -> dict[str, Label]:
         known = history(NUMBERS, 12)
-        for trial in known[::2]:
+        for trial in known[1:]:
             trial.state, trial.values = TrialState.PRUNED, None
-            trial.intermediate_values = dict(values)
-        return known
+            trial.intermediate_values = {epochs(trial.number): values(trial.number)}
+        return asked("tpe", 12, known)
 
-    losses, scores = pruned({1: 0.9, 2: 0.1}), pruned({1: 5.0, 2: 7.0})
-    assert asked("tpe", 12, losses) == asked("tpe", 12, scores)
+    rising = pruned(lambda number: number, lambda number: 1)
+    assert pruned(lambda number: -number, lambda number: 1) == rising
+    assert pruned(lambda number: number, lambda number: number) != rising
 
 
 def test_a_grid_is_gone_through_once_and_then_refused() -> None:

@@ -153,6 +153,33 @@ def test_hyperband_weeds_out_most_trials_early_and_some_late() -> None:
     assert counts[2] > 0
 
 
+def test_hyperband_compares_trials_whose_first_rung_is_the_same() -> None:
+    pruner = Pruner(name="hyperband", reduction=3)
+    good = {epoch: 1.0 for epoch in range(1, 10)}
+
+    def first_look(number: int, others: list[FrozenTrial]) -> int | None:
+        """The epoch after which a trial that is always worse is given up."""
+        bad = dict.fromkeys(good, 0.0)
+        given_up = (
+            epoch
+            for epoch in bad
+            if prunes_by_epoch(
+                pruner, "maximize", curve(number, until(bad, epoch), RUNNING), others, 0, STEPS
+            )
+        )
+        return next(given_up, None)
+
+    everyone = [curve(number, good) for number in range(100, 160)]
+    rungs = [first_look(number, everyone) for number in range(60)]
+    assert set(rungs) == {1, 3, 9}
+    assert rungs.count(1) > rungs.count(9)
+    for rung in (1, 3, 9):
+        number = rungs.index(rung)
+        same = [o for o in everyone if first_look(o.number, everyone) == rung]
+        assert first_look(number, same) == rung
+        assert first_look(number, [o for o in everyone if o not in same]) is None
+
+
 def test_an_epoch_that_is_no_number_is_not_compared() -> None:
     finished = [curve(n, {1: 1.0}) for n in range(4)]
     pruner = Pruner(warmup_epochs=0)
@@ -203,3 +230,12 @@ def test_folds_are_tested_as_optunas_wilcoxon_pruner_tests_them(direction: str) 
             verdicts.append(ruling)
         study.tell(trial, state=TrialState.FAIL)
     assert 0 < sum(verdicts) < len(verdicts)
+
+
+def test_a_trial_is_not_given_up_while_its_mean_is_above_the_bests() -> None:
+    hard = {fold: 0.9 if fold < 4 else 0.0 for fold in range(8)}
+    pruner = FoldPruner(name="wilcoxon", p_value=0.1)
+    mine = curve(9, {}, RUNNING, folds={fold: 0.8 for fold in range(4)})
+    assert not prunes_by_fold(pruner, "maximize", mine, [curve(0, {}, folds=hard)])
+    even = dict.fromkeys(range(8), 0.9)
+    assert prunes_by_fold(pruner, "maximize", mine, [curve(0, {}, folds=even)])

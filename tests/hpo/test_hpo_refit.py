@@ -12,21 +12,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+from inline import Inline  # noqa: E402
 from tiny_task import TinyConfig, TinyTask, tiny  # noqa: E402
 
 from tutelage.core.config import RunConfig  # noqa: E402
-from tutelage.core.errors import (  # noqa: E402
-    ConfigError,
-    RequestError,
-    RunFailedError,
-    TutelageError,
-)
+from tutelage.core.errors import ConfigError, RunFailedError  # noqa: E402
 from tutelage.core.folds import write_split  # noqa: E402
 from tutelage.core.overrides import build_config, read_config_file  # noqa: E402
-from tutelage.core.store import CONFIG, Run, RunStore  # noqa: E402
-from tutelage.execution.backend import Backend, Job, Outcome  # noqa: E402
-from tutelage.execution.process import Ended  # noqa: E402
-from tutelage.execution.result import Result, write_result  # noqa: E402
+from tutelage.core.store import CONFIG, Run  # noqa: E402
 from tutelage.hpo.config import HpoConfig  # noqa: E402
 from tutelage.hpo.parameters import Choice, LogUniform  # noqa: E402
 from tutelage.hpo.refit import check_refit, plan_refit, run_refit_training  # noqa: E402
@@ -34,34 +27,10 @@ from tutelage.hpo.results import STUDIES, FoldResult, StudyFolder, TrialResult  
 from tutelage.hpo.selection import cost_of  # noqa: E402
 from tutelage.hpo.space import SearchSpace, require_reached  # noqa: E402
 from tutelage.task import Task, fold_split  # noqa: E402
-from tutelage.training.launch import launch  # noqa: E402
 
 SPACE = SearchSpace("s", {"training.learning_rate": LogUniform(min=0.01, max=0.1)})
 PARAMS = {"training.learning_rate": 0.02}
 TASK: Task[RunConfig] = TinyTask()
-
-
-class SameProcess(Backend):
-    """Runs a job of the tiny task in this process, and keeps what it was asked for."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-
-    def run(self, job: Job) -> Outcome:
-        self.jobs.append(job)
-        config = build_config(TASK.config_type, [read_config_file(job.config)])
-        if job.stop():
-            return Outcome(Ended("stopped", -15, 0.0), Result())
-        try:
-            result = Result().made(launch(TASK, config, RunStore(job.home)).run, "new")
-        except TutelageError as error:
-            reason = "refused" if isinstance(error, RequestError) else "failed"
-            return Outcome(Ended(reason, error.exit_code, 0.0), Result().failed(error))
-        write_result(job.result, result)
-        return Outcome(Ended("finished", 0, 0.0), result)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @pytest.fixture
@@ -90,13 +59,13 @@ def trial_config(*overrides: str) -> RunConfig:
 
 
 @pytest.fixture
-def backend() -> Iterator[SameProcess]:
-    with SameProcess() as place:
+def backend() -> Iterator[Inline]:
+    with Inline() as place:
         yield place
 
 
 def test_all_data_train_to_the_epoch_of_the_folds_on_the_schedule_of_all(
-    folder: StudyFolder, backend: SameProcess
+    folder: StudyFolder, backend: Inline
 ) -> None:
     settings = HpoConfig(folds=3, refit_seeds=2)
     config = trial_config("training.seed=7", "training.early_stopping.patience=2")
@@ -121,7 +90,7 @@ def test_all_data_train_to_the_epoch_of_the_folds_on_the_schedule_of_all(
     assert refits[0].metrics != refits[1].metrics
 
 
-def test_a_finished_refit_is_not_trained_again(folder: StudyFolder, backend: SameProcess) -> None:
+def test_a_finished_refit_is_not_trained_again(folder: StudyFolder, backend: Inline) -> None:
     plan = plan_refit(
         HpoConfig(folds=3, refit_seeds=1), "tiny", folder, chosen(2, 2, 2), trial_config()
     )
@@ -131,7 +100,7 @@ def test_a_finished_refit_is_not_trained_again(folder: StudyFolder, backend: Sam
 
 
 def test_without_folds_all_data_train_to_the_epoch_that_validation_chose(
-    folder: StudyFolder, backend: SameProcess
+    folder: StudyFolder, backend: Inline
 ) -> None:
     folder.split_file.unlink()
     plan = plan_refit(HpoConfig(refit_seeds=1), "tiny", folder, chosen(3), trial_config())
@@ -154,7 +123,7 @@ def test_a_refit_by_the_tasks_own_split_keeps_what_validation_decides(folder: St
     assert plan_refit(HpoConfig(refit="none"), "tiny", folder, chosen(2), config).configs == ()
 
 
-def test_a_refit_that_fails_says_so_and_which(folder: StudyFolder, backend: SameProcess) -> None:
+def test_a_refit_that_fails_says_so_and_which(folder: StudyFolder, backend: Inline) -> None:
     config = trial_config("data.samples=1", "data.tests=1")
     plan = plan_refit(HpoConfig(refit_seeds=1), "tiny", folder, chosen(2), config)
     broken = dataclasses.replace(plan, configs=(config.model_copy(
@@ -163,7 +132,7 @@ def test_a_refit_that_fails_says_so_and_which(folder: StudyFolder, backend: Same
         run_refit_training(broken, folder, backend)
 
 
-def test_a_refit_ends_when_the_study_does(folder: StudyFolder, backend: SameProcess) -> None:
+def test_a_refit_ends_when_the_study_does(folder: StudyFolder, backend: Inline) -> None:
     plan = plan_refit(HpoConfig(refit_seeds=1), "tiny", folder, chosen(2), trial_config())
     stopping = threading.Event()
     stopping.set()
@@ -185,9 +154,7 @@ def test_what_can_not_train_on_all_data_is_refused_before_any_trial() -> None:
     check_refit(HpoConfig(refit="split"), TASK, base(plateau), SPACE)
 
 
-def test_what_a_model_takes_is_read_from_its_runs(
-    folder: StudyFolder, backend: SameProcess
-) -> None:
+def test_what_a_model_takes_is_read_from_its_runs(folder: StudyFolder, backend: Inline) -> None:
     plan = plan_refit(HpoConfig(refit_seeds=2), "tiny", folder, chosen(1), trial_config())
     refits = run_refit_training(plan, folder, backend)
     folds = tuple(FoldResult(fold=k, run=r.run, value=0.5) for k, r in enumerate(refits))

@@ -95,6 +95,12 @@ def test_a_value_that_the_task_refuses_is_found_at_either_end_or_between() -> No
         checked({"model.name": {"values": ["gat", "vgae"]}})
 
 
+def test_a_value_that_the_task_takes_for_another_is_refused() -> None:
+    with pytest.raises(ConfigError, match="training.precision=32 did not reach the run.*'32'"):
+        checked({"training.precision": {"values": [32, "bf16"]}})
+    assert checked({"training.precision": {"values": ["32", "bf16"]}})
+
+
 def test_values_that_only_together_are_refused_are_found() -> None:
     ner = load_task("ner")
     space = parse_space(
