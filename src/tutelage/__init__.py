@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         watch,
     )
     from tutelage.core.store import Run
+    from tutelage.folding import deal_folds
     from tutelage.tuning import tune
 
 __all__ = [
     "Run",
     "audit",
+    "deal_folds",
     "evaluate",
     "export",
     "load_run",
@@ -44,6 +46,10 @@ def __getattr__(name: str) -> object:
         from tutelage.tuning import tune
 
         return tune
+    if name == "deal_folds":
+        from tutelage.folding import deal_folds
+
+        return deal_folds
     if name in __all__:
         from tutelage import api
 

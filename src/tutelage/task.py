@@ -392,12 +392,14 @@ def fold_split(
     task: Task[C],
     config: C,
     cache: Path,
-    kind: SplitKind = "kfold",
+    kind: SplitKind | None = "kfold",
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
 ) -> Split:
     """Deal the training pool of ``config`` into folds, as `tutelage.core.dealing.deal` does.
+
+    Without a ``kind`` they are stratified where the data know strata.
 
     Raises:
         ConfigError: The task has no folds, or its data can't be dealt so.
@@ -407,4 +409,6 @@ def fold_split(
         raise ConfigError("this task's data can't be dealt into folds", where=task.name)
     from tutelage.core.dealing import deal
 
-    return deal(task.fold_units(config, cache), kind, folds, repeats, seed, task.name)
+    units = task.fold_units(config, cache)
+    chosen = kind or ("kfold" if units.strata is None else "stratified")
+    return deal(units, chosen, folds, repeats, seed, task.name)

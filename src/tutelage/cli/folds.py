@@ -12,7 +12,7 @@ from tutelage.cli.console import out, print_json
 from tutelage.cli.options import Json, Overrides
 
 if TYPE_CHECKING:
-    from tutelage.core.folds import Split
+    from tutelage.core.folds import Split, SplitKind
     from tutelage.core.records import Table
 
 
@@ -22,6 +22,13 @@ class Kind(StrEnum):
     kfold = "kfold"
     stratified = "stratified"
     grouped = "grouped"
+
+
+_KINDS: dict[Kind, SplitKind] = {
+    Kind.kfold: "kfold",
+    Kind.stratified: "stratified",
+    Kind.grouped: "grouped",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +42,12 @@ def folds(
     count: Annotated[int, typer.Option("--folds", help="Folds of one repeat, 2 or more.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often all are dealt, each time anew.")] = 1,
     kind: Annotated[
-        Kind, typer.Option(help="Alike in size, in classes too, or refused without groups.")
-    ] = Kind.kfold,
+        Kind | None,
+        typer.Option(
+            help="Alike in size, in classes too, or refused without groups; by default in classes "
+            "where the data know them."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the deal.", min=0)] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "split.json"
@@ -55,15 +66,13 @@ def folds(
 
         tutelage train can data.root=captures data.fold=all
     """
-    from tutelage import api
-    from tutelage.core.folds import write_split
-    from tutelage.core.store import RunStore
-    from tutelage.task import fold_split
+    from tutelage.folding import deal_folds
 
-    found, config = api.configure(task, overrides or ())
-    cache = RunStore.default().cache(found.name)
-    split = fold_split(found, config, cache, kind.value, count, repeats, seed)
-    write_split(split, output)
+    chosen = None if kind is None else _KINDS[kind]
+    split = deal_folds(
+        task, *(overrides or ()),
+        kind=chosen, folds=count, repeats=repeats, seed=seed, output=output,
+    )  # fmt: skip
     if json:
         held = [len(split.held_out(fold)) for fold in range(split.count)]
         shape = {"units": len(split.units), "folds": split.folds, "repeats": split.repeats}
@@ -85,5 +94,6 @@ def _table(split: Split) -> Table:
 
     held = [len(split.held_out(fold)) for fold in range(split.count)]
     rows = tuple((fold, count, len(split.units) - count) for fold, count in enumerate(held))
-    title = f"{split.folds} folds of {len(split.units)} units"
+    groups = "" if split.groups is None else f" in {len(set(split.groups))} groups"
+    title = f"{split.folds} {split.kind} folds of {len(split.units)} units{groups}"
     return Table(title=title, columns=("data.fold", "held out", "train"), rows=rows)
