@@ -83,7 +83,8 @@ def folds(
     from tutelage.cli.console import render
 
     out.print(render(_table(split)))
-    out.print(f"split  {output}", soft_wrap=True)
+    groups = "" if split.groups is None else f" in {len(set(split.groups))} groups"
+    out.print(f"split  {output}: {split.kind}, {len(split.units)} units{groups}", soft_wrap=True)
     last = split.count - 1
     out.print(f"Train each with data.split_file={output} data.fold=0 … {last}", soft_wrap=True)
 
@@ -94,6 +95,5 @@ def _table(split: Split) -> Table:
 
     held = [len(split.held_out(fold)) for fold in range(split.count)]
     rows = tuple((fold, count, len(split.units) - count) for fold, count in enumerate(held))
-    groups = "" if split.groups is None else f" in {len(set(split.groups))} groups"
-    title = f"{split.folds} {split.kind} folds of {len(split.units)} units{groups}"
+    title = f"{split.folds} folds of {len(split.units)} units"
     return Table(title=title, columns=("data.fold", "held out", "train"), rows=rows)
