@@ -201,6 +201,7 @@ def test_ids_that_only_the_held_out_pieces_have_are_unknown(tmp_path: Path) -> N
     for fold in range(3):
         more = (f"data.split_file={tmp_path / 'split.json'}", f"data.fold={fold}")
         data = prepared(can_config(f"data.root={folder}", *more), cache)
+        assert data.audit.verdict == "clean"
         (name,) = (test.capture.name for test in data.tests[HELD_OUT])
         seen.append((name, any(i >= 0x300 for i in data.learned.profile.ids.tolist())))
     assert dict(seen) == {"one": True, "two": True, "three": False}

@@ -283,7 +283,7 @@ class CANGraphDataModule(TaskData):
             t.capture
             for captures in self.tests.values()
             for t in captures
-            if len(t.windows) == len(t.store)
+            if len(t.windows) == len(t.store) and not self.in_fold
         ]
         known = {
             f"{capture.label} was {how}: its scores prove nothing"

@@ -36,7 +36,7 @@ class Piece:
         id: Label of its capture, its number there, and a digest of what is in it.
         capture: Label of its capture.
         group: What it belongs together with.
-        stratum: Its vehicle, if names tell, and the attack in it, if there is one.
+        stratum: Its vehicle, if names tell, else its set; and the attack in it, if there is one.
         runs: First window of each of its runs of windows, and the one after the last.
     """
 
@@ -134,7 +134,7 @@ def _cut(split: CaptureSplit, data: CANData, kept: float) -> Iterator[Piece]:
     start, _ = window_times(capture.frames, data.window, data.stride)
     number = np.clip((start - first) * (count / max(length, 1e-9)), 0, count - 1).astype(np.int64)
     attacked = _attacked(capture.frames, data)
-    vehicle = vehicle_of(capture.name)
+    vehicle = vehicle_of(capture.name) or capture.group
     for piece in range(count):
         mask = split.train & (number == piece)
         if mask.any():
