@@ -207,6 +207,42 @@ def test_ids_that_only_the_held_out_pieces_have_are_unknown(tmp_path: Path) -> N
     assert dict(seen) == {"one": True, "two": True, "three": False}
 
 
+def test_folds_hold_out_whole_captures_or_whole_vehicles_where_asked(tmp_path: Path) -> None:
+    drives = [("DoS-kia", 1), ("rpm-kia", 2), ("DoS-sonata", 3), ("rpm-sonata", 4)]
+    captures = [(name, noise(40.0, seed)) for name, seed in drives]
+    groups = {
+        by: {
+            frozenset(p.capture for p in pool.pieces if p.group == group)
+            for group in {p.group for p in pool.pieces}
+        }
+        for by in ("capture", "vehicle")
+        for pool in [pool_of(captures, f"data.fold_by={by}")]
+    }
+    assert groups["capture"] == {frozenset([f"train/{name}"]) for name, _ in drives}
+    assert groups["vehicle"] == {
+        frozenset(f"train/{name}" for name, _ in drives if name.endswith(vehicle))
+        for vehicle in ("kia", "sonata")
+    }
+    with pytest.raises(DataError, match="train/drive tells no vehicle"):
+        pool_of([*captures, ("drive", noise(40.0, 5))], "data.fold_by=vehicle")
+
+
+def test_a_fold_by_vehicle_knows_no_id_of_the_one_held_out(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "data", tmp_path / "cache"
+    for seed, vehicle in enumerate(("hatchback", "pickup")):
+        path = folder / "train_01" / f"attack-free-{vehicle}.csv"
+        write_drive(path, seed, None, vehicle)
+    by = (f"data.root={folder}", EMBARGO, "data.fold_by=vehicle")
+    split = fold_split(CANTask(), can_config(*by), cache, folds=2)
+    write_split(split, tmp_path / "split.json")
+    more = (f"data.split_file={tmp_path / 'split.json'}", "data.fold=0")
+    data = prepared(can_config(*by, *more), cache)
+    (held,) = data.tests[HELD_OUT]
+    unknown = set(held.capture.frames.arbitration_id.tolist())
+    assert not unknown <= set(data.learned.profile.ids.tolist())
+    assert len(data.learned.vehicles) == 1 and len(data.learned.trained_on) == 1
+
+
 def test_what_stands_in_a_test_capture_too_is_in_no_fold(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     test, rest = noise(12.0, 1), noise(30.0, 2)

@@ -71,6 +71,10 @@ class CANData(DataConfig):
     """Share of each capture's time, at its end, that tests, where no capture is named test."""
     embargo_seconds: float = Field(default=1.0, ge=0)
     """Time left out on both sides of a held-out stretch."""
+    fold_by: Literal["time", "capture", "vehicle"] = "time"
+    """What a fold holds out. `time`: pieces of captures; `capture`: whole captures; `vehicle`: all
+    captures of a vehicle or, where names tell none, of a set, so that a fold tells how well a
+    stranger would be judged."""
     simulated_seconds: float = Field(default=40.0, ge=5)
     """Seconds of each embedded capture with attacks; attack-free ones last twice that."""
     simulated_seed: int = Field(default=0, ge=0)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.core.errors import DataError
 from tutelage.core.files import digest_json, write_json
 from tutelage.core.fingerprint import source_digest
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, captures_fingerprint
@@ -134,7 +135,7 @@ def _cut(split: CaptureSplit, data: CANData, kept: float) -> Iterator[Piece]:
     start, _ = window_times(capture.frames, data.window, data.stride)
     number = np.clip((start - first) * (count / max(length, 1e-9)), 0, count - 1).astype(np.int64)
     attacked = _attacked(capture.frames, data)
-    vehicle = vehicle_of(capture.name) or capture.group
+    vehicle = _vehicle(capture)
     for piece in range(count):
         mask = split.train & (number == piece)
         if mask.any():
@@ -159,12 +160,17 @@ def _runs(mask: Mask) -> tuple[tuple[int, int], ...]:
 
 
 def _groups(cut: Sequence[tuple[Piece, Capture]], data: CANData) -> list[str]:
-    """Return a group for each piece: those of different captures that share traffic are together.
+    """Return a group for each piece, named after its first one.
 
-    Captures that share much are not both in the pool; a piece may still stand in another capture.
+    Together are those that `data.fold_by` says, and those of different captures that share traffic:
+    captures that share much are not both in the pool, but a piece may still stand in another one.
+
+    Raises:
+        DataError: They are to be dealt by vehicle, and a name tells none.
     """
+    keys = [_together(piece, capture, data) for piece, capture in cut]
+    group = [keys.index(key) for key in keys]
     hashes = [_hashes(piece, capture, data) for piece, capture in cut]
-    group = list(range(len(cut)))
     for one in _shared_elsewhere(cut, hashes):
         for other in range(len(cut)):
             apart = cut[one][0].capture != cut[other][0].capture
@@ -174,6 +180,27 @@ def _groups(cut: Sequence[tuple[Piece, Capture]], data: CANData) -> list[str]:
                     low, high = sorted((group[one], group[other]))
                     group = [low if g == high else g for g in group]
     return [cut[first][0].id for first in group]
+
+
+def _together(piece: Piece, capture: Capture, data: CANData) -> str:
+    """What a piece belongs to by `data.fold_by`."""
+    if data.fold_by == "time":
+        return piece.id
+    if data.fold_by == "capture":
+        return capture.label
+    if not (vehicle := _vehicle(capture)):
+        raise DataError(
+            f"the name of {capture.label} tells no vehicle",
+            where=data.root,
+            hint="Name captures after their vehicle (DoS-kia), put those of each in a set "
+            "(set_01/…), or set data.fold_by=capture.",
+        )
+    return vehicle
+
+
+def _vehicle(capture: Capture) -> str:
+    """Its vehicle as names tell it, else its set."""
+    return vehicle_of(capture.name) or capture.group
 
 
 def _hashes(piece: Piece, capture: Capture, data: CANData) -> NDArray[np.uint64]:
