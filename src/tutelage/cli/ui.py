@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tutelage.tracking.mirror import Mirror
 
 REFRESH_SECONDS = 5.0
+RUNS = "/#/experiments?workflowType=machine_learning"
+"""Where MLflow's page lists experiments, with what suits training around it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +83,7 @@ def _show_runs(uri: str | None, port: int, open_page: bool) -> None:
         err.print(f"sending to MLflow ({shown(address)}) what it lacks …", markup=False)
         err.print(f"{mirror.update().sent} runs, trials and studies were new or had changed")
         if served:
-            _keep_fresh(mirror, shown(address), open_page)
+            _keep_fresh(mirror, shown(address).rstrip("/"), open_page)
             return
         files = store.home / "mlflow-files"
         with mlflow_page(address, place, files, store.cache("tracking") / "page.log") as server:
@@ -98,7 +100,7 @@ def _keep_fresh(
     """
     import time
 
-    _say(page, open_page)
+    _say(f"{page}{RUNS}", open_page)
     silent = False
     while server is None or server.poll() is None:
         time.sleep(REFRESH_SECONDS)
@@ -114,15 +116,16 @@ def _keep_fresh(
 
 def _show_studies(study: str | None, port: int, open_page: bool) -> None:
     from tutelage.core.store import RunStore
-    from tutelage.hpo.dashboard import serve, storage_of
     from tutelage.tracking.environment import require
-    from tutelage.tracking.pages import HOST, free_port
+    from tutelage.tracking.pages import HOST
 
     require("optuna_dashboard")
+    from tutelage.hpo.dashboard import dashboard, storage_of
+
     storage = storage_of(RunStore.default().home, study)
-    place = free_port(port)
-    _say(f"http://{HOST}:{place}", open_page)
-    serve(storage, HOST, place)
+    with dashboard(storage, HOST, port) as server:
+        _say(f"http://{HOST}:{server.server_port}", open_page)
+        server.serve_forever()
 
 
 def _say(page: str, open_page: bool) -> None:

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna_dashboard import wsgi
 
-from tutelage.core.errors import ConfigError, StoreError
+from tutelage.core.errors import ConfigError, RequestError, StoreError
 from tutelage.hpo.ledger import open_storage
 from tutelage.hpo.results import STUDIES, STUDY, StudyFolder, find_study
 
@@ -69,7 +69,21 @@ def _storage(folder: StudyFolder) -> BaseStorage:
     return open_storage(url, folder.path)
 
 
-def serve(storage: BaseStorage, host: str, port: int) -> None:
-    """Show a storage's studies until the process is told to stop."""
-    with make_server(host, port, wsgi(storage), _Server, _Quiet) as server:
-        server.serve_forever()
+def dashboard(storage: BaseStorage, host: str, port: int) -> WSGIServer:
+    """Return the server of a storage's studies, which listens; `serve_forever` answers.
+
+    Args:
+        storage: What is shown.
+        host: Address to listen on.
+        port: 0 takes any free one, which its `server_port` says.
+
+    Raises:
+        RequestError: The address can't be listened on.
+    """
+    try:
+        return make_server(host, port, wsgi(storage), _Server, _Quiet)
+    except OSError as error:
+        said = error.strerror or str(error)
+        hint = "Name another --port; 0 takes any free one."
+        where = f"{host}:{port}"
+        raise RequestError(f"can't listen there: {said}", where=where, hint=hint) from error
