@@ -44,7 +44,7 @@ check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
 
 bench: $(VENV)/.dev  ## every benchmark, JSON into benchmarks/results
 	@mkdir -p benchmarks/results
-	@for script in can_ingest batching training_core batch_size busy_neighbour latency; do \
+	@for script in can_ingest batching training_core batch_size busy_neighbour checkpoint_saving latency; do \
 	  echo "== $$script"; \
 	  $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; \
 	done

@@ -37,7 +37,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
-import polars as pl  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 
 import tutelage  # noqa: E402
 from tutelage.api import evaluate  # noqa: E402
@@ -82,9 +83,10 @@ def lay_out(data: Path, folder: Path, jitter: float) -> dict[str, Path]:
         whole = path
         if jitter:
             whole = folder / f"{name}.parquet"
-            table = pl.read_parquet(path)
-            noise = np.random.default_rng(seed).normal(0, jitter, len(table))
-            table.with_columns(timestamp=pl.col("timestamp") + noise).write_parquet(whole)
+            table = pq.read_table(path)
+            at, time = table.column_names.index("timestamp"), table["timestamp"].to_numpy()
+            late = time + np.random.default_rng(seed).normal(0, jitter, len(table))
+            pq.write_table(table.set_column(at, "timestamp", pa.array(late)), whole)
         (places["tests"] / f"{split}__{name}.parquet").symlink_to(whole)
         if is_free(path):
             (places["drives"] / f"train_01__{name}.parquet").symlink_to(whole)

@@ -152,6 +152,33 @@ def test_a_full_disk_is_an_error_that_leaves_the_former_checkpoint_and_nothing_e
         assert find_valid(tmp_path) == path
 
 
+def test_what_a_thread_writes_is_the_state_of_the_moment_it_was_saved(tmp_path: Path) -> None:
+    io, weights = TutelageCheckpointIO(background=True), torch.zeros(1 << 20)
+    for step in (1, 2, 3):
+        weights.fill_(step)
+        state = {"state_dict": {"w": weights}, "global_step": step}
+        io.save_checkpoint(state, tmp_path / f"step-{step:010d}.safetensors")
+        weights.fill_(-1.0)
+    io.teardown()
+    for step, path in enumerate(sorted(tmp_path.glob("*.safetensors")), 1):
+        loaded = TutelageCheckpointIO().load_checkpoint(path)["state_dict"]
+        assert isinstance(loaded, dict) and (loaded["w"] == step).all()
+
+
+def test_what_a_thread_can_not_write_is_an_error_of_the_next_call_and_only_once(
+    tmp_path: Path,
+) -> None:
+    io = TutelageCheckpointIO(background=True)
+    state = {"state_dict": {"w": torch.zeros(1 << 20)}, "global_step": 1}
+    with disk_with(1 << 16):
+        io.save_checkpoint(state, tmp_path / "step-0000000001.safetensors")
+        with pytest.raises(StorageError, match="step-0000000001"):
+            io.wait()
+    io.save_checkpoint(state, tmp_path / "step-0000000001.safetensors")
+    io.teardown()
+    assert find_valid(tmp_path) is not None
+
+
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from tutelage.core.errors import CheckpointError, ConfigError
 from tutelage.core.files import digest_file, digest_json, storage_errors, write_json
-from tutelage.training.state import load_tree, save_tree
-from tutelage.training.tensorfile import looks_like
+from tutelage.training.background import BackgroundWriter
+from tutelage.training.state import encode_tree, load_tree
+from tutelage.training.tensorfile import looks_like, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +78,14 @@ class TutelageCheckpointIO(CheckpointIO):
     """Lightning's door to our files: the whole trainer state, plain data in one file.
 
     Pass it as ``Trainer(plugins=[TutelageCheckpointIO()])``.
+
+    Args:
+        background: Whether a thread writes a copy of the state while training goes on. What goes
+            wrong there is raised by the next call, `wait` among them.
     """
+
+    def __init__(self, background: bool = False) -> None:
+        self._writer = BackgroundWriter() if background else None
 
     def save_checkpoint(
         self,
@@ -92,28 +103,28 @@ class TutelageCheckpointIO(CheckpointIO):
         if storage_options is not None:
             raise ConfigError("checkpoints are local files: storage_options have no meaning here")
         path = Path(path)
-        note = checkpoint.get(NOTE, {})
-        assert isinstance(note, dict)
-        existed = path.exists()
         with storage_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        written = save_tree(path, checkpoint)
-        marker = CheckpointMarker(
-            digest=written.digest,
-            bytes=written.bytes,
-            step=int(str(checkpoint.get("global_step", 0))),
-            epoch=int(str(checkpoint.get("epoch", 0))),
-            monitor=note.get("monitor"),
-            metric=_finite(note.get("metric")),
-            error=_finite(note.get("error")),
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
-        try:
-            write_json(marker_path(path), marker.sealed())
-        except BaseException:
-            if not existed:
-                path.unlink(missing_ok=True)
-            raise
+        encoded = encode_tree(path, checkpoint)
+        write = partial(_write, path, encoded.metadata, _described(checkpoint))
+        if self._writer is None:
+            write(encoded.tensors)
+        else:
+            self._writer.write(encoded.tensors, write)
+
+    def wait(self) -> None:
+        """Return when what was to be saved is on the disk.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        if self._writer is not None:
+            self._writer.wait()
+
+    def teardown(self) -> None:
+        """Wait, and give back thread and memory."""
+        if self._writer is not None:
+            self._writer.close()
 
     def load_checkpoint(
         self,
@@ -150,6 +161,37 @@ class TutelageCheckpointIO(CheckpointIO):
         with storage_errors(path):
             marker_path(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+
+
+def _described(checkpoint: Mapping[str, object]) -> dict[str, Any]:
+    """What the marker of a state says of it."""
+    note = checkpoint.get(NOTE, {})
+    assert isinstance(note, dict)
+    return {
+        "step": int(str(checkpoint.get("global_step", 0))),
+        "epoch": int(str(checkpoint.get("epoch", 0))),
+        "monitor": note.get("monitor"),
+        "metric": _finite(note.get("metric")),
+        "error": _finite(note.get("error")),
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def _write(
+    path: Path,
+    metadata: Mapping[str, str],
+    described: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    existed = path.exists()
+    written = write_tensors(path, tensors, metadata)
+    marker = CheckpointMarker(digest=written.digest, bytes=written.bytes, **described)
+    try:
+        write_json(marker_path(path), marker.sealed())
+    except BaseException:
+        if not existed:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def marker_path(path: Path) -> Path:

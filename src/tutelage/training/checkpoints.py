@@ -242,11 +242,23 @@ class CheckpointManager(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         self._due = False
+        self.settle(trainer)
         trainer.save_checkpoint(self.folder / f"step-{step:010d}{SUFFIX}")
+        if self._then is not None:
+            self.settle(trainer)
+            self._then()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the last and the best behind, all of them on the disk."""
+        self.settle(trainer)
+
+    def settle(self, trainer: pl.Trainer) -> None:
+        """Wait until what was saved is on the disk; remove what need not stay."""
+        io = trainer.strategy.checkpoint_io
+        if isinstance(io, TutelageCheckpointIO):
+            io.wait()
         if trainer.is_global_zero:
             self._prune()
-        if self._then is not None:
-            self._then()
 
     def _prune(self) -> None:
         """Remove all but the last and the best; a file without a marker is no checkpoint.

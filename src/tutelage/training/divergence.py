@@ -65,6 +65,7 @@ class DivergenceGuard(Callback):
         step = trainer.global_step + 1
         where = f"step {step}, epoch {trainer.current_epoch + 1}{_samples(trainer)}"
         self._in_a_row += 1
+        self.manager.settle(trainer)
         if self.policy == "stop" or self._in_a_row >= MOST_IN_A_ROW:
             raise self._failure(where)
         for parameter in module.parameters():

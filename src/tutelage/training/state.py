@@ -6,7 +6,8 @@ import base64
 import json
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,8 +24,30 @@ _SAFE_INT = 2**53
 _KEYS = (str, int, float, bool, type(None), tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedTree:
+    """A nested value as tensors by name, and its structure as text."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
 def save_tree(path: Path, tree: object) -> Written:
-    """Write a nested value to one safetensors file: tensors as such, structure as JSON.
+    """Write a nested value to one safetensors file, replaced atomically; see `encode_tree`.
+
+    Returns:
+        Digest and size of the file.
+
+    Raises:
+        CheckpointError: A value that can't be stored; the message names its place in the tree.
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    encoded = encode_tree(path, tree)
+    return write_tensors(path, encoded.tensors, encoded.metadata)
+
+
+def encode_tree(path: Path, tree: object) -> EncodedTree:
+    """Take a nested value apart: tensors as such, which are not copied, and structure as JSON.
 
     Kept with their exact types: dict (keys: str, int, float, bool, None, tuple), Counter, list,
     tuple, set, frozenset, None, bool, int, float (nan and inf too), str, bytes, torch.Size, NumPy
@@ -32,20 +55,16 @@ def save_tree(path: Path, tree: object) -> Written:
     occurs twice is stored once and is one tensor again after loading.
 
     Args:
-        path: Target file, replaced atomically.
+        path: The file that it is for.
         tree: The value.
-
-    Returns:
-        Digest and size of the file.
 
     Raises:
         CheckpointError: A value of another kind; the message names its place in the tree.
-        StorageError: The disk is full, or the folder can't be written.
     """
     encoder = _Encoder(path)
     text = json.dumps(encoder.encode(tree, ""), separators=(",", ":"), allow_nan=False)
     metadata = {"format": _FORMAT, "version": _VERSION, "tree": text}
-    return write_tensors(path, encoder.tensors, metadata)
+    return EncodedTree(encoder.tensors, metadata)
 
 
 def load_tree(path: Path, device: str = "cpu") -> object:
