@@ -40,9 +40,14 @@ COSTS = {
 def test_the_best_mean_is_taken_and_compared_with_the_next_and_the_defaults() -> None:
     chosen = select(HpoConfig(folds=3), "maximize", TRIALS, {}, defaults=0)
     assert (chosen.trial, chosen.alike) == (2, (2,))
-    assert [(test.trial, test.other) for test in chosen.tests] == [(2, 3), (2, 0)]
-    assert chosen.tests[1].difference.mean == pytest.approx(0.11)
-    assert chosen.tests[1].p_value is not None and chosen.tests[1].p_value < 0.05
+    assert list(chosen.tests) == ["runner-up (trial 3)", "settings as they were (trial 0)"]
+    test = chosen.tests["settings as they were (trial 0)"]
+    assert (test.trial, test.other) == (2, 0)
+    assert test.difference.mean == pytest.approx(0.11)
+    assert test.p_value is not None and test.p_value < 0.05
+    assert list(select(HpoConfig(folds=3), "minimize", TRIALS, {}, defaults=0).tests) == [
+        "runner-up (trial 1)"
+    ]
 
 
 def test_less_may_be_better_and_the_earlier_of_two_alike_is_taken() -> None:
@@ -57,6 +62,7 @@ def test_within_one_standard_error_the_smallest_weights_are_taken() -> None:
     # the best has 0.73 ± 0.02: 1 and 3 are within, 0 is not, though it is the smallest of all
     assert (chosen.trial, chosen.alike) == (1, (2, 3, 1))
     assert "3 trials within one standard error (0.02)" in chosen.why
+    assert list(chosen.tests) == ["runner-up (trial 2)"], "the one that has the best score"
     alike = dict.fromkeys(COSTS, Cost(bytes=1, seconds=1.0))
     trials = [*TRIALS[:4], trial(3, 0.71, 0.72, 0.74, epochs=(1, 2, 3))]
     assert select(rule, "maximize", trials, alike).trial == 3, "then the fewest epochs"

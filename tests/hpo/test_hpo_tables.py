@@ -50,11 +50,11 @@ def test_trials_stand_by_their_scores_with_what_was_tried() -> None:
         pytest.approx(0.0707107, abs=1e-6),
         "2/2",
         3,
-        3.0,
+        "3.0",
         "[16, 32]",
         0.3,
     )
-    assert table.rows[2][2:] == (None, None, "0/2", None, 0, 4, 0.2)
+    assert table.rows[2][2:] == (None, None, "0/2", None, "0.0", 4, 0.2)
     worst_first = trials_table(TRIALS, "loss", "minimize", 2)
     assert [row[0] for row in worst_first.rows] == [0, 2, 1]
 
@@ -79,7 +79,7 @@ def test_the_parameter_that_decides_is_found(space: SearchSpace) -> None:
 def test_importances_have_a_reason_where_they_can_not_be_known() -> None:
     few = importances(NUMBERS, tried(NUMBERS, 5), "maximize")
     assert (few.shares, few.reason) == ({}, "it takes 8 finished trials, and there are 5")
-    assert "Not known: it takes 8" in importances_table(few).note
+    assert importances_table(few).rows == (("it takes 8 finished trials, and there are 5.",),)
     same = [t.model_copy(update={"value": 0.5}) for t in tried(NUMBERS, 9)]
     assert (
         importances(NUMBERS, same, "maximize").reason == "all finished trials have the same score"
@@ -88,7 +88,8 @@ def test_importances_have_a_reason_where_they_can_not_be_known() -> None:
 
 def test_the_choice_is_explained_and_compared() -> None:
     table = selection_table(select(HpoConfig(folds=2), "maximize", TRIALS, {}), "f1")
-    assert table.rows[0][:2] == ("trial 2 - trial 0", pytest.approx(0.2))
+    assert table.columns[:2] == ("trial 2", "difference in f1")
+    assert table.rows[0][:2] == ("less runner-up (trial 0)", pytest.approx(0.2))
     assert "Trial 2 is chosen: it has the best mean score" in table.note
     assert "Nadeau & Bengio 2003" in table.note
     alone = [trial(0, 0.5), trial(1, 0.6)]

@@ -41,14 +41,14 @@ class Selection:
         trial: Its number.
         why: The reason, in one sentence.
         alike: Numbers of the trials that the rule chose among, the best score first.
-        tests: The chosen trial compared with the runner-up, and with the settings that the study
-            began with.
+        tests: What the chosen trial is compared with, in words, and how: the runner-up, and the
+            settings that the study began with.
     """
 
     trial: int
     why: str
     alike: tuple[int, ...]
-    tests: tuple[PairedTest, ...]
+    tests: Mapping[str, PairedTest]
 
 
 def select(
@@ -78,15 +78,25 @@ def select(
     ranked = sorted(complete, key=lambda trial: (-sign * _value(trial), trial.number))
     rules = {"objective": _best, "one-standard-error": _simplest, "pareto": _compromise}
     chosen, why, alike = rules[settings.selection](ranked, sign, costs)
-    others = [trial for trial in ranked if trial.number != chosen.number][:1]
-    others += [t for t in ranked if t.number == defaults and t not in (chosen, *others)]
-    folds = settings.folds
-    tests = tuple(
-        paired_test(chosen.number, _scores(chosen), other.number, _scores(other), folds)
-        for other in others
-        if len(other.folds) == len(chosen.folds)
-    )
+    tests = _compared(chosen, ranked, defaults, settings.folds)
     return Selection(chosen.number, why, tuple(trial.number for trial in alike), tests)
+
+
+def _compared(
+    chosen: TrialResult, ranked: Sequence[TrialResult], defaults: int | None, folds: int
+) -> dict[str, PairedTest]:
+    """Compare a trial with the best of the others, and with the settings as they were."""
+    others = [trial for trial in ranked if trial.number != chosen.number]
+    tests = {}
+    for trial in others:
+        words = ["runner-up"] if trial is others[0] else []
+        words += ["settings as they were"] if trial.number == defaults else []
+        if words and len(trial.folds) == len(chosen.folds):
+            name = f"{' and '.join(words)} (trial {trial.number})"
+            tests[name] = paired_test(
+                chosen.number, _scores(chosen), trial.number, _scores(trial), folds
+            )
+    return tests
 
 
 def cost_of(home: Path, trial: TrialResult) -> Cost:
@@ -137,9 +147,12 @@ def _simplest(ranked: Sequence[TrialResult], sign: float, costs: Mapping[int, Co
     least = sign * _value(ranked[0]) - error
     alike = [trial for trial in ranked if sign * _value(trial) >= least]
     chosen = min(alike, key=lambda t: (costs[t.number].bytes, best_epoch(t) or 0))
+    size = f"{costs[chosen.number].bytes:,} bytes"
     why = (
         f"of {len(alike)} trials within one standard error ({error:.4g}) of the best, it has the "
-        f"smallest weights ({costs[chosen.number].bytes:,} bytes), then the fewest epochs"
+        f"smallest weights ({size}), then the fewest epochs"
+        if len(alike) > 1
+        else f"no other is within one standard error ({error:.4g}) of it"
     )
     return chosen, why, alike
 
@@ -170,6 +183,8 @@ def _compromise(ranked: Sequence[TrialResult], sign: float, costs: Mapping[int, 
     why = (
         f"of {len(front)} trials that none beats in score, size and evaluation time at once, it is "
         "nearest to the best of the three"
+        if len(front) > 1
+        else "it is the best in score, size and evaluation time at once"
     )
     return chosen, why, front
 

@@ -49,7 +49,7 @@ def trials_table(
             _spread(trial),
             f"{len(trial.folds)}/{folds}",
             best_epoch(trial),
-            round(trial.seconds, 1),
+            f"{trial.seconds:.1f}",
             *(_cell(trial.params.get(path)) for path in paths),
         )
         for trial in rows
@@ -62,7 +62,7 @@ def importances_table(found: Importances) -> Table:
     """Return each parameter's share, the largest first; or the reason for none."""
     columns, title = ("parameter", "share"), "Importance of parameters"
     if found.reason is not None:
-        return Table(title=title, columns=columns, rows=(), note=f"Not known: {found.reason}.")
+        return Table(title=title, columns=("not known",), rows=((f"{found.reason}.",),))
     note = (
         f"PED-ANOVA: how far the {found.best} best of {found.trials} finished trials have other "
         "values than all. Few trials tell little: take it for a hint."
@@ -75,23 +75,23 @@ def selection_table(selection: Selection, metric: str) -> Table:
     """Return the chosen trial beside those that it was compared with, fold by fold."""
     rows = tuple(
         (
-            f"trial {test.trial} - trial {test.other}",
+            f"less {other}",
             test.difference.mean,
             test.difference.low,
             test.difference.high,
             test.p_value,
         )
-        for test in selection.tests
+        for other, test in selection.tests.items()
     )
     note = f"Trial {selection.trial} is chosen: {selection.why}."
-    if any(test.p_value is not None for test in selection.tests):
+    if any(test.p_value is not None for test in selection.tests.values()):
         note += (
             " Paired t-test over folds, with the variance corrected for overlapping training data "
             f"(Nadeau & Bengio 2003). {_INTERVALS}"
         )
     elif rows:
         note += " There are too few folds to tell differences from chance."
-    columns = ("difference", metric, "low", "high", "p")
+    columns = (f"trial {selection.trial}", f"difference in {metric}", "low", "high", "p")
     return Table(title="Choice", columns=columns, rows=rows, note=note)
 
 
