@@ -90,15 +90,18 @@ class Split(BaseModel):
         """Every fold of every repeat holds out something, and no group is torn."""
         if len(self.fold_of) != self.repeats:
             raise ValueError(f"fold_of has {len(self.fold_of)} repeats, not {self.repeats}")
-        units = FoldUnits(self.units, self.groups)
+        FoldUnits(self.units, self.groups)
         for number, folds in enumerate(self.fold_of):
             if len(folds) != len(self.units) or set(folds) != set(range(self.folds)):
                 raise ValueError(f"repeat {number} does not deal {len(self.units)} units into "
                                  f"{self.folds} folds")  # fmt: skip
-            for fold in range(self.folds):
-                refuse_leakage(
-                    units, [place == fold for place in folds], f"repeat {number}, fold {fold}"
-                )
+            first: dict[str, int] = {}
+            for place, group in enumerate(self.groups or ()):
+                before = first.setdefault(group, place)
+                if folds[before] != folds[place]:
+                    held = [fold == folds[before] for fold in folds]
+                    where = f"repeat {number}, fold {folds[before]}"
+                    refuse_leakage(FoldUnits(self.units, self.groups), held, where)
         return self
 
     @cached_property
