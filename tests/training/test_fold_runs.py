@@ -193,6 +193,21 @@ def test_a_fold_that_is_not_there_or_is_of_other_data_leaves_no_run(
     assert not RunStore(tmp_path).runs()
 
 
+def test_a_guide_of_the_same_fold_saw_the_same_data_and_one_of_another_fold_did_not(
+    tmp_path: Path, split_file: Path
+) -> None:
+    mine, other = (train(tmp_path, *fold(split_file, number)).run for number in (0, 1))
+    moved = split_file.with_name("moved.json")
+    shutil.copy(split_file, moved)
+    curriculum = (*fold(moved, 0), "mode=curriculum", "mode.stages=2")
+    taught = train(tmp_path, *curriculum, f"mode.guide={mine.id}").run.record
+    assert [parent.same_data for parent in taught.parents] == [True]
+    assert taught.audit is not None and taught.audit.verdict == "clean"
+    warned = train(tmp_path, *curriculum, f"mode.guide={other.id}").run.record
+    assert [parent.same_data for parent in warned.parents] == [False]
+    assert warned.audit is not None and warned.audit.verdict == "warnings"
+
+
 # ---- stopping at an epoch on the schedule of more
 
 
