@@ -123,7 +123,7 @@ def test_a_student_of_a_fold_learns_from_a_teacher_of_that_fold_alone(
     assert run.record.parents[0].same_data and "held_out/f1" in run.metrics
     with pytest.raises(ConfigError, match="profile differ") as refused:
         trained(home, root, split_file, 0, *student, f"mode.teacher={folds[1].id}")
-    assert "data.fold=1" in str(refused.value)
+    assert "Take a teacher of the same fold" in str(refused.value)
 
 
 def test_a_fusion_of_a_fold_is_refused(

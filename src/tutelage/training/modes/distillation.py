@@ -147,6 +147,12 @@ class DistillationTrainer(BaseTrainer):
         """Say which settings of data the teacher had that are others here."""
         here, there = self.config.data.model_dump(mode="json"), teacher.settings.get("data")
         assert isinstance(there, dict)
+        folds = ("split_file", "fold")
+        if any(here[name] != there.get(name) for name in folds):
+            return (
+                "Take a teacher of the same fold: any other has seen other data. In a study leave "
+                "hpo.folds out and set hpo.refit=split, so that one teacher serves all trials."
+            )
         differ = [f"data.{k}={json.dumps(v)}" for k, v in there.items() if here.get(k) != v]
         theirs = f" The teacher had {', '.join(differ)}." if differ else ""
         return f"Train a teacher on these data, under these settings of them.{theirs}"
