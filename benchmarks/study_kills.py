@@ -1,4 +1,4 @@
-"""Kill -9 a study's orchestrator, warm process and trials at random moments; compare what it becomes.
+"""Kill a study's orchestrator, warm process and trials at random moments; compare what it becomes.
 
 The study is of the tiny task of the tests. It is run once unbroken; then it is run again and again,
 one of its processes is killed at a random moment, and the same command is given anew where the
@@ -31,9 +31,9 @@ RULES = {
     "two workers": ("hpo.workers=2", "hpo.deterministic=true"),
 }
 SETTINGS = (
-    *("hpo.trials=6", "hpo.folds=2", "hpo.refit_seeds=1", "hpo.retries=100"),
+    *("hpo.trials=5", "hpo.folds=2", "hpo.refit_seeds=1", "hpo.retries=100"),
     *("hpo.pruner.startup_trials=1", "hpo.pruner.warmup_epochs=0"),
-    *("hpo.fold_pruner.startup_trials=1", "training.max_epochs=12", "data.samples=700"),
+    *("hpo.fold_pruner.startup_trials=1", "training.max_epochs=8", "data.samples=200"),
 )
 SPACE = {
     "parameters": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_file_may_hold_both(tmp_path: Path) -> None:
 def test_what_a_caller_gives_is_not_searched(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.hidden is searched, but model\.hidden was set"):
         plan_tuning("tiny", (), RunStore(tmp_path), space=SPACE, settings={"model": {"hidden": 3}})
+
+
+def test_a_space_says_how_long_trials_are_where_nobody_else_does(tmp_path: Path) -> None:
+    short = replace(SPACE, epochs=2)
+
+    def epochs(*typed: str, **settings: object) -> int:
+        store = RunStore(tmp_path)
+        plan = plan_tuning("tiny", typed, store, space=short, settings=settings)
+        return plan.base.training.max_epochs
+
+    assert epochs() == 2
+    assert epochs("training.max_epochs=9") == epochs(training={"max_epochs": 9}) == 9
+    assert epochs("training.max_epochs=3") == 3  # as many as without a word
+    assert epochs("hpo.max_epochs=5", "training.max_epochs=9") == 5
 
 
 def test_what_may_change_while_a_study_goes_on_does_not_make_another(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ class RunStoppedError(RunFailedError):
     """A run stopped because it was asked to; it saved what it had, and can go on (exit code 1)."""
 
 
+class DivergedError(RunFailedError):
+    """Training came to a loss or a gradient that is no number."""
+
+
 class RequestError(TutelageError):
     """The request was wrong; nothing was changed (exit code 2)."""
 

@@ -119,7 +119,8 @@ class HpoConfig(Section):
     direction: Direction | None = None
     """Whether more of it is better; null: less of what ends in loss, more of anything else."""
     max_epochs: int | None = Field(default=None, ge=1)
-    """Epochs of each trial, in place of `training.max_epochs`; null leaves that."""
+    """Epochs of each trial and of the refit, in place of `training.max_epochs`; null leaves that,
+    or takes the space's where `training.max_epochs` is not set."""
     timeout: float | None = Field(default=None, gt=0)
     """Seconds after which no further trial begins; null for no limit."""
     trial_timeout: float | None = Field(default=None, gt=0)

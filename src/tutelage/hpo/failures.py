@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from tutelage.core.errors import DivergedError, HeldError
 from tutelage.execution.backend import Outcome
 from tutelage.hpo.results import Failure, FailureClass
 
 RETRIED: Final[tuple[FailureClass, ...]] = ("killed", "crash", "timeout")
 """What may go well the next time; the others are decided by the settings."""
-HELD: Final = "HeldError"
+HELD: Final = HeldError.__name__
 _OUT_OF_MEMORY: Final = (
     "out of memory",
     "outofmemory",
@@ -44,6 +45,8 @@ def classify(fold: int, outcome: Outcome, lines: Iterable[str], kernel_killed: b
         said = f"out of memory: {ended.words}" if kernel_killed else ended.words
     elif ended.reason == "refused":
         kind = "refused"
+    elif result.kind == DivergedError.__name__:
+        kind = "nan"
     elif _out_of_memory(f"{result.cause} {said}"):
         kind = "oom"
     else:

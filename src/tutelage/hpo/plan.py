@@ -110,11 +110,11 @@ def plan_study(
     if hpo.folds > 1 and not isinstance(task, SupportsFolds):
         hint = "Leave hpo.folds out: trials are compared by the task's own validation data."
         raise ConfigError("this task's data can't be dealt into folds", where=task.name, hint=hint)
-    if hpo.max_epochs is not None:
-        training = base.training.model_copy(update={"max_epochs": hpo.max_epochs})
-        base = base.model_copy(update={"training": training})
     shown_url(hpo.storage)
     found = read_space(hpo.space, task) if space is None else space
+    epochs = _epochs(base, hpo, found, typed)
+    training = base.training.model_copy(update={"max_epochs": epochs})
+    base = base.model_copy(update={"training": training})
     bound = check_space(found, task, base, typed)
     check_sampler(hpo.sampler, bound)
     check_refit(hpo, task, base, bound)
@@ -123,6 +123,17 @@ def plan_study(
     direction: Direction = hpo.direction or ("minimize" if less else "maximize")
     data = task.data_fingerprint(base)
     return StudyPlan(task, base, hpo, bound, metric, direction, store, data)
+
+
+def _epochs(base: RunConfig, hpo: HpoConfig, space: SearchSpace, typed: Sequence[str]) -> int:
+    """Return the epochs of a trial: as the study says, or the run, or else the space."""
+    asked = base.training.max_epochs
+    if hpo.max_epochs is not None:
+        return hpo.max_epochs
+    said = any(text.startswith(f"{_EPOCHS}=") for text in typed)
+    if space.epochs is None or said or "max_epochs" in base.training.moved():
+        return asked
+    return min(asked, space.epochs)
 
 
 def _metric(task: Task[RunConfig], base: RunConfig, hpo: HpoConfig) -> str:

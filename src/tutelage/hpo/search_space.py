@@ -38,12 +38,15 @@ class SearchSpace:
         summary: What is searched, in one sentence.
         first: The settings as they are without a study, where the space has them: they are tried
             first, so that the others have something to beat.
+        epochs: The most epochs of a trial where nobody says how many, since a search takes many
+            trials; null leaves it at those of a run.
     """
 
     name: str
     parameters: Mapping[str, Parameter]
     summary: str = ""
     first: Params = field(default_factory=dict)
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", _ordered(self.parameters, self.name))
@@ -134,7 +137,7 @@ class SearchSpace:
         parameters: dict[str, JsonValue] = {
             name: parameter.model_dump(mode="json") for name, parameter in self.parameters.items()
         }
-        return {"summary": self.summary, "parameters": parameters}
+        return {"summary": self.summary, "epochs": self.epochs, "parameters": parameters}
 
 
 def require_reached(values: Mapping[str, JsonValue], config: Json, where: str) -> None:

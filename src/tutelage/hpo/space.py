@@ -21,7 +21,7 @@ from tutelage.hpo.search_space import require_reached as require_reached
 from tutelage.task import Json, Task
 
 C = TypeVar("C", bound=RunConfig)
-_KEYS: Final = ("summary", "parameters")
+_KEYS: Final = ("summary", "epochs", "parameters")
 _NOT_SEARCHED: Final = ("task", "schema_version", "run", "execution", "tracking")
 _FOLDS: Final = ("data.fold", "data.split_file", "training.seed", "training.stop_epoch")
 _DRAWS: Final = 64
@@ -47,8 +47,12 @@ def parse_space(name: str, content: Mapping[str, object]) -> SearchSpace:
     if not isinstance(summary, str):
         hint = "Write a sentence, or leave it out."
         raise ConfigError(f"summary={summary!r} is no text", where=name, hint=hint)
+    epochs = content.get("epochs")
+    if epochs is not None and (type(epochs) is not int or epochs < 1):
+        hint = "Write a whole number from 1, or leave it out."
+        raise ConfigError(f"epochs={epochs!r} is no number of epochs", where=name, hint=hint)
     read = {str(key): _parameter(str(key), parameters[key], name) for key in parameters}
-    return SearchSpace(name, read, summary)
+    return SearchSpace(name, read, summary, epochs=epochs)
 
 
 def _parameter(name: str, content: object, where: str) -> Parameter:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from tutelage.core.errors import RunFailedError
+from tutelage.core.errors import DivergedError
 from tutelage.training.checkpoint_files import TutelageCheckpointIO
 from tutelage.training.checkpoints import CheckpointManager
 from tutelage.training.loaders import ResumableLoader
@@ -92,7 +92,7 @@ class DivergenceGuard(Callback):
                 group["lr"] = rate
         log.warning("went back to the weights of %s", newest.name)
 
-    def _failure(self, where: str) -> RunFailedError:
+    def _failure(self, where: str) -> DivergedError:
         newest = self.manager.latest()
         saved = "no checkpoint is left" if newest is None else f"the last good one is {newest.name}"
         said = f"training diverged: the gradient is not finite at {where}; {saved}"
@@ -103,7 +103,7 @@ class DivergenceGuard(Callback):
         if self.policy != "stop":
             said = f"{said}; {MOST_IN_A_ROW} steps in a row were so"
             hint = "Look at those samples, and lower training.learning_rate."
-        return RunFailedError(said, hint=hint)
+        return DivergedError(said, hint=hint)
 
     def state_dict(self) -> dict[str, Any]:
         """Steps that were left out, in all and of late."""
