@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inline_backend import Inline
+from tiny_task import TinyConfig, TinyTask, tiny
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from inline import Inline  # noqa: E402
-from tiny_task import TinyConfig, TinyTask, tiny  # noqa: E402
-
-from tutelage.core.config import RunConfig  # noqa: E402
-from tutelage.core.errors import ConfigError, RunFailedError  # noqa: E402
-from tutelage.core.folds import write_split  # noqa: E402
-from tutelage.core.overrides import build_config, read_config_file  # noqa: E402
-from tutelage.core.store import CONFIG, Run  # noqa: E402
-from tutelage.hpo.config import HpoConfig  # noqa: E402
-from tutelage.hpo.parameters import Choice, LogUniform  # noqa: E402
-from tutelage.hpo.refit import check_refit, plan_refit, run_refit_training  # noqa: E402
-from tutelage.hpo.results import STUDIES, FoldResult, StudyFolder, TrialResult  # noqa: E402
-from tutelage.hpo.selection import cost_of  # noqa: E402
-from tutelage.hpo.space import SearchSpace, require_reached  # noqa: E402
-from tutelage.task import Task, fold_split  # noqa: E402
+from tutelage.core.config import RunConfig
+from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.core.folds import write_split
+from tutelage.core.overrides import build_config, read_config_file
+from tutelage.core.store import CONFIG, Run
+from tutelage.hpo.config import HpoConfig
+from tutelage.hpo.parameters import Choice, LogUniform
+from tutelage.hpo.refit import check_refit, plan_refit, run_refit_training
+from tutelage.hpo.results import STUDIES, FoldResult, StudyFolder, TrialResult
+from tutelage.hpo.selection import cost_of
+from tutelage.hpo.space import SearchSpace, require_reached
+from tutelage.task import Task, fold_split
 
 SPACE = SearchSpace("s", {"training.learning_rate": LogUniform(min=0.01, max=0.1)})
 PARAMS = {"training.learning_rate": 0.02}

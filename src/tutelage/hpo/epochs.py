@@ -44,6 +44,12 @@ def read_epochs(path: Path, metric: str) -> tuple[Epoch, ...]:
     return tuple(epochs)
 
 
+def metrics_of_epochs(path: Path) -> tuple[str, ...]:
+    """Return the names of all validation metrics in the file, such as ``val/loss``."""
+    names = {name for _, name, _ in _rows(path) if name.startswith("val/")}
+    return tuple(sorted(names))
+
+
 def _epoch(values: dict[str, float], metric: str) -> Epoch:
     value = values.get(metric, math.nan)
     wrong = [

@@ -24,7 +24,7 @@ from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.execution.backend import Backend, Job, Outcome
 from tutelage.execution.result import read_result
 from tutelage.hpo.config import HpoConfig
-from tutelage.hpo.epochs import read_epochs
+from tutelage.hpo.epochs import metrics_of_epochs, read_epochs
 from tutelage.hpo.failures import HELD, RETRIED, classify, kernel_kills
 from tutelage.hpo.results import Failure, FoldResult, StudyFolder
 from tutelage.hpo.space import require_reached
@@ -187,9 +187,25 @@ class TrialExecutor:
             killed = kernel_kills() > attempt.kernel_kills
             return classify(attempt.fold, outcome, attempt.lines, killed)
         if self._value(Run(result.run)) is None:
+            self._require_metric(attempt.fold, Run(result.run))
             said = f"the run has no {self._score}, or none that is a number"
             return Failure(fold=attempt.fold, kind="nan", said=said, run=run)
         return None
+
+    def _require_metric(self, fold: int, run: Run) -> None:
+        """Refuse a metric that such runs never tell after an epoch.
+
+        Raises:
+            Failed: They never do.
+        """
+        there = metrics_of_epochs(run.path / METRICS)
+        if self.hpo.total_folds > 1 or self._score in there:
+            return
+        names = " or ".join(f"hpo.metric={name.removeprefix('val/')}" for name in there)
+        hint = f"Set {names}." if names else "Use folds: hpo.folds=3."
+        problem = f"runs of model={run.record.model} have no {self._score} after their epochs"
+        error = ConfigError(problem, where="hpo.metric", hint=hint)
+        raise Failed(Failure(fold=fold, kind="refused", said=str(error), run=run.id), error)
 
     def _result(self, plan: TrialPlan, fold: int, outcome: Outcome) -> FoldResult:
         """What a finished fold came to.
