@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         watch,
     )
     from tutelage.core.store import Run
+    from tutelage.finishing import execute_final_training
     from tutelage.folding import deal_folds
+    from tutelage.tracing import reproduce, verify
     from tutelage.tuning import tune
 
 __all__ = [
@@ -25,33 +27,35 @@ __all__ = [
     "audit",
     "deal_folds",
     "evaluate",
+    "execute_final_training",
     "export",
     "load_run",
     "pipeline",
     "predict",
     "predict_lines",
+    "reproduce",
     "train",
     "tune",
+    "verify",
     "watch",
 ]
 
 
+_HOMES = {
+    "Run": "tutelage.core.store",
+    "deal_folds": "tutelage.folding",
+    "execute_final_training": "tutelage.finishing",
+    "reproduce": "tutelage.tracing",
+    "tune": "tutelage.tuning",
+    "verify": "tutelage.tracing",
+}
+"""Where a name is defined that is not in `tutelage.api`."""
+
+
 def __getattr__(name: str) -> object:
     """Import the interface when it is first used, so that ``import tutelage`` costs nothing."""
-    if name == "Run":
-        from tutelage.core.store import Run
+    if name not in __all__:
+        raise AttributeError(f"module 'tutelage' has no attribute {name!r}")
+    from importlib import import_module
 
-        return Run
-    if name == "tune":
-        from tutelage.tuning import tune
-
-        return tune
-    if name == "deal_folds":
-        from tutelage.folding import deal_folds
-
-        return deal_folds
-    if name in __all__:
-        from tutelage import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'tutelage' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "tutelage.api")), name)
