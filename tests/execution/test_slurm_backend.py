@@ -81,7 +81,7 @@ def test_the_batch_script_is_shell_and_names_what_the_job_asks_for(
         cpus=4,
         gpus=1,
         memory_gb=1.5,
-        options={"account": "my lab"},
+        options=("account=my lab", "exclusive"),
         environment=("MY_TOKEN",),
     )
     with open_backend(settings) as backend:
@@ -93,7 +93,7 @@ def test_the_batch_script_is_shell_and_names_what_the_job_asks_for(
     subprocess.run(["bash", "-n", str(script)], check=True)
     asked = {line.removeprefix("#SBATCH --") for line in script.read_text().splitlines()}
     assert {"partition=short", "time=30", "cpus-per-task=4", "gpus-per-node=1"} <= asked
-    assert {"mem=1536M", "account='my lab'", "requeue", "signal=USR2@90"} <= asked
+    assert {"mem=1536M", "account='my lab'", "exclusive", "requeue", "signal=USR2@90"} <= asked
     (exported,) = [line for line in asked if line.startswith("export=")]
     assert "MY_TOKEN" in exported and "PATH" in exported and "1" not in exported.split(",")
 

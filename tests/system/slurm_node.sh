@@ -63,9 +63,13 @@ CONF
 }
 
 stop() {
-    local folder=$1 name
+    local folder=$1 name pid
     for name in slurmd slurmctld munged; do
-        if [ -s "$folder/$name.pid" ]; then kill "$(cat "$folder/$name.pid")" 2>/dev/null || true; fi
+        if [ -s "$folder/$name.pid" ]; then
+            pid=$(cat "$folder/$name.pid")
+            kill "$pid" 2>/dev/null || true
+            for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null && sleep 0.1 || break; done
+        fi
     done
 }
 

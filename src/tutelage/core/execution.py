@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -89,8 +88,8 @@ class SlurmExecution(ElsewhereExecution):
     requeues: int = Field(default=3, ge=0)
     """How often a job that reaches `minutes` is put back in the queue, to go on from its last
     checkpoint."""
-    options: Mapping[str, str] = {}
-    """More of sbatch's options, by their long names: {account: lab, qos: long}."""
+    options: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]*(=.+)?$")], ...] = ()
+    """More of sbatch's options, by their long names: [account=lab, qos=long, exclusive]."""
 
 
 class AzureExecution(ElsewhereExecution):

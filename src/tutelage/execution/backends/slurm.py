@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -122,10 +122,15 @@ def make_executor(settings: SlurmExecution, folder: JobFolder) -> submitit.Execu
         cpus_per_task=settings.cpus,
         signal_delay_s=warning_seconds(settings),
         srun_args=["--export=ALL"],
-        additional_parameters={**settings.options, "export": export, "requeue": True},
+        additional_parameters={**_options(settings.options), "export": export, "requeue": True},
         **{name: value for name, value in asked.items() if value is not None},
     )
     return executor
+
+
+def _options(options: Iterable[str]) -> dict[str, str | bool]:
+    parts = [option.partition("=") for option in options]
+    return {name: value if equals else True for name, equals, value in parts}
 
 
 def warning_seconds(settings: SlurmExecution) -> int:
