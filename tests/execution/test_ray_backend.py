@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from cluster_jobs import Watch, refused_job
+from trials import install
 
 from tutelage.core.errors import RequestError
 from tutelage.core.execution import RayExecution
 from tutelage.execution.backend import Backend
 from tutelage.execution.backends import open_backend
+from tutelage.tuning import tune
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in watch.variables.items():
             patch.setenv(name, value)
+        install(patch)
         yield watch
 
 
@@ -71,3 +74,24 @@ def test_a_job_in_the_queue_and_one_that_runs_end_when_asked(
 def test_what_no_node_can_hold_is_refused_at_once(backend: Backend) -> None:
     with pytest.raises(RequestError, match="no node has 64 cores and 0 GPUs"):
         open_backend(RayExecution(cpus=64))
+
+
+def test_a_study_of_four_trials_runs_on_ray(backend: Backend, watch: Watch, tmp_path: Path) -> None:
+    watch.work()
+    before = len(watch.started)
+    space = tmp_path / "space.yaml"
+    space.write_text("parameters: {model.hidden: {type: choice, values: [3, 4, 5, 6]}}")
+    study = tune(
+        "tiny",
+        f"hpo.space={space}",
+        "hpo.trials=4",
+        "hpo.workers=2",
+        "hpo.refit=none",
+        "training.accelerator=cpu",
+        "training.max_epochs=1",
+        "execution=ray",
+        home=tmp_path / "home",
+    )
+    trials = study.trials
+    assert [trial.status for trial in trials] == ["complete"] * 4
+    assert len(watch.started) == before + 4

@@ -1,4 +1,4 @@
-"""A real Slurm of one node, where this machine has its packages: a job, its end, its second turn."""
+"""A real Slurm of one node, where its packages are: a job, its end, and its second turn."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ Phase = Literal["waiting", "running", "gone", "timeout"]
 _POLL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 45.0
 """Time that a node has to end a job, asked to; then the cluster is told to."""
+_LEAVE_SECONDS: Final = 15.0
+"""The same, where this process is itself being ended."""
 _LATE_SECONDS: Final = 5.0
 """Time that a shared file system may take to show what a node wrote last."""
 
@@ -87,7 +89,7 @@ class ClusterBackend(Backend):
                 ended = _Follower(folder, job, submission, stop).follow()
             except BaseException:
                 folder.ask_to_stop()
-                submission.cancel()
+                _let_go(folder, submission)
                 raise
             finally:
                 submission.release()
@@ -131,6 +133,17 @@ class ClusterBackend(Backend):
             yield folder
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _let_go(folder: JobFolder, submission: Submission) -> None:
+    """Give a job, asked to stop, the time to; then let the cluster end it."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while (phase := submission.phase()) == "running" and folder.ended() is None:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_SECONDS)
+    if phase in ("waiting", "running") and folder.ended() is None:
+        submission.cancel()
 
 
 class _Follower:
