@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,47 @@ from tutelage.core.files import digest_file
 from tutelage.core.store import WEIGHTS, Run, RunStore
 from tutelage.dispatch import Dispatch
 from tutelage.final import training
-from tutelage.final.config import Format, read_final_config
+from tutelage.final.config import FinalConfig, Format, read_final_config
 from tutelage.final.manifest import ExportedFile
-from tutelage.final.source import find_origin
+from tutelage.final.source import Origin, find_origin
 from tutelage.task import Task
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tutelage.final.training import FinalRun
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPlan:
+    """The training of a model to ship, checked.
+
+    Args:
+        origin: The run or study whose settings it has.
+        settings: What is asked of it.
+        config: The run to be made.
+        store: Where runs live.
+    """
+
+    origin: Origin
+    settings: FinalConfig
+    config: RunConfig
+    store: RunStore
+
+
+def plan_final_training(
+    source: Run | str, *overrides: str, home: Path | str | None = None
+) -> FinalPlan:
+    """Return what `execute_final_training` would train; nothing is made.
+
+    Raises:
+        RequestError: The request is wrong.
+    """
+    settings, rest = read_final_config(overrides)
+    store = RunStore.default() if home is None else RunStore(Path(home))
+    origin = find_origin(str(source.path) if isinstance(source, Run) else source, store)
+    config = training.plan_final(origin, settings, rest, store)
+    return FinalPlan(origin, settings, config, store)
 
 
 def execute_final_training(
@@ -46,10 +79,8 @@ def execute_final_training(
         RequestError: The request is wrong; nothing was made.
         RunFailedError: Training failed, or an exported file says something else than the model.
     """
-    settings, rest = read_final_config(overrides)
-    store = RunStore.default() if home is None else RunStore(Path(home))
-    origin = find_origin(str(source.path) if isinstance(source, Run) else source, store)
-    config = training.plan_final(origin, settings, rest, store)
+    plan = plan_final_training(source, *overrides, home=home)
+    settings, store = plan.settings, plan.store
     if set(settings.export) - {"hf"}:
         from tutelage.training.export.runtime import require_exporter
 
@@ -71,4 +102,4 @@ def execute_final_training(
             latency_p50_ms=slowest,
         )
 
-    return training.execute_final_training(origin, settings, config, store, train, export)
+    return training.execute_final_training(plan.origin, settings, plan.config, store, train, export)

@@ -62,7 +62,7 @@ def test_a_job_is_read_back_with_the_training_command_and_what_it_takes_along(
     spec = write_command_spec(config, place, RunStore(tmp_path / "home"), {"purpose": "final"})
     words = build_training_command(
         Path("${{inputs.config}}"),
-        ("data.root=${{inputs.data}}",),
+        ("data.root=${{inputs.data_root}}",),
         task="ner",
         result=Path("${{outputs.home}}/result.json"),
         python="python",
@@ -71,7 +71,7 @@ def test_a_job_is_read_back_with_the_training_command_and_what_it_takes_along(
     assert read.command == f"TUTELAGE_HOME=${{{{outputs.home}}}} {' '.join(words)}"
     assert (read.compute, read.environment) == ("cpu-cluster", "tutelage:3")
     assert read.limits.timeout == 3600 and read.tags == {"task": "ner", "purpose": "final"}
-    assert read.inputs["data"].path == str(tmp_path / "my data")
+    assert read.inputs["data_root"].path == str(tmp_path / "my data")
     assert read.inputs["config"].path == "./config.json"
     there = json.loads((spec.path.parent / "config.json").read_text())
     assert there["training"]["max_epochs"] == 3 and "execution" not in there
@@ -79,6 +79,21 @@ def test_a_job_is_read_back_with_the_training_command_and_what_it_takes_along(
     assert spec.send == sent
     again = write_command_spec(config, place, RunStore(tmp_path / "home"), {"purpose": "final"})
     assert again == spec
+
+
+def test_runs_that_a_run_is_made_from_go_along(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "home")
+    teacher, weights = (finish_run(store, fingerprint=one) for one in "ab")
+    mode = ("mode=distillation", f"mode.teacher={teacher.id}")
+    overrides = (*PLACE, *mode, f"run.initial_weights={weights.id}")
+    _, config = api.configure("can", overrides)
+    assert isinstance(config.execution, AzureExecution)
+    spec = write_command_spec(config, config.execution, store, {})
+    assert "mode.teacher=${{inputs.mode_teacher_0}}" in spec.command
+    assert "run.initial_weights=${{inputs.run_initial_weights_0}}" in spec.command
+    read = load_job(spec.path)
+    assert read.inputs["mode_teacher_0"].path == str(teacher.path)
+    assert read.inputs["run_initial_weights_0"].path == str(weights.path)
 
 
 def test_variables_stay_out_of_a_file_that_others_read(tmp_path: Path) -> None:
@@ -113,7 +128,7 @@ def test_a_study_is_a_sweep_whose_trials_train_every_fold(tmp_path: Path) -> Non
     varied = "training.learning_rate=${{search_space.training__learning_rate}}"
     for fold, line in enumerate((first, second)):
         assert "python -m tutelage train ner --config ${{inputs.config}}" in line
-        assert f"data.split_file=${{{{inputs.split}}}} data.fold={fold} {varied}" in line
+        assert f"data.split_file=${{{{inputs.data_split_file}}}} data.fold={fold} {varied}" in line
     assert told.startswith("python -m tutelage.execution.scores held_out/")
     assert read.objective.goal == plan.direction == "maximize"
     assert read.objective.primary_metric == f"held_out/{plan.metric}"
@@ -178,3 +193,12 @@ def test_the_commands_end_with_the_specification_and_how_to_send_it(
     searched = CliRunner().invoke(app, ["hpo", "ner", "hpo.folds=1", "--json", *PLACE])
     assert isinstance(searched.exception, ConfigError)
     assert "hpo.folds=3" in str(searched.exception.hint)
+
+
+def test_the_model_to_ship_is_a_job_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path / "home"))
+    run = finish_run(RunStore(tmp_path / "home"))
+    done = CliRunner().invoke(app, ["final", run.id, "final.on=split", "--json", *PLACE])
+    assert done.exit_code == 0, done.output
+    read = load_job(json.loads(done.stdout)["spec"])
+    assert read.tags["purpose"] == "final" and " train can --config " in read.command

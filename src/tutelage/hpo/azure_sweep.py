@@ -60,7 +60,7 @@ def write_sweep_spec(plan: StudyPlan, settings: AzureExecution) -> JobSpec:
     split = fold_split(plan.task, plan.base, plan.store.cache(plan.task.name), *dealt)
     uploads = what_goes_along(plan.base, plan.store, folder)
     write_split(split, folder / SPLIT)
-    uploads.files["split"] = folder / SPLIT
+    uploads.files["data_split_file"] = folder / SPLIT
     command = _trial(plan, uploads.overrides)
     tags = {"task": plan.task.name, "purpose": "study", **plan.base.run.tags}
     trial = command_job(command, settings, uploads, tags)
@@ -88,7 +88,7 @@ def _trial(plan: StudyPlan, named: tuple[str, ...]) -> str:
     lines = [
         training_line(
             plan.task.name,
-            (*named, "data.split_file=${{inputs.split}}", f"data.fold={fold}", *varied),
+            (*named, "data.split_file=${{inputs.data_split_file}}", f"data.fold={fold}", *varied),
             result,
         )
         for fold, result in zip(folds, results, strict=True)

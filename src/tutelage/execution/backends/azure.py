@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -16,9 +16,11 @@ from pydantic import BaseModel
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RunFailedError
-from tutelage.core.execution import AzureExecution
+from tutelage.core.execution import AzureExecution, Execution
 from tutelage.core.files import atomic_file, digest_json, storage_errors, write_json
+from tutelage.core.sections import Section
 from tutelage.core.store import CONFIG, RunStore
+from tutelage.core.tracking import Tracking
 from tutelage.execution.command import build_training_command
 
 with warnings.catch_warnings():
@@ -113,12 +115,14 @@ def what_goes_along(config: RunConfig, store: RunStore, folder: Path) -> Uploads
     """
     files: dict[str, Path] = {"config": folder / CONFIG}
     overrides: list[str] = []
-    for name, path in (("data", config.data.root), ("split", config.data.split_file)):
-        if path is not None:
-            files[name] = path.absolute()
-            field = "root" if name == "data" else "split_file"
-            overrides.append(f"data.{field}=${{{{inputs.{name}}}}}")
-    for field, names in config.named_runs().items():
+    for field, path in _paths(config, ""):
+        name = field.replace(".", "_")
+        files[name] = path.absolute()
+        overrides.append(f"{field}=${{{{inputs.{name}}}}}")
+    runs = config.named_runs()
+    if config.run.initial_weights is not None:
+        runs["run.initial_weights"] = (config.run.initial_weights,)
+    for field, names in runs.items():
         places = []
         for number, run in enumerate(names):
             name = f"{field.replace('.', '_')}_{number}"
@@ -130,6 +134,32 @@ def what_goes_along(config: RunConfig, store: RunStore, folder: Path) -> Uploads
         folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, config.model_dump(mode="json", exclude={"execution"}))
     return Uploads(files=files, overrides=tuple(overrides))
+
+
+def _paths(section: Section, before: str) -> Iterator[tuple[str, Path]]:
+    """Yield each setting that is a path here: data, folds, weights.
+
+    Raises:
+        ConfigError: There are paths in a list.
+    """
+    for field in type(section).model_fields:
+        value = getattr(section, field)
+        if isinstance(value, Execution | Tracking):
+            continue
+        if isinstance(value, Path):
+            yield f"{before}{field}", value
+        elif isinstance(value, Section):
+            yield from _paths(value, f"{before}{field}.")
+        elif isinstance(value, tuple) and any(_holds_paths(one) for one in value):
+            hint = "Put the data into one folder, and name that."
+            said = "a specification takes no list of paths along"
+            raise ConfigError(said, where=f"{before}{field}", hint=hint)
+
+
+def _holds_paths(value: object) -> bool:
+    return isinstance(value, Path) or (
+        isinstance(value, Section) and next(_paths(value, ""), None) is not None
+    )
 
 
 def _value(config: RunConfig, field: str) -> object:
