@@ -28,7 +28,8 @@ from made_pairs import make_folder  # noqa: E402
 pytestmark = pytest.mark.system
 
 SHORT = ("training.max_epochs=1", "training.accelerator=cpu")
-SETTINGS = {"can": CAN, "multimodal": MULTIMODAL, "ner": NER, "neural": NEURAL}
+PLAIN = ("evaluation.drawn_sessions=0", "evaluation.bootstrap=10", "data.simulated_sessions=1")
+SETTINGS = {"can": CAN, "multimodal": MULTIMODAL, "ner": NER, "neural": (*NEURAL, *PLAIN)}
 HEADLINE = {"can": "f1", "multimodal": "recall@10", "ner": "f1", "neural": "corr"}
 
 
@@ -81,8 +82,7 @@ def test_two_folds_train_apart_and_tell_of_every_unit_once(tutelage: Tutelage, t
 
 def test_a_fold_that_is_not_there_or_of_other_data_is_refused(tutelage: Tutelage) -> None:
     settings = (*CAN, *own_data("can", tutelage.folder))
-    two = ("--folds", 2, "--kind", "stratified")
-    assert tutelage.done("folds", "can", *settings, *two, "--json").json["folds"] == 2
+    write_split(dealt(tutelage, "can", settings), tutelage.folder / "split.json")
     folded = ("train", "can", *settings, "data.split_file=split.json")
     assert_refused(tutelage(*folded, "data.fold=2"), "there is no fold 2", "from 0 to 1")
     (tutelage.folder / "drives" / "train_01" / "dos.csv").rename(tutelage.folder / "dos.csv")
