@@ -236,3 +236,12 @@ def test_verify_names_what_changed_and_exits_with_one(store: RunStore) -> None:
     assert f"changed    weights: {run.path / 'model.safetensors'}" in result.stdout
     told = json.loads(CliRunner().invoke(app, ["runs", "verify", run.id, "--json"]).stdout)
     assert told["verified"] is False and "weights" in {c["what"] for c in told["changed"]}
+
+
+def test_show_tells_what_a_run_was_made_with(store: RunStore, tutelage: Command) -> None:
+    run = finish_run(store)
+    shown = tutelage("runs", "show", run.id).stdout
+    hashes = run.record.named_hashes()
+    assert "Made with" in shown
+    for what in ("data", "source", "environment", "parameters", "weights"):
+        assert str(hashes[what]) in shown

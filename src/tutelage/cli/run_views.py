@@ -119,6 +119,7 @@ def detail_tables(run: Run) -> list[Table]:
     record = run.record
     headline = tables.headline_of(record)
     files = tuple((a.path, a.digest) for a in record.artifacts.values())
+    made_with = tuple((what, digest) for what, digest in record.named_hashes().items() if digest)
     found = [
         tables.results_table(record, headline),
         tables.group_table(record, headline),
@@ -126,6 +127,7 @@ def detail_tables(run: Run) -> list[Table]:
         *record.tables,
         tables.seconds_table(record),
         Table(title="Files", columns=("path", "xxh3-128"), rows=files),
+        Table(title="Made with", columns=("what", "digest"), rows=made_with),
     ]
     return [table for table in found if table.rows]
 
