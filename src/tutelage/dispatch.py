@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from tutelage.core.config import RunConfig
@@ -45,7 +47,7 @@ class Dispatch:
         made: Made = lambda run, origin: None,
     ) -> None:
         self._on_line, self._made = on_line or log.info, made
-        self._places: dict[ExecutionConfig, Backend] = {}
+        self._places: dict[str, Backend] = {}
         self._leave = ExitStack()
 
     def __call__(
@@ -83,9 +85,10 @@ class Dispatch:
         self._leave.close()
 
     def _place(self, settings: ExecutionConfig) -> Backend:
-        if settings not in self._places:
-            self._places[settings] = self._leave.enter_context(open_backend(settings))
-        return self._places[settings]
+        key = settings.model_dump_json()
+        if key not in self._places:
+            self._places[key] = self._leave.enter_context(open_backend(settings))
+        return self._places[key]
 
     def _elsewhere(self, config: RunConfig, store: RunStore, folder: Path) -> Launched:
         """Have a job do it."""
@@ -98,7 +101,8 @@ class Dispatch:
         job = Job(config.task, folder / CONFIG, folder / "result.json", store.home, on_line=on_line)
         write_json(job.config, config.model_dump(mode="json"))
         try:
-            outcome = self._place(config.execution).run(job)
+            with _terminated_as_interrupted():
+                outcome = self._place(config.execution).run(job)
         except KeyboardInterrupt:
             begun = read_result(job.result).run
             if begun is None:
@@ -108,6 +112,23 @@ class Dispatch:
         origin = outcome.result.origin or "new"
         self._made(run, origin)
         return Launched(run, origin)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Treat a request to terminate as Ctrl-C, where this thread is the one to be told."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -152,6 +152,20 @@ def test_a_killed_job_leaves_nothing_and_a_true_record(
     psutil.Process(far).kill()  # it left its job's session before its parent was killed
 
 
+def test_when_the_warm_process_is_killed_the_next_job_starts_another(
+    worker: WorkerBackend, trials: Trials
+) -> None:
+    where = trials.tell("hang")
+    job = trials.job(stop=lambda: where.exists() and bool(os.kill(tree(where, job)[0], 9)))
+    outcome = worker.run(job)
+    server, training, near, far = tree(where, job)
+    assert outcome.ended.reason == "killed" and gone(server, training, near)
+    psutil.Process(far).kill()
+    trials.plan.unlink()
+    assert settle(worker.run(trials.job())).record.status == "finished"
+    assert worker.server.pid not in (None, server)
+
+
 def test_a_finished_run_answers_without_anything_being_started(
     worker: WorkerBackend, trials: Trials
 ) -> None:
