@@ -82,7 +82,10 @@ def run_study(
                     drop_weights(folder)
                 folder.update(status="finished", finished=now())
             else:
-                log.warning("its trials have ended; %s began the study and finishes it", finisher)
+                said = "the study's trials have ended; %s began it, and chooses and refits"
+                log.warning(said, finisher["host"])
+                if finisher["study"] != folder.id:
+                    folder.update(status="finished", finished=now())
     return Tuned(folder, origin)
 
 
@@ -103,10 +106,11 @@ def _run_trials(
     new: bool,
 ) -> None:
     """Run the trials; leave nothing of a new study whose first one was refused."""
+    orchestrator = Orchestrator(plan, folder, ledger, backend, tell, plan.hpo.storage is None)
     try:
-        Orchestrator(plan, folder, ledger, backend, tell, plan.hpo.storage is None).run()
+        orchestrator.run()
     except RequestError:
-        if new:
+        if new and orchestrator.refused:
             ledger.delete()
             shutil.rmtree(folder.path)
         raise

@@ -77,14 +77,17 @@ class Orchestrator:
         self._told = threading.Lock()
         self._owner, self._watch, self._beat = Owner.here(), Watch(), 0
         self._mine: set[int] = set()
+        self.refused = False
         self._error: BaseException | None = None
+        self._busy, self._over = plan.hpo.workers, threading.Event()
         self._deadline = None if plan.hpo.timeout is None else time.monotonic() + plan.hpo.timeout
 
     def run(self) -> None:
         """Run what is left of the study's trials.
 
         Raises:
-            RequestError: The first trial was refused: so would be all.
+            RequestError: The first trial was refused (`refused`): so would be all; or the storage
+                can't be reached.
             RunFailedError: A run did not have the settings that were sampled for it.
             KeyboardInterrupt: A person pressed Ctrl-C; every process was ended.
         """
@@ -96,21 +99,21 @@ class Orchestrator:
         for thread in threads:
             thread.start()
         try:
-            self._attend(threads)
+            self._attend()
         finally:
             self.stopping.set()
+            self._over.set()
             for thread in threads:
                 thread.join()
             self._write()
         if self._error is not None:
             raise self._error
 
-    def _attend(self, threads: list[threading.Thread]) -> None:
+    def _attend(self) -> None:
         """Give signs of life, and look after trials whose owner has died, while trials run."""
         beat = looked = time.monotonic()
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(_LOOK_SECONDS / len(threads))
+        while self._busy:
+            time.sleep(_LOOK_SECONDS)
             if self.alone:
                 continue
             if time.monotonic() - beat > BEAT_SECONDS:
@@ -138,7 +141,11 @@ class Orchestrator:
                     self.ledger.leave(trial.number)
 
     def _work(self) -> None:
-        """Run trials until none is left. One of several threads."""
+        """Run trials until none is left. One of several threads.
+
+        None ends before all have: a process that one has started may serve the others, and dies
+        with the thread that started it.
+        """
         try:
             while (number := self._next()) is not None:
                 self._trial(number)
@@ -149,6 +156,9 @@ class Orchestrator:
             self.stopping.set()
         finally:
             self.ledger.close()
+            with self._guard:
+                self._busy -= 1
+            self._over.wait()
 
     def _next(self) -> int | None:
         """Take a trial that waits, else begin one, else wait for those that others may leave."""
@@ -240,6 +250,7 @@ class Orchestrator:
     ) -> tuple[Ending, float | None]:
         """End a failed trial; and the study, if it is its first and the request was wrong."""
         if failure.kind == "refused" and number == 0:
+            self.refused = True
             self._error = self._error or error
             self.stopping.set()
         return "failed", None

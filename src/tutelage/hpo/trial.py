@@ -166,10 +166,19 @@ class TrialExecutor:
                 break
         attempt.look()
         if outcome.result.run is not None:
-            _close(Run(outcome.result.run), attempt.words)
+            self._close(Run(outcome.result.run), attempt)
         if attempt.error is not None:
             raise attempt.error
         return outcome
+
+    def _close(self, run: Run, attempt: _Attempt) -> None:
+        """Let the record of a run that was ended say so and why."""
+        if run.record.status == "finished" or run.is_held():
+            return
+        if attempt.judged or run.record.status in ("created", "running"):
+            run.update(status="interrupted", finished=now(), error=attempt.words)
+        if attempt.judged and not self.hpo.log_artifacts:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
 
     def _failure(self, plan: TrialPlan, outcome: Outcome, attempt: _Attempt) -> Failure | None:
         """Say what went wrong, if anything did.
@@ -319,17 +328,22 @@ class _Attempt:
             return f"given up by the study after epoch {self._taken}"
         return self.diverged or "ended with its trial's process"
 
+    @property
+    def judged(self) -> bool:
+        """Whether the fold's own epochs say that it should be ended."""
+        return self.given_up or self.diverged is not None
+
     def look(self) -> bool:
         """Take the epochs that finished since; say whether the process should be ended.
 
         However late it looks, it stops at the same epoch: later ones do not count.
         """
-        if not (self.given_up or self.diverged or self.error):
+        if not (self.judged or self.error):
             try:
                 self._take()
             except Exception as error:  # a backend's thread has nobody to tell
                 self.error = error
-        return self.given_up or self.diverged is not None or self.error is not None
+        return self.judged or self.error is not None
 
     def _take(self) -> None:
         self._run = self._run or read_result(self.paths.result).run
@@ -351,12 +365,6 @@ class _Attempt:
             if value is not None and self.notes.epoch(self.fold, number + 1, value):
                 self.given_up = True
                 return
-
-
-def _close(run: Run, why: str) -> None:
-    """Let the record of a run whose process is gone say so."""
-    if run.record.status in ("created", "running") and not run.is_held():
-        run.update(status="interrupted", finished=now(), error=why)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
