@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-system check bench bench-can bench-losses soak docs clean
+.PHONY: help quickstart test test-system check bench bench-can bench-losses soak soak-hpo docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,11 @@ SOAK_SECONDS ?= 600
 soak: $(VENV)/.dev  ## watch a virtual bus of 8,000 frames a second for ten minutes (SOAK_SECONDS)
 	@mkdir -p benchmarks/results
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak_watch.py --seconds $(SOAK_SECONDS) --json benchmarks/results/soak_watch.json
+
+KILLS ?= 20
+soak-hpo: $(VENV)/.dev  ## kill a study's processes at random moments (KILLS) and compare what it becomes
+	@mkdir -p benchmarks/results
+	$(ONE_THREAD) $(BIN)/python benchmarks/study_kills.py --kills $(KILLS) --json benchmarks/results/study_kills.json
 
 docs: $(VENV)/.dev  ## serve the documentation on this machine
 	$(BIN)/mkdocs serve

@@ -18,7 +18,7 @@ from tutelage.hpo.results import StudyFolder, find_study
 from tutelage.hpo.run import run_study
 
 SETTINGS = (
-    *("folds=2", "trials=5", "refit=none"),
+    *("folds=2", "trials=4", "refit=none"),
     *("pruner.startup_trials=1", "pruner.warmup_epochs=0", "fold_pruner.startup_trials=1"),
 )
 RULES = {
@@ -73,12 +73,11 @@ def in_child(work: Callable[[], object]) -> int:
     return os.WTERMSIG(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("steps", [(2, 21), (33,)], ids=str)
 def test_a_study_whose_orchestrator_was_killed_ends_as_the_unbroken_one(
-    unbroken: tuple[StudyFolder, tuple[str, ...]], tmp_path: Path, steps: tuple[int, ...]
+    unbroken: tuple[StudyFolder, tuple[str, ...]], tmp_path: Path
 ) -> None:
     whole, settings = unbroken
-    for step in steps:
+    for step in (2, 21):
         planned = plan(tmp_path, *settings)
         killed = in_child(lambda p=planned, s=step: run_study(p, backend=die_at(s)))
         assert killed == signal.SIGKILL
@@ -89,9 +88,10 @@ def test_a_study_whose_orchestrator_was_killed_ends_as_the_unbroken_one(
     assert told(resumed.study) == told(whole)
     assert {trial.status for trial in resumed.study.trials} <= {"complete", "pruned"}
     assert "pruned" in {trial.status for trial in resumed.study.trials}
-    assert [trial.failures for trial in resumed.study.trials] == [()] * 5
+    assert [trial.failures for trial in resumed.study.trials] == [()] * 4
 
 
+@pytest.mark.parametrize("unbroken", ["one worker"], indirect=True)
 def test_an_interrupted_study_says_how_to_go_on_and_leaves_no_trial_running(
     unbroken: tuple[StudyFolder, tuple[str, ...]], tmp_path: Path
 ) -> None:

@@ -218,7 +218,7 @@ def test_two_trials_of_the_same_settings_are_one_run(tmp_path: Path) -> None:
 
 
 def test_a_deterministic_study_is_the_same_whichever_trial_is_faster(tmp_path: Path) -> None:
-    settings = ("workers=2", "deterministic=true", "folds=2", *EAGER)
+    settings = ("workers=2", "deterministic=true", "folds=2", "trials=4", *EAGER)
 
     def slow(number: int):
         gate = threading.Event()
