@@ -73,9 +73,12 @@ class StudyView:
 
     def _line(self, trial: TrialResult) -> str:
         """A trial that has ended, in one line."""
-        count = escape(f"[{sum(n.trial.status in _ENDED for n in self._trials.values())}"
-                       f"/{self._plan.trials}]")  # fmt: skip
-        return f"{count} trial {trial.number} {_outcome(trial)} · {_params(trial)}"
+        ended = sum(news.trial.status in _ENDED for news in self._trials.values())
+        count = escape(f"[{ended}/{self._plan.trials}]")
+        params = _params(trial)
+        return f"{count} trial {trial.number} {_outcome(trial)}" + (
+            f" · {params}" if params else ""
+        )
 
     def _table(self) -> Table:
         """The trials that run, and the last ones that have ended."""
@@ -116,9 +119,8 @@ def _outcome(trial: TrialResult) -> str:
     if trial.status == "complete":
         return f"[bold]{trial.value:.4g}[/]"
     if trial.status == "pruned":
-        return f"pruned in fold {len(trial.folds) + 1}" if not trial.folds else (
-            f"pruned after {len(trial.folds)} folds"
-        )  # fmt: skip
+        done = len(trial.folds)
+        return f"pruned after fold {done}" if done else "pruned in fold 1"
     last = trial.failures[-1]
     return f"[yellow]failed ({last.kind})[/]: {escape(last.said.splitlines()[0])}"
 
