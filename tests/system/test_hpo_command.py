@@ -16,7 +16,7 @@ from command import Tutelage, assert_refused
 HERE = Path(__file__).parent
 PLACES = (HERE / "plugins", HERE.parent / "training")
 SETTINGS = (
-    *("hpo.trials=4", "hpo.folds=2", "hpo.refit_seeds=1", "hpo.workers=2"),
+    *("hpo.trials=3", "hpo.folds=2", "hpo.refit_seeds=1", "hpo.workers=2"),
     *("hpo.deterministic=true", "hpo.pruner.startup_trials=1", "training.max_epochs=4"),
 )
 SPACE = """
@@ -76,7 +76,7 @@ def processes(home: Path) -> list[psutil.Process]:
 
 def test_a_study_tells_its_trials_its_choice_and_its_models(unbroken: dict[str, object]) -> None:
     assert (unbroken["status"], unbroken["origin"]) == ("finished", "new")
-    assert len(tried(unbroken)) == 4
+    assert len(tried(unbroken)) == 3
     assert set(unbroken["params"]) == {"training.learning_rate", "model.hidden"}
     (refit,) = unbroken["refits"]
     assert "test/accuracy" in refit["metrics"]
@@ -103,15 +103,13 @@ def test_a_study_goes_on_after_kill_9_to_the_same_trials_and_leaves_no_process(
     assert resumed.code == 0, resumed.err
     assert resumed.json["origin"] == "resumed"
     assert tried(resumed.json) == tried(unbroken)
-    again = tutelage(*asked, environment=environment)
-    assert (again.json["origin"], tried(again.json)) == ("reused", tried(unbroken))
 
 
 def test_a_wrong_study_is_refused_before_anything_is_made(
     tutelage: Tutelage, environment: dict[str, str], space: Path
 ) -> None:
     refused = tutelage("hpo", "tiny", "hpo.trails=3", environment=environment)
-    assert_refused(refused, "hpo.trails", "hpo.trials")
+    assert_refused(refused, "hpo.trails", "'trials'")
     wrong = space.with_name("wrong.yaml")
     wrong.write_text(SPACE.replace("learning_rate", "learnin_rate"))
     refused = tutelage("hpo", "tiny", "--space", wrong, environment=environment)
