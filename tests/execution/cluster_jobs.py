@@ -63,7 +63,7 @@ class Watch:
 
     def work(self) -> None:
         """Let the next training processes do what they are told."""
-        (self.folder / "told" / "hang").unlink()
+        (self.folder / "told" / "hang").unlink(missing_ok=True)
 
     @property
     def started(self) -> list[dict[str, object]]:

@@ -103,6 +103,19 @@ def test_closing_ends_the_jobs_that_last(watch: Watch, tmp_path: Path) -> None:
     assert reasons == ["stopped"] and watch.alive() == []
 
 
+def test_a_person_who_cuts_a_job_ends_it(watch: Watch, tmp_path: Path) -> None:
+    watch.hang()
+
+    def cut() -> bool:
+        if watch.started:
+            raise KeyboardInterrupt
+        return False
+
+    with ClusterBackend(OneNode(), RayExecution()) as backend, pytest.raises(KeyboardInterrupt):
+        backend.run(refused_job(tmp_path / "job", stop=cut))
+    assert watch.alive() == []
+
+
 def test_a_job_whose_node_was_taken_away_goes_on_on_the_next(watch: Watch, tmp_path: Path) -> None:
     watch.hang(with_child=False)
     cluster = OneNode()

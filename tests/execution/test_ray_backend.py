@@ -94,4 +94,4 @@ def test_a_study_of_four_trials_runs_on_ray(backend: Backend, watch: Watch, tmp_
     )
     trials = study.trials
     assert [trial.status for trial in trials] == ["complete"] * 4
-    assert len(watch.started) == before + 4
+    assert len(watch.started) >= before + 4

@@ -62,7 +62,16 @@ def test_a_job_on_a_node_is_stopped_and_has_no_secrets(watch: Watch, tmp_path: P
     assert watch.mine(0) == {"MY_SECRET"} and watch.alive() == []
 
 
-def test_a_job_that_is_put_back_in_the_queue_goes_on(watch: Watch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "by",
+    [
+        pytest.param(("scontrol", "requeue"), id="taken-away"),
+        pytest.param(("scancel", "--signal=USR2"), id="near-its-time-limit"),
+    ],
+)
+def test_a_job_that_is_put_back_in_the_queue_goes_on(
+    by: tuple[str, ...], watch: Watch, tmp_path: Path
+) -> None:
     watch.hang()
     put_back: list[str] = []
 
@@ -72,7 +81,7 @@ def test_a_job_that_is_put_back_in_the_queue_goes_on(watch: Watch, tmp_path: Pat
             environment = watch.started[0]["environment"]
             assert isinstance(environment, dict)
             put_back.append(environment["SLURM_JOB_ID"])
-            subprocess.run(["scontrol", "requeue", put_back[0]], check=True)
+            subprocess.run([*by, put_back[0]], check=True)
         elif len(watch.started) == 1:  # Slurm waits for two minutes before it begins again
             now = ["scontrol", "update", f"JobId={put_back[0]}", "StartTime=now"]
             subprocess.run(now, capture_output=True)
