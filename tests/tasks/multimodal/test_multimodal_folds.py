@@ -132,6 +132,9 @@ def test_curriculum_stages_and_a_teacher_work_in_a_fold(
         run = api.train("multimodal", *folded, *more, home=home)
         assert "held_out/recall@10" in run.metrics
         assert all(parent.same_data for parent in run.record.parents)
+    stranger = ("mode=distillation", f"mode.teacher={runs[0].id}")
+    record = api.train("multimodal", *folded, *stranger, home=home).record
+    assert record.audit is not None and "may overlap these tests" in record.audit.findings[-1]
     experts = f"mode.experts=[{runs[0].id}, {runs[1].id}]"
     with pytest.raises(ConfigError, match="fusion .*no folds"):
         fused = (folded[0], *folded[-2:], "mode=fusion", "model=mean", experts)
