@@ -34,7 +34,7 @@ def fold_run(home: Path, trial: int, fold: int) -> Run:
 def make_study(home: Path) -> dict[str, Run]:
     """Make the whole study, and a run of its own, in a store; return the runs by what they are."""
     runs = {f"{t}/{f}": fold_run(home, t, f) for t in range(len(WIDTHS)) for f in range(FOLDS)}
-    runs["refit"] = made(home, study=STUDY, purpose="refit", seed=7)
+    runs["refit"] = made(home, study=STUDY, purpose="refit", trial=1, seed=7)
     runs["final"] = made(home, study=STUDY, purpose="final")
     runs["alone"] = made(home)
     write_study(home, runs)

@@ -58,9 +58,15 @@ class Node:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-def trial_id(study: str, number: str) -> str:
+def trial_id(study: str, number: int) -> str:
     """The id of a trial's node."""
     return f"{study}/{number}"
+
+
+def trial_of(record: RunRecord) -> int | None:
+    """The number of the trial that a run is a fold of; a refit of a trial's settings is no part."""
+    number = record.tags.get("trial") if "fold" in record.tags else None
+    return int(number) if number is not None and number.isdecimal() else None
 
 
 def place(path: Path) -> str:
@@ -76,7 +82,7 @@ def run_node(state: RunState) -> Node:
     """
     run, record = state.run, state.record
     started = milliseconds(record.created)
-    study, trial = record.tags.get("study"), record.tags.get("trial")
+    study, trial = record.tags.get("study"), trial_of(record)
     parent = None if study is None else study if trial is None else trial_id(study, trial)
     status = run_status(state)
     return Node(
@@ -145,11 +151,12 @@ def _run_tags(state: RunState) -> dict[str, str]:
 
 
 def _scores(record: RunRecord) -> dict[str, float]:
-    """The record's metrics, and each baseline's under its name."""
+    """The record's metrics, and beneath its name each baseline's of whole splits."""
     beside = {
         f"baselines/{name}/{key}": value
         for name, scores in record.baselines.items()
         for key, value in scores.items()
+        if key.count("/") == 1
     }
     return {metric_name(key): value for key, value in {**record.metrics, **beside}.items()}
 

@@ -18,6 +18,7 @@ from tutelage.tracking.nodes import (
     place,
     run_status,
     trial_id,
+    trial_of,
 )
 from tutelage.tracking.parameters import in_common, parameters
 
@@ -35,8 +36,8 @@ def study_nodes(study: str, states: Sequence[RunState], file: StudyState | None)
     """
     by_trial: dict[int, list[RunState]] = {}
     for state in states:
-        if (trial := state.record.tags.get("trial")) is not None:
-            by_trial.setdefault(int(trial), []).append(state)
+        if (trial := trial_of(state.record)) is not None:
+            by_trial.setdefault(trial, []).append(state)
     said = {} if file is None else file.trials
     experiment = experiment_of(states[0]) if states else default_experiment(_task(states, file))
     trials = [
@@ -100,7 +101,7 @@ def _trial_node(
     if status in ("RUNNING", "SCHEDULED"):
         ended = None
     name = f"trial {number}"
-    node = trial_id(study, str(number))
+    node = trial_id(study, number)
     return Node(node, name, experiment, status, started, study, ended, tags, settings, scores)
 
 
