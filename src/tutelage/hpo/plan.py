@@ -34,6 +34,8 @@ _DECISIVE: Final = (
 """Settings of a study that its trials depend on; the others may change when it goes on."""
 _EPOCHS: Final = "training.max_epochs"
 _ID_LENGTH: Final = 48
+_NAMED: Final = 8
+"""Most settings that are named where a study of the same name has others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def open_study(plan: StudyPlan) -> tuple[StudyFolder, bool]:
             record = folder.record
             if record.fingerprint == plan.fingerprint:
                 return folder, False
-            if plan.hpo.name is not None and record.hpo.get("name") == plan.hpo.name:
+            same_name = plan.hpo.name is not None and record.hpo.get("name") == plan.hpo.name
+            if same_name and record.task == plan.task.name:
                 _refuse_other(plan, record, folder)
         return _create(plan, studies), True
 
@@ -225,7 +228,8 @@ def _refuse_other(plan: StudyPlan, record: StudyRecord, folder: StudyFolder) -> 
     mine["space"], theirs["space"] = plan.space.as_json(), record.space
     mine["data"], theirs["data"] = plan.data, record.data
     names = sorted(k for k in {*mine, *theirs} if mine.get(k) != theirs.get(k))
-    differ = ", ".join(names) or "hpo.workers, or the package's source"
+    differ = ", ".join(names[:_NAMED]) or "hpo.workers, or the package's source"
+    differ += f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     raise ConfigError(
         f"the study {plan.hpo.name!r} was begun under other settings: {differ}",
         where=folder.id,
