@@ -104,7 +104,7 @@ def test_a_hung_job_is_ended_with_its_whole_tree(
     worker: WorkerBackend, trials: Trials, cut: str
 ) -> None:
     where = trials.tell("hang")
-    job = trials.job(timeout=12.0) if cut == "timeout" else trials.job(stop=where.exists)
+    job = trials.job(timeout=20.0) if cut == "timeout" else trials.job(stop=where.exists)
     outcome = worker.run(job)
     server, *pids = tree(where, job)
     assert (outcome.ended.reason, server) == (cut, worker.server.pid)
