@@ -80,7 +80,9 @@ def _show_runs(uri: str | None, port: int, open_page: bool) -> None:
     with showing_log(quiet=True):
         served = address.startswith("http")
         place = 0 if served else free_port(port)
-        err.print(f"sending to MLflow ({shown(address)}) what it lacks …", markup=False)
+        err.print(
+            f"sending to MLflow ({shown(address)}) what it lacks …", markup=False, soft_wrap=True
+        )
         err.print(f"{mirror.update().sent} runs, trials and studies were new or had changed")
         if served:
             _keep_fresh(mirror, shown(address).rstrip("/"), open_page)
@@ -131,6 +133,6 @@ def _show_studies(study: str | None, port: int, open_page: bool) -> None:
 def _say(page: str, open_page: bool) -> None:
     import webbrowser
 
-    err.print(f"{page}  (Ctrl-C ends)", markup=False)
+    err.print(f"{page}  (Ctrl-C ends)", markup=False, soft_wrap=True)
     if open_page:
         webbrowser.open(page)
