@@ -30,6 +30,8 @@ TRAINED_FUSION = "logistic"
 RULES = ("unseen_id_count", "two_gap", "payload", "always_alarm")
 CALIBRATED = "@prefix"
 """Ends the name of a job that scores a run again, calibrated on each capture's own beginning."""
+_DETECTOR = " + monitors, calibrated"
+"""Ends the name of a model with all that is calibrated beside it, as it is deployed."""
 PREFIX = ("evaluation.calibration=prefix",)
 PACKAGES = ("torch", "lightning", "torch_geometric", "numpy")
 
@@ -86,7 +88,7 @@ class Shown:
 def _calibrated(name: str, plan: str) -> list[Shown]:
     job = plan + CALIBRATED
     return [
-        Shown(f"{name} + monitors, calibrated", job),
+        Shown(f"{name}{_DETECTOR}", job),
         Shown(f"{name} alone, calibrated", job, "learned_alone"),
     ]
 
@@ -112,6 +114,7 @@ GROUPS: dict[str, list[Shown]] = {
         *(Shown(f"rule: {r}, calibrated", "gat" + CALIBRATED, r, weights=False) for r in RULES),
         Shown("monitors alone, calibrated", "gat" + CALIBRATED, "monitors_alone", weights=False),
         *_calibrated("GAT", "gat"),
+        *_calibrated("GAT, teacher preset", "gat_teacher"),
         *_calibrated("student, distilled", "student_distilled"),
         *_calibrated("VGAE", "vgae"),
     ],
@@ -127,10 +130,16 @@ PAIRS = (
 GOALS = (
     Goal("unknown vehicle, uncalibrated", "GAT", 0.90, where="unknown_vehicle"),
     *(
-        Goal("calibrated on its own beginning", f"{name} + monitors, calibrated", 0.995)
+        Goal("calibrated on its own beginning", f"{name}{_DETECTOR}", 0.995)
         for name in ("GAT", "student, distilled")
     ),
-    Goal("student beside its teacher", "student, distilled", -0.005, beside="GAT, teacher preset"),
+    *(
+        Goal(f"student beside its teacher{how}", f"student, distilled{end}", -0.005, beside=teacher)
+        for how, end, teacher in (
+            (", uncalibrated", "", "GAT, teacher preset"),
+            (", calibrated", _DETECTOR, f"GAT, teacher preset{_DETECTOR}"),
+        )
+    ),
     Goal("fusion beside its better expert", "fusion: best", 0.0, beside="GAT"),
 )
 MOST_PARAMETERS = 65_000
