@@ -53,9 +53,9 @@ def test_a_pipe_gets_one_line_for_each_trial_that_ends(
     pruned = TrialResult(number=4, status="pruned", folds=COMPLETE.folds[:1])
     news = (News(RUNNING), News(COMPLETE), News(RUNNING, 0, 2, 0.5), News(FAILED), News(pruned))
     assert shown(monkeypatch, tmp_path, *news).splitlines() == [
-        "[1/9] trial 1 0.75 · learning_rate=0.00123 hidden=4",
-        "[2/9] trial 2 failed (oom): no [room]",
-        "[3/9] trial 4 pruned after fold 1",
+        "[1/9] trial 1: accuracy 0.75 · learning_rate=0.00123 hidden=4",
+        "[2/9] trial 2: failed (oom): no [room]",
+        "[3/9] trial 4: pruned after fold 1",
     ]
 
 

@@ -76,9 +76,8 @@ class StudyView:
         ended = sum(news.trial.status in _ENDED for news in self._trials.values())
         count = escape(f"[{ended}/{self._plan.trials}]")
         params = _params(trial)
-        return f"{count} trial {trial.number} {_outcome(trial)}" + (
-            f" · {params}" if params else ""
-        )
+        outcome = _outcome(trial, self._plan.metric)
+        return f"{count} trial {trial.number}: {outcome}" + (f" · {params}" if params else "")
 
     def _table(self) -> Table:
         """The trials that run, and the last ones that have ended."""
@@ -115,9 +114,9 @@ class StudyView:
         ]
 
 
-def _outcome(trial: TrialResult) -> str:
+def _outcome(trial: TrialResult, metric: str) -> str:
     if trial.status == "complete":
-        return f"[bold]{trial.value:.4g}[/]"
+        return f"{metric} [bold]{trial.value:.4g}[/]"
     if trial.status == "pruned":
         done = len(trial.folds)
         return f"pruned after fold {done}" if done else "pruned in fold 1"
