@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-system check bench bench-can bench-losses soak soak-hpo docs clean
+.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-hpo docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,7 +30,10 @@ quickstart: $(VENV)/.can  ## set up, then train a graph attention network on emb
 	$(BIN)/tutelage train can
 
 test: $(VENV)/.dev  ## unit and integration tests
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests --ignore=tests/system
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal -m "not cluster" tests --ignore=tests/system
+
+test-cluster: $(VENV)/.dev  ## jobs through a Ray and, where its packages are, a Slurm of one node
+	$(ONE_THREAD) $(BIN)/pytest -q -m cluster tests
 
 test-system: $(VENV)/.dev  ## tests that run the installed command as a user would
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests/system

@@ -16,6 +16,8 @@ from tutelage.execution.backend import Backend
 from tutelage.execution.backends import open_backend
 from tutelage.tuning import tune
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:

@@ -20,10 +20,13 @@ from tutelage.execution.backends import open_backend
 NODE = Path(__file__).parents[1] / "system" / "slurm_node.sh"
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(name, path=PATH) is None for name in NEEDED),
-    reason="Slurm's packages are not on this machine",
-)
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        any(shutil.which(name, path=PATH) is None for name in NEEDED),
+        reason="Slurm's packages are not on this machine",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ def test_two_trials_of_the_same_settings_are_one_run(tmp_path: Path) -> None:
     planned = plan(tmp_path, *settings)
     done = study(tmp_path, *settings, base=()).study
     assert planned.trials == 2
-    again = study(tmp_path, *settings, "pruner=asha").study
+    again = study(tmp_path, *settings, "name=again").study
     assert [f.run for t in again.trials for f in t.folds] == [
         f.run for t in done.trials for f in t.folds
     ]
