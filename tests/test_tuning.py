@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "system" / "plugins"))
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 
 from tutelage.core.errors import ConfigError
@@ -17,6 +16,7 @@ from tutelage.hpo.parameters import Choice, LogUniform
 from tutelage.hpo.space import SearchSpace
 from tutelage.tuning import plan_tuning
 
+PLUGINS = Path(__file__).parent / "system" / "plugins"
 SPACE = SearchSpace(
     "mine",
     {
@@ -24,6 +24,12 @@ SPACE = SearchSpace(
         "model.hidden": Choice(values=(2, 4)),
     },
 )
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny task, offered as any plug-in is, to these tests alone."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
 
 
 def test_settings_of_the_study_and_of_its_runs_may_be_typed_or_given(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "system" / "plugins"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from tutelage.cli import study_view
@@ -21,6 +20,7 @@ from tutelage.hpo.search_space import SearchSpace
 from tutelage.hpo.study import News
 from tutelage.tuning import plan_tuning
 
+PLUGINS = Path(__file__).parents[1] / "system" / "plugins"
 PARAMS = {"training.learning_rate": 0.00123456, "model.hidden": 4}
 RUNNING = TrialResult(number=3, status="running", params=PARAMS)
 COMPLETE = TrialResult(
@@ -39,6 +39,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, home: Path, *news: News, terminal: bo
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
     monkeypatch.setattr(study_view, "err", console)
+    monkeypatch.syspath_prepend(str(PLUGINS))
     space = SearchSpace("mine", {"model.hidden": Choice(values=(2, 4))})
     typed = ("hpo.trials=9", "hpo.folds=2")
     with StudyView(plan_tuning("tiny", typed, RunStore(home), space=space), quiet=False) as view:

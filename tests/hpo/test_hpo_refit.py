@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from inline_backend import Inline
@@ -162,4 +163,5 @@ def test_what_a_model_takes_is_read_from_its_runs(folder: StudyFolder, backend: 
         == cards[0]["bytes"]
         == (folder.home / refits[0].run / "model.safetensors").stat().st_size
     )
-    assert cost.seconds > 0
+    taken = [json.loads((folder.home / r.run / "record.json").read_text()) for r in refits]
+    assert cost.seconds == pytest.approx(fmean(r["seconds"]["evaluate"] for r in taken))
