@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -93,22 +94,31 @@ class Choice(_Parameter):
         return self.values[self.labels.index(label)]
 
 
-class _Number(_Parameter):
+class _Number(_Parameter, ABC):
     """What every range of numbers has."""
 
+    logarithmic: ClassVar[bool] = False
+    """Whether it is orders of magnitude that are alike."""
     min: float
     """The smallest value."""
     max: float
     """The largest value."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _order(self.min, self.max)
+        if self.logarithmic:
+            _positive(self.min)
+        return self
 
     @property
     def probes(self) -> tuple[JsonValue, ...]:
         """Values that a configuration has to accept."""
         return self.min, self.max
 
+    @abstractmethod
     def at(self, place: float) -> float:
         """Return the value at a place of [0, 1]."""
-        raise NotImplementedError
 
     def value(self, label: Label) -> JsonValue:
         """Return the value that a label stands for: itself."""
@@ -124,8 +134,7 @@ class Uniform(_Number):
     """Distance of neighbours, counted from the smallest; null for any number."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _order(self.min, self.max)
+    def _stepped(self) -> Self:
         if self.step is not None:
             _whole_steps(self.min, self.max, self.step)
         return self
@@ -165,18 +174,13 @@ class Uniform(_Number):
 class LogUniform(_Number):
     """A number, all orders of magnitude alike."""
 
+    logarithmic: ClassVar[bool] = True
     type: Literal["loguniform"] = "loguniform"
     """A number between the bounds, as likely between 1 and 10 as between 10 and 100."""
     min: float
     """The smallest value itself, not its logarithm."""
     max: float
     """The largest value itself, not its logarithm."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _order(self.min, self.max)
-        _positive(self.min)
-        return self
 
     @property
     def grid(self) -> tuple[Label, ...] | None:
@@ -216,8 +220,7 @@ class Int(_Number):
     """Distance of neighbours, counted from the smallest."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _order(self.min, self.max)
+    def _stepped(self) -> Self:
         _whole_steps(self.min, self.max, self.step)
         return self
 
@@ -248,18 +251,13 @@ class Int(_Number):
 class IntLogUniform(_Number):
     """A whole number, all orders of magnitude alike."""
 
+    logarithmic: ClassVar[bool] = True
     type: Literal["intloguniform"] = "intloguniform"
     """A whole number between the bounds, small ones as likely as large ones together."""
     min: int
     """The smallest value itself, not its logarithm."""
     max: int
     """The largest value itself, not its logarithm."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _order(self.min, self.max)
-        _positive(self.min)
-        return self
 
     @property
     def grid(self) -> tuple[Label, ...] | None:

@@ -1,0 +1,201 @@
+"""Capabilities: the extra powers that a task may have, each a small class that it extends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from tutelage.core.config import RunConfig
+from tutelage.core.folds import FoldUnits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tutelage.training.blending.opinions import Opinions
+    from tutelage.training.contracts import Objective, TaskData, TaskModule
+    from tutelage.training.curriculum import CurriculumData
+    from tutelage.training.export.form import Exportable
+    from tutelage.training.fusion.expert import Expert
+    from tutelage.training.fusion.states import States
+
+C = TypeVar("C", bound=RunConfig)
+Json = Mapping[str, object]
+
+
+class SupportsAutoencoder(Generic[C]):
+    """A task with models that learn to reconstruct, for their own sake or before anything else."""
+
+    def normal_data(self, data: TaskData) -> TaskData:
+        """Return ``data`` with training and validation reduced to what is to be reconstructed.
+
+        By default everything is; a detector of anomalies leaves what is known to be normal.
+        """
+        return data
+
+    def pretraining(self, config: C, module: TaskModule, data: TaskData) -> Objective | None:
+        """Return the objective that ``module`` is pretrained by, or null if its own is enough.
+
+        Args:
+            config: The whole run.
+            module: The model, fresh.
+            data: The data that it is trained on.
+        """
+        return None
+
+
+class SupportsCurriculum(ABC, Generic[C]):
+    """A task whose training samples can be drawn in any order and mix."""
+
+    @abstractmethod
+    def curriculum_data(self, config: C, cache: Path) -> CurriculumData:
+        """Return the data that ``config`` names, with batches as a curriculum draws them.
+
+        Args:
+            config: The whole run.
+            cache: Folder for things that can be made again.
+        """
+
+
+class SupportsDistillation(ABC):
+    """A task with models that can teach each other (`training.modes.distillation.Distillable`)."""
+
+    @abstractmethod
+    def inputs_differ(self, teacher: Json, student: Json) -> str | None:
+        """Say how the inputs of two models differ, if no batch can serve both.
+
+        Args:
+            teacher: The preprocessing that the teacher was trained under.
+            student: The preprocessing learned from the student's data.
+        """
+
+    def teaching_data(self, data: TaskData, teacher: Json) -> TaskData:
+        """Return ``data`` with batches that the teacher reads too; by default it reads any.
+
+        Args:
+            data: The student's data.
+            teacher: The preprocessing that the teacher was trained under.
+        """
+        return data
+
+
+class SupportsFusion(ABC):
+    """A task whose models can be combined by what they say of held-out samples."""
+
+    @abstractmethod
+    def fusion_states(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> States:
+        """Return the held-out training samples of ``data`` as a combiner sees them.
+
+        The task's `build` makes a `tutelage.training.fusion.module.CombinerModule` of a model of
+        mode *fusion*; the experts to rebuild are in the preprocessing, under ``experts``.
+
+        Args:
+            data: The task's data.
+            experts: The models to combine, in order.
+            cache: Folder for things that can be made again.
+
+        Raises:
+            ConfigError: An expert was made for other inputs.
+        """
+
+    @abstractmethod
+    def keep_held_out(self, data: TaskData, rows: Tensor) -> None:
+        """Leave to ``data``, as held out, only those of its samples that no combiner is fitted on.
+
+        Args:
+            data: The task's data.
+            rows: (m,) ascending, numbers of samples in what `fusion_states` returned.
+        """
+
+
+class SupportsBlending(ABC):
+    """A task whose models give distributions, rates or similarities that can be averaged."""
+
+    @abstractmethod
+    def opinions(self, data: TaskData, experts: Sequence[Expert], cache: Path) -> Opinions:
+        """Return what the experts say of the held-out training rows of ``data``.
+
+        The task's `build` makes a `tutelage.training.blending.module.BlendModule` of a model of
+        mode *fusion*; the experts to rebuild are in the preprocessing, under ``experts``.
+
+        Args:
+            data: The task's data.
+            experts: The models to blend, in order.
+            cache: Folder for things that can be made again.
+
+        Raises:
+            ConfigError: An expert was made for other inputs.
+        """
+
+
+class SupportsFolds(ABC, Generic[C]):
+    """A task whose training data can be dealt into folds, for a cross-validation.
+
+    Its `datamodule` heeds ``data.fold``: with a number, the training pool (what would train or
+    validate) trains but for the units that `tutelage.core.folds.held_out_units` says; these
+    validate, and are the one test split, called ``held_out``; test data are not read. With
+    ``all``, the whole pool trains, nothing validates, and the tests are as ever.
+    """
+
+    @abstractmethod
+    def fold_units(self, config: C, cache: Path) -> FoldUnits:
+        """Return what folds are dealt from: the training pool that ``config`` names, in units.
+
+        A unit is what the task's own split keeps whole, and is named by what is in it, so that the
+        same data have the same names wherever they lie. Settings of folds in ``config`` do not
+        count, nor are test data read that are known as such by their name.
+        """
+
+    @abstractmethod
+    def predicted_units(self, data: TaskData) -> Sequence[str]:
+        """Return the unit of each held-out row, in order.
+
+        Args:
+            data: The data of a run with ``data.fold=K``, set up.
+
+        Returns:
+            (rows,) one for each line of `predict_lines` where the task has that, else for each row
+            of all tables of `predict`.
+        """
+
+
+class SupportsCombining(ABC, Generic[C]):
+    """A task that can put new data together with older ones, such as those of an earlier run."""
+
+    @abstractmethod
+    def combined(self, config: C, older: C, how: str) -> C:
+        """Return a configuration whose data are put together with those of another.
+
+        Args:
+            config: Names the new data.
+            older: Names the older ones.
+            how: ``new_only``, ``combined`` or ``append``.
+
+        Raises:
+            ConfigError: The older data can't be combined with others.
+        """
+
+
+class SupportsPredictionLines(ABC):
+    """A task whose predictions are not cells of a table, such as the entities of a text."""
+
+    @abstractmethod
+    def predict_lines(self, module: TaskModule, data: TaskData) -> Iterator[Json]:
+        """Apply ``module`` to every sample, labelled or not; a JSON object for each, in order."""
+
+
+class SupportsExport(ABC):
+    """A task with models that can leave Tutelage as files for other runtimes."""
+
+    exported_models: ClassVar[tuple[str, ...]]
+    """Names of the models that `exportable` takes."""
+
+    @abstractmethod
+    def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
+        """Return ``module`` in the form in which it is exported, with samples to check it by.
+
+        Args:
+            module: A trained model of `exported_models`.
+            data: Data to take the samples from: its test splits.
+        """
