@@ -96,7 +96,7 @@ class BatchSizing(Section):
     """Smallest size tried."""
     max_size: int = Field(default=1024, ge=1)
     """Largest size tried."""
-    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    tolerance: float = Field(default=0.03, gt=0, lt=1)
     """The smallest size within this share of the peak throughput is taken."""
     memory_margin: float = Field(default=0.2, ge=0.2, lt=1)
     """Share of the free memory that is left alone."""

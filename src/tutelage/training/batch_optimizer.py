@@ -64,7 +64,7 @@ class BatchSizeOptions:
 
     min_size: int = 2
     max_size: int | None = None
-    tolerance: float = 0.05
+    tolerance: float = 0.03
     memory_margin: float = 0.2
     safety_factor: float | None = None
     steps: int = 20
