@@ -217,7 +217,7 @@ def fold_split(
     task: Task[C],
     config: C,
     cache: Path,
-    kind: SplitKind | None = "kfold",
+    kind: SplitKind | None = None,
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,

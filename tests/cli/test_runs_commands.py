@@ -43,7 +43,28 @@ def tutelage() -> Command:
 def test_an_empty_store_says_how_to_begin(store: RunStore, tutelage: Command) -> None:
     assert "`tutelage train`" in tutelage("runs", "list").stdout
     listed = json.loads(tutelage("runs", "list", "--json").stdout)
-    assert listed == {"home": str(store.home), "runs": []}
+    assert listed == {"home": str(store.home), "runs": [], "left_out": 0}
+
+
+def test_folds_of_trials_are_listed_only_when_they_are_asked_for(
+    store: RunStore, tutelage: Command
+) -> None:
+    def names(*arguments: str) -> list[str]:
+        listed = json.loads(tutelage("runs", "list", *arguments, "--json").stdout)
+        return [row["run"] for row in listed["runs"]]
+
+    plain = make_run(store)
+    folds = [
+        make_run(store, "run.tags.purpose=trial-fold", f"run.tags.fold={fold}") for fold in (0, 1)
+    ]
+    ids = [run.id for run in folds]
+    assert names() == [plain.id]
+    assert "2 folds of trials are not shown" in tutelage("runs", "list").stdout
+    assert names("--all") == [plain.id, *ids]
+    assert names("--tag", "purpose=trial-fold") == ids
+    assert names("--tag", "purpose=trial-fold", "--tag", "fold=1") == ids[1:]
+    with pytest.raises(RequestError, match="no tag"):
+        tutelage("runs", "list", "--tag", "fold")
 
 
 def test_the_list_shows_status_headline_and_age_of_every_run(

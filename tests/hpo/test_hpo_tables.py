@@ -76,10 +76,23 @@ def test_the_parameter_that_decides_is_found(space: SearchSpace) -> None:
     assert "4 best of 40" in table.note
 
 
+def test_trials_that_were_given_up_are_none_of_the_best() -> None:
+    trials = tried(NUMBERS, 40)
+    best = sorted(trials, key=lambda trial: trial.value or 0.0)[-4:]
+    pruned = [
+        t if t in best else t.model_copy(update={"status": "pruned", "value": None}) for t in trials
+    ]
+    told = importances(NUMBERS, pruned, "maximize")
+    assert told.shares == importances(NUMBERS, trials, "maximize").shares
+    fewer = [t for t in pruned if t != best[0]]
+    assert importances(NUMBERS, fewer, "maximize").reason is not None
+
+
 def test_importances_have_a_reason_where_they_can_not_be_known() -> None:
     few = importances(NUMBERS, tried(NUMBERS, 5), "maximize")
-    assert (few.shares, few.reason) == ({}, "it takes 8 finished trials, and there are 5")
-    assert importances_table(few).rows == (("it takes 8 finished trials, and there are 5.",),)
+    reason = "it takes 8 trials, 4 of them finished, and there are 5 and 5"
+    assert (few.shares, few.reason) == ({}, reason)
+    assert importances_table(few).rows == ((f"{reason}.",),)
     same = [t.model_copy(update={"value": 0.5}) for t in tried(NUMBERS, 9)]
     assert (
         importances(NUMBERS, same, "maximize").reason == "all finished trials have the same score"

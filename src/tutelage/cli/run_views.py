@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, get_args
 
@@ -29,6 +29,7 @@ class Overview:
     headline: str = ""
     value: float | None = None
     created: datetime | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """The values that ``--json`` prints."""
@@ -42,6 +43,7 @@ class Overview:
             "headline": self.headline,
             "value": self.value,
             "created": self.created and self.created.isoformat(),
+            "tags": dict(self.tags),
         }
 
 
@@ -62,6 +64,7 @@ def overview(run: Run) -> Overview:
         headline=headline,
         value=tables.headline_value(record, headline),
         created=record.created,
+        tags=record.tags,
     )
 
 

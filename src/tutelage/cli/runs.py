@@ -37,28 +37,60 @@ def register(app: typer.Typer) -> None:
 def list_runs(
     task: Annotated[str | None, typer.Option(help="Only runs of this task.")] = None,
     status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=WORD", help="Only runs with this tag.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Also the folds of studies' trials.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List the runs of the store, oldest first."""
+    """List the runs of the store, oldest first.
+
+    Examples:
+
+        tutelage runs list --task can --status finished
+
+        tutelage runs list --tag purpose=refit
+    """
     from tutelage.cli.run_views import STATUSES, overview, overview_table
     from tutelage.core.errors import UnknownNameError
+    from tutelage.core.records import TRIAL_FOLD
     from tutelage.core.store import RunStore
 
     if status is not None and status not in STATUSES:
         raise UnknownNameError("status", status, STATUSES)
+    tags = dict(map(_tag, tag or ()))
     store = RunStore.default()
-    rows = [
+    fitting = [
         row
         for row in map(overview, store.runs())
-        if (task is None or row.task == task) and (status is None or row.status == status)
+        if task in (None, row.task)
+        and status in (None, row.status)
+        and tags.items() <= row.tags.items()
     ]
+    rows = [r for r in fitting if everything or tags or not TRIAL_FOLD.items() <= r.tags.items()]
+    left_out = len(fitting) - len(rows)
     if json:
-        print_json({"home": str(store.home), "runs": [row.as_json() for row in rows]})
-    elif rows:
+        listed = [row.as_json() for row in rows]
+        print_json({"home": str(store.home), "runs": listed, "left_out": left_out})
+        return
+    if rows:
         out.print(render(overview_table(rows)))
     else:
-        what = " that fit" if task or status else ""
+        what = " that fit" if task or status or tags else ""
         out.print(f"No runs{what} in {store.home}; `tutelage train` makes one.", highlight=False)
+    if left_out:
+        out.print(f"{left_out} folds of trials are not shown; --all shows them.", highlight=False)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """Part the name of a tag from its word."""
+    name, equals, word = text.partition("=")
+    if not (name and equals):
+        hint = "Name the tag and its word: --tag purpose=refit."
+        raise RequestError(f"{text!r} is no tag", where="--tag", hint=hint)
+    return name, word
 
 
 def show(run: RunName, json: Json = False) -> None:

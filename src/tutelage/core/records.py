@@ -26,6 +26,8 @@ Cell = str | float | int | None
 Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
 Verdict = Literal["clean", "warnings", "leaking"]
+TRIAL_FOLD: Final = {"purpose": "trial-fold"}
+"""The tag of a run that is one fold of a study's trial."""
 INITIAL_WEIGHTS: Final = "initial weights"
 """Role of a parent whose weights training began with."""
 

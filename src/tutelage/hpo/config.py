@@ -8,6 +8,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tutelage.core.folds import SplitKind
 from tutelage.core.overrides import build_config, read_settings
 from tutelage.core.sections import Section
 
@@ -96,9 +97,10 @@ class HpoConfig(Section):
     """Parts of the training pool, each held out in turn; 1 takes the task's own validation data."""
     repeats: int = Field(default=1, ge=1)
     """How often the folds are dealt, each time otherwise."""
-    split: Literal["kfold", "stratified", "grouped"] = "kfold"
+    split: SplitKind | None = None
     """`kfold`: folds of like size; `stratified`: and with as much of each class; `grouped`: as
-    kfold, and refused where the data know no groups. Groups always stay together."""
+    kfold, and refused where the data know no groups; null: stratified where the data know classes,
+    else kfold. Groups always stay together."""
     workers: int = Field(default=1, ge=1)
     """Trials that run at once."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -151,7 +153,7 @@ class HpoConfig(Section):
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
-        if self.folds == 1 and (self.repeats > 1 or self.split != "kfold"):
+        if self.folds == 1 and (self.repeats > 1 or self.split is not None):
             raise ValueError("repeats and split are of several folds: set hpo.folds to 2 or more")
         if self.folds == 1 and self.selection == "one-standard-error":
             raise ValueError("selection=one-standard-error takes several folds: set hpo.folds")

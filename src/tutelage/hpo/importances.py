@@ -13,9 +13,9 @@ from tutelage.hpo.results import TrialResult
 from tutelage.hpo.space import SearchSpace
 
 FEWEST: Final = 8
-"""Finished trials below which nothing is said."""
+"""Trials, given up or finished, below which nothing is said."""
 _BEST: Final = 4
-"""Trials that make up the best, where a tenth of all is fewer."""
+"""Finished trials that make up the best, where a tenth of all trials is fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Importances:
     Args:
         shares: Parameter to its share of 1, the largest first; empty where there is a reason.
         reason: Why nothing can be said.
-        trials: Finished trials that it was found from.
+        trials: How many trials it was found from.
         best: How many of them are taken for the best.
     """
 
@@ -45,19 +45,18 @@ def importances(
 
     Args:
         space: What was searched.
-        trials: The study's trials; only complete ones are looked at.
+        trials: The study's trials; those that were given up count as none of the best.
         direction: Whether more of the objective is better.
     """
-    finished = [trial for trial in trials if trial.status == "complete"]
-    count = len(finished)
-    best = max(_BEST, count // 10)
-    if count < FEWEST:
-        return Importances(
-            {}, f"it takes {FEWEST} finished trials, and there are {count}", count, 0
-        )
-    if len({trial.value for trial in finished}) == 1:
+    judged = [trial for trial in trials if trial.status in ("complete", "pruned")]
+    finished = {trial.number: trial.value for trial in judged if trial.status == "complete"}
+    count, best = len(judged), max(_BEST, len(judged) // 10)
+    if count < FEWEST or len(finished) < best:
+        reason = f"it takes {FEWEST} trials, {best} of them finished, and there are {count}"
+        return Importances({}, f"{reason} and {len(finished)}", count, 0)
+    if len(set(finished.values())) == 1:
         return Importances({}, "all finished trials have the same score", count, 0)
-    shares = _ped_anova(space, finished, direction, best / count)
+    shares = _ped_anova(space, judged, direction, best / count)
     if not sum(shares.values()):
         return Importances({}, "the best trials are spread as all others are", count, best)
     return Importances(shares, None, count, best)
@@ -71,10 +70,13 @@ def _ped_anova(
 
     optuna.logging.set_verbosity(max(optuna.logging.get_verbosity(), optuna.logging.WARNING))
     study = optuna.create_study(direction=direction)
+    values = [trial.value for trial in trials if trial.value is not None]
+    below = min(values) - 1 if direction == "maximize" else max(values) + 1
     for trial in trials:
+        value = below if trial.value is None else trial.value
         params = {name: as_label(value) for name, value in trial.params.items()}
         kinds = space.distributions(params)
-        study.add_trial(optuna.create_trial(value=trial.value, params=params, distributions=kinds))
+        study.add_trial(optuna.create_trial(value=value, params=params, distributions=kinds))
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings():  # of conditional parameters that few trials have
         warnings.simplefilter("ignore", UserWarning)

@@ -64,7 +64,7 @@ def importances_table(found: Importances) -> Table:
     if found.reason is not None:
         return Table(title=title, columns=("not known",), rows=((f"{found.reason}.",),))
     note = (
-        f"PED-ANOVA: how far the {found.best} best of {found.trials} finished trials have other "
+        f"PED-ANOVA: how far the {found.best} best of {found.trials} trials have other "
         "values than all. Few trials tell little: take it for a hint."
     )
     rows = tuple((name, share) for name, share in found.shares.items())

@@ -19,7 +19,7 @@ from tutelage.core.errors import ConfigError, RunFailedError, TutelageError
 from tutelage.core.execution import InProcessExecution
 from tutelage.core.files import digest_json, write_json
 from tutelage.core.folds import HELD_OUT
-from tutelage.core.records import now
+from tutelage.core.records import TRIAL_FOLD, now
 from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.execution.backend import Backend, Job, Outcome
 from tutelage.execution.result import read_result
@@ -263,7 +263,7 @@ class TrialExecutor:
     def _config(self, plan: TrialPlan, fold: int) -> RunConfig:
         """The settings of a fold's run."""
         config = plan.config
-        tags = {"purpose": "trial-fold", "study": self.folder.id}
+        tags = {**TRIAL_FOLD, "study": self.folder.id}
         tags |= {"trial": str(plan.number), "fold": str(fold)}
         run = {"policy": "resume_if_incomplete", "tags": {**config.run.tags, **tags}}
         changes: dict[str, object] = {
