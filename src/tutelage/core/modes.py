@@ -36,6 +36,10 @@ class AutoencoderMode(Mode):
     """Share of the epochs, the first, that train by reconstruction (a model that has another
     objective besides)."""
 
+    def pretraining_epochs(self, epochs: int) -> int:
+        """Return how many of a run's epochs train by reconstruction: one at least."""
+        return max(1, round(self.pretraining_fraction * epochs))
+
 
 class Memory(Section):
     """What keeps a model from forgetting the earlier stages of a curriculum."""

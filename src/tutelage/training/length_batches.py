@@ -83,14 +83,28 @@ class LengthBatchSampler:
     def __len__(self) -> int:
         return self._batches // self._world_size
 
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self._lengths)
+
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Return the places of each of this rank's batches of ``epoch``, int64, none empty."""
         if self._shuffle:
-            order = permutation(self.seed, epoch, len(self._lengths), _SAMPLES)
-            pool, seed = self._pool, self.seed
-            made = pooled_batches(order, self._lengths, self._batches, pool, seed, epoch)
-        else:
-            made = [torch.from_numpy(b) for b in length_batches(self._lengths, self._batches)]
+            order = permutation(self.seed, epoch, self.samples, _SAMPLES)
+            return self.dealt(order, self._lengths, epoch)
+        made = [torch.from_numpy(b) for b in length_batches(self._lengths, self._batches)]
+        return made[self._rank :: self._world_size]
+
+    def dealt(self, order: Tensor, lengths: NDArray[np.int64], epoch: int) -> Sequence[Tensor]:
+        """Return this rank's batches of ``epoch`` where these samples are drawn, in this order.
+
+        Args:
+            order: Places in ``lengths``, as many as there are batches at least.
+            lengths: Tokens of each sample that may be drawn.
+            epoch: From 0.
+        """
+        made = pooled_batches(order, lengths, self._batches, self._pool, self.seed, epoch)
         return made[self._rank :: self._world_size]
 
 

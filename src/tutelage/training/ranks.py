@@ -73,6 +73,14 @@ def gather_ranks(values: Tensor) -> Tensor:
     return torch.stack(parts).to(values.device)
 
 
+def concatenate_ranks(rows: Tensor) -> Tensor:
+    """Return the rows (n, ...) of each process in order of rank; each may have another n."""
+    counts = gather_ranks(torch.tensor(len(rows), device=rows.device)).tolist()
+    missing = max(counts) - len(rows)
+    parts = gather_ranks(torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]))
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 def _together() -> bool:
     return dist.is_available() and dist.is_initialized()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,16 @@ from made_ner_data import SMALL, made_data, write_texts
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.core.files import digest_json
 from tutelage.tasks.ner.datamodule import NERDataModule
+from tutelage.tasks.ner.documents import Document
+from tutelage.tasks.ner.evaluation import predict_entities
 from tutelage.tasks.ner.export import exportable
 from tutelage.tasks.ner.hub import save_for_transformers
 from tutelage.tasks.ner.models.lstm_operator import OneOperatorLSTM
-from tutelage.tasks.ner.modules import NERModule
+from tutelage.tasks.ner.modules import NERModule, entity_f1
+from tutelage.tasks.ner.predictions import gold_tags, word_starts
+from tutelage.tasks.ner.serve.engine import Engine
 from tutelage.training.export.card import ExportCard
 from tutelage.training.export.onnx_file import export_onnx, hold
 from tutelage.training.export.runtime import open_session
@@ -131,7 +137,53 @@ def test_a_network_that_transformers_has_not_is_refused(bilstm: Made, tmp_path: 
         save_for_transformers(bilstm[1], bilstm[0], tmp_path)
 
 
-def test_a_crf_is_not_exported(root: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_crf_serves_what_the_crf_says(
+    root: Path, tmp_path: Path, encoder: Made
+) -> None:
     data, module = made_data(root, tmp_path, *SMALL, "model.head=crf")
-    with pytest.raises(ConfigError, match="CRF can't be exported"):
-        exportable(module, data)
+    assert module.network.crf is not None
+    torch.manual_seed(3)
+    torch.nn.init.normal_(module.network.crf.scores, std=3)  # strong, so that it decides
+    torch.nn.init.normal_(module.network.classifier.weight)
+    card = write((data, module), tmp_path / "m.onnx")
+    table = torch.tensor(json.loads(str(card.facts["transitions"])))
+    assert torch.equal(table, module.network.crf.table())
+    documents = data.corpus.tests["test"]
+    expected = data.tagger(module)(documents)
+    plain = expected_without_crf(module, data, documents)
+    assert (expected.probabilities.argmax(1) != plain.argmax(1)).mean() > 0.2
+    card = card.model_copy(update={"preprocessing_digest": digest_json(data.preprocessing)})
+    model = (tmp_path / "m.onnx").read_bytes()
+    engine = Engine(data.config, data.preprocessing, model, card)
+    found = [[(e.start, e.end, e.label) for e in one] for one in engine.find(texts_of(documents))]
+    scored = predict_entities(data.tagger(module), documents, data.learned, data.config.evaluation)
+    assert found == [[(s.span.start, s.span.end, s.span.label) for s in one] for one in scored]
+    assert card.kept is not None and card.kept.trained == pytest.approx(
+        entity_f1(
+            gold_tags(documents, data.labels),
+            expected.probabilities.argmax(1),
+            word_starts(documents),
+            data.labels,
+        )
+    )
+
+
+def texts_of(documents: Sequence[Document]) -> list[str]:
+    return [document.text for document in documents]
+
+
+def expected_without_crf(
+    module: NERModule, data: NERDataModule, documents: Sequence[Document]
+) -> np.ndarray:
+    crf, module.network.crf = module.network.crf, None
+    found = data.tagger(module)(documents).probabilities
+    module.network.crf = crf
+    return found
+
+
+def test_transformers_has_no_tagger_with_a_crf(root: Path, tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path / "encoder")
+    chosen = ("model=encoder", f"model.path={folder}", "model.max_length=32", "model.head=crf")
+    data, module = made_data(root, tmp_path / "cache", *chosen)
+    with pytest.raises(ConfigError, match="no tagger with a CRF"):
+        save_for_transformers(module, data, tmp_path / "hf")

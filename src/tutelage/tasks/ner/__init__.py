@@ -91,10 +91,13 @@ class NERTask(
     config_type = NERConfig
 
     def data_fingerprint(self, config: NERConfig) -> str:
-        """Digest the texts' content."""
+        """Digest the texts' content, of those to be pretrained on too."""
+        from tutelage.core.files import digest_json
         from tutelage.tasks.ner.corpus import data_fingerprint
+        from tutelage.tasks.ner.sets import set_digest
 
-        return data_fingerprint(config.data)
+        own, more = data_fingerprint(config.data), config.pretraining.root
+        return own if more is None else digest_json([own, set_digest(config.data, more)])
 
     def combined(self, config: NERConfig, older: NERConfig, how: str) -> NERConfig:
         """Return a configuration with the older texts as those that the new ones are added to."""

@@ -125,3 +125,13 @@ class NERConfig(RunConfig):
     """Masked words that a network learns to tell before it learns tags (mode=autoencoder)."""
     evaluation: NEREvaluation = NEREvaluation()
     """How entities are read from a model's probabilities, and how they are scored."""
+
+    @model_validator(mode="after")
+    def _pretrains(self) -> Self:
+        moved = [n for n, value in self.pretraining if value != getattr(Pretraining(), n)]
+        if moved and self.mode.name != "autoencoder":
+            raise ValueError(
+                f"pretraining.{moved[0]} does nothing in mode={self.mode.name}: it is for "
+                "mode=autoencoder"
+            )
+        return self

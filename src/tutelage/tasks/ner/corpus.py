@@ -230,7 +230,8 @@ def _labelled(
         )
     if others:
         findings.append(
-            f"{len(others)} {part} texts are unlabelled: left out (first: {others[0].where})"
+            f"{len(others)} {part} texts are unlabelled: no tags are learned from them "
+            f"(first: {others[0].where})"
         )
     return labelled, others
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tutelage.core.config import AutoencoderMode
 from tutelage.core.errors import DataError
 from tutelage.core.records import AuditStamp
 from tutelage.losses import BaseSupervisedLoss
@@ -23,6 +24,7 @@ from tutelage.tasks.ner.models.folder import check_length, find_encoder
 from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
 from tutelage.tasks.ner.preprocessing import Preprocessing
+from tutelage.tasks.ner.pretraining import PretrainingOrder, with_own_texts
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.tasks.ner.tokens.store import EncodedTexts, TokenCache, encode_texts, with_teacher
@@ -69,6 +71,7 @@ class NERDataModule(TaskData):
         self.train: EncodedTexts
         self.validation: EncodedTexts
         self._taught: EncodedTexts | None = None
+        self._everything: EncodedTexts | None = None  # what trains, then what has no tags
         self.readers: tuple[Mapping[str, Any], ...] = ()
         """What each expert of a fusion learned before it trained."""
 
@@ -78,7 +81,7 @@ class NERDataModule(TaskData):
             return
         data = self.config.data
         if self._given is None:
-            self.corpus = load_corpus(data)
+            self.corpus = with_own_texts(load_corpus(data), self.config)
             self.learned = self.corpus.learned
             self.known = self._learn()
         else:
@@ -88,6 +91,9 @@ class NERDataModule(TaskData):
         texts = self._tokens(self.known)
         self.train = texts.load(self.corpus.train, self.labels)
         self.validation = texts.load(self.corpus.validation, self.labels)
+        if self.corpus.unlabelled and self._given is None:
+            everything = (*self.corpus.train, *self.corpus.unlabelled)
+            self._everything = texts.load(everything, self.labels)
         if stage == "fit":
             self._require_words()
         self._ready = True
@@ -114,7 +120,8 @@ class NERDataModule(TaskData):
             coder: Coder = SubwordCoder(folder.tokenizer, folder.pad)
             return Preprocessing(corpus, coder, *cut, folder.config, folder.digest())
         assert isinstance(model, WordsConfig)
-        words = (word for document in self.corpus.train for word in document.word_texts())
+        texts = (*self.corpus.train, *self.corpus.unlabelled)
+        words = (word for document in texts for word in document.word_texts())
         vocabulary = VocabularyCoder.learn(words, model.min_count, model.word_bytes)
         return Preprocessing(corpus, vocabulary, *cut)
 
@@ -175,16 +182,21 @@ class NERDataModule(TaskData):
     # ---- loaders
 
     def train_dataloader(self) -> ResumableLoader[TokenBatch]:
-        """Shuffled batches of windows of like length."""
-        seed = self.config.training.seed
+        """Shuffled batches of windows of like length; at first of untagged texts too, if any."""
         order = LengthBatchSampler(
             self.train.lengths,
             self.batch_size,
-            seed,
+            self.config.training.seed,
             rank=self.rank,
             world_size=self.world_size,
         )
-        return ResumableLoader(self.train_batch, order)
+        if self._everything is None:
+            return ResumableLoader(self.train_batch, order)
+        mode = self.config.mode
+        assert isinstance(mode, AutoencoderMode)
+        epochs = mode.pretraining_epochs(self.config.training.max_epochs)
+        both = PretrainingOrder(self._everything.lengths, order, epochs)
+        return ResumableLoader(self._everything.batch, both)
 
     def train_batch(self, windows: Tensor) -> TokenBatch:
         """Return some training windows as one batch, for a teacher too where there is one."""
@@ -192,8 +204,8 @@ class NERDataModule(TaskData):
         return batch if self._taught is None else with_teacher(batch, self._taught)
 
     def val_dataloader(self) -> EvalLoader[TokenBatch]:
-        """Batches of held-out windows, the shortest first."""
-        return evaluation_loader(self.validation)
+        """This process's share of the held-out windows, the shortest first."""
+        return evaluation_loader(self.validation, self.rank, self.world_size)
 
     def test_loaders(self) -> Mapping[str, EvalLoader[TokenBatch]]:
         """One loader for each test split with words."""
@@ -244,9 +256,13 @@ class NERDataModule(TaskData):
         return self.train_batch(parts[(2 * draw + 1) * len(parts) // (2 * TYPICAL_DRAWS)])
 
 
-def evaluation_loader(texts: EncodedTexts) -> EvalLoader[TokenBatch]:
-    """Batches of windows of like length, the shortest first."""
-    order = LengthBatchSampler(texts.lengths, EVALUATION_BATCH, seed=0, shuffle=False)
+def evaluation_loader(
+    texts: EncodedTexts, rank: int = 0, world_size: int = 1
+) -> EvalLoader[TokenBatch]:
+    """Batches of windows of like length, the shortest first; as many for each process."""
+    order = LengthBatchSampler(
+        texts.lengths, EVALUATION_BATCH, seed=0, shuffle=False, rank=rank, world_size=world_size
+    )
     return EvalLoader(texts.batch, order)
 
 

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.errors import DataError
 from tutelage.tasks.ner.datamodule import EVALUATION_BATCH, NERDataModule
 from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.models.crf import TRANSITIONS, LinearChainCRF
 from tutelage.tasks.ner.models.encoder import PretrainedEncoder
 from tutelage.tasks.ner.models.lstm_operator import translations, with_one_operator
-from tutelage.tasks.ner.models.tagger import Tagger
+from tutelage.tasks.ner.models.tagger import Tagger, word_log_probabilities
 from tutelage.tasks.ner.modules import NERModule, entity_f1
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.store import EncodedTexts
@@ -33,8 +34,10 @@ CHECKED_WINDOWS: Final = 1500
 class TokenNetwork(nn.Module):
     """A tagger that says of every token, not of words alone, how much each tag fits.
 
+    What follows from them for rows of words, by a CRF's transitions, is left to who calls it.
+
     Args:
-        network: The tagger, without a CRF.
+        network: The tagger.
         characters: Whether it reads the bytes of words.
     """
 
@@ -52,14 +55,7 @@ class TokenNetwork(nn.Module):
 
 
 def token_network(module: NERModule) -> TokenNetwork:
-    """Return the network of a module in the form in which it is exported, in evaluation.
-
-    Raises:
-        ConfigError: It has a CRF, whose rows are no work of a fixed graph.
-    """
-    if module.network.crf is not None:
-        hint = "Train with model.head=softmax; its tags are chosen so that they follow rightly."
-        raise ConfigError("a tagger with a CRF can't be exported", hint=hint)
+    """Return the network of a module in the form in which it is exported, in evaluation."""
     return TokenNetwork(module.network, module.coder.kind == "words").cpu().eval()
 
 
@@ -67,7 +63,6 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
     """Return a tagger with labelled test windows, one at a time.
 
     Raises:
-        ConfigError: It has a CRF.
         DataError: No test text is labelled.
     """
     network = token_network(module)
@@ -81,6 +76,9 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
         "stride": frame.stride,
         "tags": json.dumps(data.labels.tags),
     }
+    crf = module.network.crf
+    if crf is not None:
+        facts[TRANSITIONS] = json.dumps(crf.table().tolist())
     expected = expected_logits(network, texts, windows)
     recurrent = any(isinstance(part, nn.LSTM) for part in network.modules())
     return Exportable(
@@ -92,7 +90,7 @@ def exportable(module: NERModule, data: NERDataModule) -> Exportable:
         samples=[_inputs(batch, names) for batch in singles],
         expected=expected,
         facts=facts,
-        quality=Quality("f1", partial(window_f1, singles, data.labels)),
+        quality=Quality("f1", partial(window_f1, singles, data.labels, crf)),
         trained=network,
         translations=translations() if recurrent else None,
     )
@@ -142,12 +140,15 @@ def full_mask(batch: TokenBatch) -> Tensor:
     return torch.ones_like(batch.input_ids) if mask is None else mask
 
 
-def window_f1(batches: Sequence[TokenBatch], labels: LabelSet, results: Results) -> float:
+@torch.inference_mode()
+def window_f1(
+    batches: Sequence[TokenBatch], labels: LabelSet, crf: LinearChainCRF | None, results: Results
+) -> float:
     """Return the entity F1 of the words of some windows, each a text of its own."""
-    tags = [
-        result.reshape(-1, result.shape[-1])[batch.position.numpy()].argmax(1)
-        for batch, result in zip(batches, results, strict=True)
-    ]
+    tags = []
+    for batch, result in zip(batches, results, strict=True):
+        logits = torch.from_numpy(result).reshape(-1, result.shape[-1])[batch.position]
+        tags.append(word_log_probabilities(logits, batch, crf).argmax(1).numpy())
     starts = np.cumsum([0, *map(len, tags)])[:-1]
     gold = np.concatenate([batch.labels.numpy() for batch in batches])
     return entity_f1(gold, np.concatenate(tags), starts, labels)

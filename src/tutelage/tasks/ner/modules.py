@@ -28,6 +28,7 @@ from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.training.contracts import TaskModule
+from tutelage.training.ranks import concatenate_ranks
 
 
 class NERModule(TaskModule):
@@ -68,7 +69,7 @@ class NERModule(TaskModule):
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]
         self._freeze()
         self.mean_loss = MeanMetric()
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._seen: list[Tensor] = []
 
     def _freeze(self) -> None:
         """Let the lowest levels keep their weights.
@@ -149,19 +150,21 @@ class NERModule(TaskModule):
         logits = self.outputs(batch)[0]
         self.mean_loss.update(self.task_loss(logits, batch), self.samples(batch))
         tags = self.network.log_probabilities(logits, batch).argmax(1)
-        self._seen.append((batch.word, tags, batch.labels))
+        self._seen.append(torch.stack([batch.word, tags, batch.labels], 1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean loss and the entity F1 over all held-out texts."""
-        word, tags, labels = (
-            torch.cat(part).cpu().numpy() for part in zip(*self._seen, strict=True)
-        )
-        order = np.argsort(word)
-        score = entity_f1(labels[order], tags[order], self.held_out_starts, self.labels)
         self.log("val/loss", self.mean_loss.compute())
-        self.log("val/f1", score)
+        self.log("val/f1", self.held_out_f1())
         self.mean_loss.reset()
+
+    def held_out_f1(self) -> float:
+        """Return the entity F1 of the words taken up, by all processes, and forget them."""
+        seen = concatenate_ranks(torch.cat(self._seen))
         self._seen.clear()
+        word, tags, labels = seen.cpu().numpy().T
+        order = np.argsort(word)
+        return entity_f1(labels[order], tags[order], self.held_out_starts, self.labels)
 
     # ---- the optimiser
 

@@ -66,8 +66,7 @@ class AutoencoderTrainer(BaseTrainer):
         objective = self.task.pretraining(self.config, module, data)
         self._check(module, objective)
         if objective is not None:
-            epochs = self.config.training.max_epochs
-            self.ranked_from = max(1, round(self.mode.pretraining_fraction * epochs))
+            self.ranked_from = self.mode.pretraining_epochs(self.config.training.max_epochs)
             module.objective = Pretraining(objective, self.ranked_from)
         return module
 

@@ -160,6 +160,15 @@ class Pretraining(Section):
     """Share of the tokens that it has to tell."""
     replaced_share: float = Field(default=0.1, ge=0, le=0.5)
     """Share of those that are replaced by any other token, not by the mask; as many stay."""
+    root: Annotated[Path | None, BeforeValidator(as_word)] = None
+    """File or folder of more texts to learn from, without entities: a text a line, or any format
+    that `data.root` may have. Each epoch takes as many texts as have tags, all in turn."""
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Keep the path true when the run is read from another folder."""
+        return None if path is None else path.expanduser().absolute()
 
 
 class NERTraining(Training):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
+
+TRANSITIONS: Final = "transitions"
+"""What an exported tagger's card calls the CRF's table, as JSON."""
+_NEVER: Final = -1e4
+"""Score of a transition that may not be."""
 
 
 class LinearChainCRF(nn.Module):
@@ -30,13 +37,20 @@ class LinearChainCRF(nn.Module):
         self.scores = nn.Parameter(torch.zeros(tags + 1, tags + 1))
         self.register_buffer("forbidden", ~may_follow, persistent=False)
 
-    def _table(self) -> Tensor:
+    @classmethod
+    def from_table(cls, table: Tensor) -> LinearChainCRF:
+        """Return the CRF, not to be trained any more, whose `table` is the given one."""
+        made = cls(len(table) - 1, table > _NEVER)
+        made.scores.data.copy_(table)
+        return made.requires_grad_(False)
+
+    def table(self) -> Tensor:
         """The transitions' scores, (C + 1, C + 1); a forbidden one's is very low, but finite."""
-        return self.scores.masked_fill(self.forbidden, -1e4)
+        return self.scores.masked_fill(self.forbidden, _NEVER)
 
     def _forward(self, emissions: Tensor, mask: Tensor) -> list[Tensor]:
         """Return for each place the log of the summed weights of all that leads to each tag."""
-        table = self._table()
+        table = self.table()
         inner, alpha = table[:-1, :-1], table[-1, :-1] + emissions[:, 0]
         found = [alpha]
         for place in range(1, emissions.shape[1]):
@@ -57,7 +71,7 @@ class LinearChainCRF(nn.Module):
             (B,).
         """
         emissions = emissions.float()
-        table, tags = self._table(), tags.masked_fill(~mask, 0)
+        table, tags = self.table(), tags.masked_fill(~mask, 0)
         ends = self._forward(emissions, mask)[-1]
         total = torch.logsumexp(ends + table[:-1, -1], 1)
         emitted = (emissions.gather(2, tags[:, :, None]).squeeze(2) * mask).sum(1)
@@ -76,7 +90,7 @@ class LinearChainCRF(nn.Module):
             (B, T, C); of padding, anything.
         """
         emissions = emissions.float()
-        table = self._table()
+        table = self.table()
         inner, end = table[:-1, :-1], table[:-1, -1]
         alphas = torch.stack(self._forward(emissions, mask), 1)
         beta = end.expand(len(emissions), -1)
@@ -91,7 +105,7 @@ class LinearChainCRF(nn.Module):
     def best(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """Return the most probable tags of each row (Viterbi), (B, T) int64; 0 for padding."""
         emissions = emissions.float()
-        table = self._table()
+        table = self.table()
         inner, score = table[:-1, :-1], table[-1, :-1] + emissions[:, 0]
         back: list[Tensor] = []
         stay = torch.arange(self.tags, device=emissions.device).expand_as(score)

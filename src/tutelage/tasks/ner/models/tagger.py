@@ -60,10 +60,21 @@ class Tagger(nn.Module):
 
     def log_probabilities(self, logits: Tensor, batch: TokenBatch) -> Tensor:
         """Return (W, C) log-probabilities of the tags of each word; a CRF's are marginal ones."""
-        if self.crf is None:
-            return torch.log_softmax(logits.float(), 1)
-        mask = batch.words_mask()
-        return self.crf.log_marginals(_rows(logits, mask), mask)[mask]
+        return word_log_probabilities(logits, batch, self.crf)
+
+
+def word_log_probabilities(logits: Tensor, batch: TokenBatch, crf: LinearChainCRF | None) -> Tensor:
+    """Return (W, C) log-probabilities of tags by logits; those of a CRF are marginal ones.
+
+    Args:
+        logits: (W, C), which a CRF takes for emissions.
+        batch: Whose words they are of.
+        crf: None if each word's tag is for itself.
+    """
+    if crf is None:
+        return torch.log_softmax(logits.float(), 1)
+    mask = batch.words_mask()
+    return crf.log_marginals(_rows(logits, mask), mask)[mask]
 
 
 def _rows(logits: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from tutelage.core.files import digest_json
 from tutelage.tasks.ner.config import NERConfig
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.models.crf import TRANSITIONS, LinearChainCRF
+from tutelage.tasks.ner.models.tagger import word_log_probabilities
 from tutelage.tasks.ner.predictions import WHOLE, WordProbabilities, entities_of, merge
 from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.tokens.batch import TokenBatch
@@ -64,6 +67,10 @@ class Engine:
         self.labels = LabelSet.from_json(known.corpus["labels"])
         self._coder, self._frame = known.coder, known.frame
         self._decoding = config.evaluation.decoding
+        table = card.facts.get(TRANSITIONS)
+        self._crf = None
+        if table is not None:
+            self._crf = LinearChainCRF.from_table(torch.tensor(json.loads(str(table))))
         self._session = open_session(model)
 
     def find(self, texts: Sequence[str]) -> list[list[Entity]]:
@@ -87,6 +94,7 @@ class Engine:
             )
         ]
 
+    @torch.inference_mode()
     def _said(self, encoded: EncodedTexts) -> WordProbabilities:
         total = len(encoded.labels)
         probabilities = np.zeros((total, len(self.labels.tags)), np.float32)
@@ -94,9 +102,9 @@ class Engine:
         for windows in torch.split(order, _WINDOWS) if len(order) else ():
             batch = encoded.batch(windows)
             (logits,) = self._session.run(None, _feeds(batch))
-            rows = logits.reshape(-1, logits.shape[2])[batch.position.numpy()]
-            rows = np.exp(rows - rows.max(1, keepdims=True))
-            probabilities[batch.word.numpy()] = rows / rows.sum(1, keepdims=True)
+            rows = torch.from_numpy(logits).reshape(-1, logits.shape[2])[batch.position]
+            said = word_log_probabilities(rows, batch, self._crf).exp()
+            probabilities[batch.word.numpy()] = said.numpy()
         document = np.repeat(np.arange(len(encoded.starts) - 1), np.diff(encoded.starts))
         word = np.arange(total) - encoded.starts[document]
         context = np.full(total, WHOLE, np.int64)
