@@ -119,6 +119,21 @@ def test_differences_are_relative_where_results_are_large(form: Exportable, tmp_
         export(larger, tmp_path / "b.onnx")
 
 
+def test_what_rounding_leaves_of_a_small_result_is_held_to_the_largest_beside_it(
+    form: Exportable, tmp_path: Path
+) -> None:
+    module, rows = Sums(), torch.full((1, 3), 1e4)
+    with torch.inference_mode():
+        module.layer.weight[0].fill_(0)
+        module.layer.bias[0].fill_(0.5)
+        result = module(rows).clone()
+    off = result + torch.tensor([float(result[1].abs()) * 5e-6, 0.0])
+    near = replace(form, module=module, samples=[(rows,)], expected=[off])
+    export(near, tmp_path / "a.onnx")
+    with pytest.raises(RunFailedError, match="off by"):
+        export(replace(near, expected=[result + 10 * (off - result)]), tmp_path / "b.onnx")
+
+
 def test_nothing_to_compare_by_is_a_failure(form: Exportable, tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match="no sample to compare by"):
         export(replace(form, samples=[], expected=[]), tmp_path / "sums.onnx")

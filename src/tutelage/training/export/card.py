@@ -24,7 +24,8 @@ class Parity(Part):
 
     Attributes:
         samples: Real samples on which both were compared.
-        largest_difference: Of their results; relative where a result is beyond ±1.
+        largest_difference: Of their results, as a share of a sample's largest where that is beyond
+            ±1.
         tolerance: What was allowed; null where a metric is held to instead (`Kept`).
         runtime: Name and version of what ran the file.
     """

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 ERRORS_ONLY = 3
+_SLOWER = ["SkipLayerNormFusion"]
+"""Optimisations that are none: on a CPU that kernel takes four times as long as its parts."""
 INSTALL = "Install it: pip install 'tutelage[onnx]'."
 
 
@@ -61,7 +63,9 @@ def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+        )
     except refusals as error:
         said = f"onnxruntime {onnxruntime.__version__} can't run this model: {error}"
         raise CheckpointError(said, hint="Export the run again.") from error

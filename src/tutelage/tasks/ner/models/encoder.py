@@ -27,7 +27,7 @@ def token_classifier(config: Mapping[str, Any], **settings: object) -> Any:
     try:
         made = transformers.AutoConfig.for_model(kind, **known)
         made.update(settings)
-        with _quietly():
+        with quietly():
             return transformers.AutoModelForTokenClassification.from_config(made)
     except (ValueError, KeyError, TypeError) as error:
         said = f"transformers {transformers.__version__} has no encoder of model_type {kind!r}"
@@ -91,7 +91,7 @@ class PretrainedEncoder(Body):
             DataError: They are damaged, or weights that the encoder needs are missing.
         """
         try:
-            with _quietly():
+            with quietly():
                 model, found = transformers.AutoModelForTokenClassification.from_pretrained(
                     folder.path,
                     config=self.config,
@@ -114,7 +114,7 @@ class PretrainedEncoder(Body):
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Leave out what the library says of heads that it does not find, and its progress bars."""
     level = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
