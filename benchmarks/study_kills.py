@@ -4,7 +4,7 @@ The study is of the tiny task of the tests. It is run once unbroken; then it is 
 one of its processes is killed at a random moment, and the same command is given anew where the
 orchestrator was the one. In the end its trials must be those of the unbroken one: parameters,
 values, every epoch, pruning. After each death of an orchestrator no process of its may be left,
-and after each resumed study no trial may be running.
+and after each resumed study no trial may be running, nor any run in MLflow, which follows it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -34,6 +35,7 @@ SETTINGS = (
     *("hpo.trials=5", "hpo.folds=2", "hpo.refit_seeds=1", "hpo.retries=100"),
     *("hpo.pruner.startup_trials=1", "hpo.pruner.warmup_epochs=0"),
     *("hpo.fold_pruner.startup_trials=1", "training.max_epochs=8", "data.samples=200"),
+    "tracking=mlflow",
 )
 SPACE = {
     "parameters": {
@@ -42,7 +44,8 @@ SPACE = {
     }
 }
 VICTIMS = ("orchestrator", "warm process", "trial")
-ORPHAN_SECONDS = 10.0
+ORPHAN_SECONDS = 60.0
+"""MLflow's follower, of lowest priority, still sends what it has read."""
 
 
 class Study:
@@ -86,6 +89,18 @@ class Study:
             for t in study.trials
         ]  # fmt: skip
 
+    def tracked(self) -> Counter[str]:
+        """How many runs MLflow shows in each status."""
+        with closing(sqlite3.connect(self.home / "mlflow.db")) as database:
+            return Counter(status for (status,) in database.execute("SELECT status FROM runs"))
+
+    def is_left(self) -> bool:
+        """Whether a process of its outlives the time that one may take to end."""
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return bool(self.processes())
+
     def processes(self) -> list[psutil.Process]:
         """Every live process whose home is this study's."""
         found = []
@@ -127,11 +142,7 @@ def break_once(study: Study, kind: str, draw: random.Random, longest: float) -> 
         victim.send_signal(signal.SIGKILL)
     if killed == "orchestrator":
         process.communicate()
-        deadline = time.monotonic() + ORPHAN_SECONDS
-        while study.processes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        left = [(p.pid, p.cmdline()) for p in study.processes()]
-        assert not left, f"processes outlived the orchestrator: {left}"
+        assert not study.is_left(), f"outlived the orchestrator: {study.processes()}"
     else:
         study.finish(process)  # it goes on by itself
     return killed
@@ -161,10 +172,13 @@ def soak(kills: int, seed: int, folder: Path) -> dict[str, object]:
         told = study.told()
         assert not [trial for trial in told if trial[1] in ("RUNNING", "WAITING")], told
         assert told == whole_told, f"{rule}: {told}\nis not\n{whole_told}"
-        assert not study.processes()
+        assert not study.is_left(), f"outlived the study: {study.processes()}"
+        tracked = study.tracked()
+        assert not {"RUNNING", "SCHEDULED"} & tracked.keys(), tracked
         studies += 1
     states = {rule: Counter(t[1] for t in told) for rule, (told, _) in unbroken.items()}
-    return {"kills": dict(counts), "studies": studies, "seed": seed, "trials": states}
+    done = {"kills": dict(counts), "studies": studies, "seed": seed}
+    return {**done, "trials": states, "mlflow": dict(tracked)}
 
 
 def is_finished(home: Path) -> bool:
