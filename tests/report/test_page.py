@@ -12,11 +12,12 @@ from made_runs import KNOWN, SCORES, UNKNOWN, can_config, finish_run, make_run, 
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Table
 from tutelage.core.store import METRICS, Run, RunStore
-from tutelage.report.curves import MOST_POINTS, curves_of, draw
+from tutelage.report.charts import chart
+from tutelage.report.curves import MOST_POINTS, curves_of
 from tutelage.report.page import render_page
 from tutelage.report.settings import defaults_of, settings_of
 
-VOID = {"meta", "path", "polyline", "!doctype", "img"}
+VOID = {"meta", "path", "polyline", "rect", "!doctype", "img"}
 
 
 class Page(HTMLParser):
@@ -65,7 +66,7 @@ def test_a_page_shows_everything_and_needs_nothing_else(store: RunStore) -> None
     page = page_of(run)
     for words in (
         run.id, "0.9750", f"f1 on {KNOWN}", "unseen-id 0.6000", f"{KNOWN}/DoS", "Confusion counts",
-        "Of the task", "train/loss", "two captures repeat", "warnings", "61.2", parent.id,
+        "Of the task", "train 0.03 at last", "two captures repeat", "warnings", "61.2", parent.id,
         "of-the-data", "torch", "training.max_epochs 3 8", "d1g357", "–",
     ):  # fmt: skip
         assert words in page.text, words
@@ -128,26 +129,30 @@ def test_a_run_of_a_task_that_is_gone_has_a_page_without_defaults(store: RunStor
 
 
 def test_a_curve_breaks_where_a_value_is_not_finite(store: RunStore) -> None:
-    curves = {curve.name: curve for curve in curves_of(finish_run(store))}
-    assert set(curves) == {"train/loss"}, "one point makes no curve"
-    loss = curves["train/loss"]
-    assert [len(segment.split()) for segment in loss.segments] == [19, 2]
-    assert (loss.low, loss.high, loss.last) == (0.03, 1.0, 0.03)
+    (panel,) = curves_of(finish_run(store))
+    assert panel.title == "loss", "one point makes no curve"
+    (line,) = panel.lines
+    assert line.name == "train 0.03 at last"
+    drawing = chart(panel)
+    assert drawing is not None and "from 0.03 to 1 over step 1 to" in drawing.said
+    assert [len(points.split()) for _, points in drawing.segments] == [19, 2]
 
 
-def test_a_curve_stays_inside_its_drawing_and_keeps_both_ends() -> None:
-    curve = draw("loss", [(step, float(step % 7)) for step in range(5000)])
-    assert curve is not None and curve.last_step == 4999
-    points = [tuple(map(float, point.split(","))) for point in curve.segments[0].split()]
-    assert len(points) <= MOST_POINTS + 1
-    assert all(46 <= x <= 312 and 8 <= y <= 130 for x, y in points)
-    assert points[0][0] == 46 and points[-1][0] == 312
+def test_the_curves_of_a_metric_share_a_chart(store: RunStore) -> None:
+    run = finish_run(store)
+    rows = [f"0,{n},{part}/f1,0.{n},{n}" for n in range(1, 4) for part in ("train", "val")]
+    (run.path / METRICS).write_text("\n".join(["epoch,step,metric,value,seconds", *rows]))
+    (panel,) = curves_of(run)
+    assert [line.name for line in panel.lines] == ["train 0.3 at last", "val 0.3 at last"]
 
 
-def test_a_flat_curve_is_drawn_and_an_undefined_one_is_not() -> None:
-    flat = draw("flat", [(1, 2.0), (2, 2.0)])
-    assert flat is not None and flat.segments == ("46.0,130.0 312.0,130.0",)
-    assert draw("nan", [(1, float("nan")), (2, float("nan"))]) is None
+def test_a_long_curve_keeps_both_ends(store: RunStore) -> None:
+    run = finish_run(store)
+    rows = [f"0,{n},loss,{n % 7},{n}" for n in range(5000)]
+    (run.path / METRICS).write_text("\n".join(["epoch,step,metric,value,seconds", *rows]))
+    ((line,),) = (panel.lines for panel in curves_of(run))
+    assert len(line.values) <= MOST_POINTS + 1
+    assert (line.at[0], line.at[-1]) == (0, 4999)
 
 
 def test_a_damaged_metrics_file_is_refused(store: RunStore) -> None:

@@ -120,27 +120,51 @@ class Line(Part):
 
     Args:
         name: What it is.
-        values: Its heights, evenly spaced; null leaves a gap.
+        values: Its heights; null leaves a gap.
+        at: Where each value stands along the axis, ascending; evenly spaced where there are none.
+        low: Lower bounds of an interval about each value, where they are known.
+        high: Upper ones.
     """
 
     name: str
     values: tuple[float | None, ...]
+    at: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+class Lane(Part):
+    """A row of a drawing along an axis.
+
+    Args:
+        name: What it is.
+        spans: Beginning and end of each stretch of it.
+    """
+
+    name: str
+    spans: tuple[tuple[float, float], ...]
 
 
 class Panel(Part):
-    """One drawing of a figure: lines over a common axis, or an image.
+    """One drawing of a figure: lines over a common axis, lanes along one, or an image.
 
     Args:
         title: What it shows.
-        lines: Lines of one length and scale.
+        lines: Lines of one scale.
         image: Rows of an image, the top one first; dark is low.
         marks: Places (row, column) that are marked on the image.
+        lanes: Rows along the axis, the top one first.
+        across: What the axis is, with its unit; lines without one are a trace that has no axes.
+        up: What the lines' heights are.
     """
 
     title: str
     lines: tuple[Line, ...] = ()
     image: tuple[tuple[float, ...], ...] = ()
     marks: tuple[tuple[float, float], ...] = ()
+    lanes: tuple[Lane, ...] = ()
+    across: str = ""
+    up: str = ""
 
 
 class Figure(Part):

@@ -1,4 +1,4 @@
-"""Figures of a record as inline SVG: images as patches of grey, lines as polylines."""
+"""Figures of a record as inline SVG: charts, images as patches of grey, traces as polylines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tutelage.core.records import Figure, Line, Panel
+from tutelage.report.charts import Chart, chart
 
 WIDTH, HEIGHT, MARGIN = 640, 90, 4
 GREYS = 16
@@ -41,16 +42,19 @@ class DrawnPanel:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure, ready for the page."""
+    """A figure, ready for the page: its panels without axes, and those with."""
 
     title: str
     panels: tuple[DrawnPanel, ...]
+    charts: tuple[Chart, ...]
     note: str
 
 
 def drawn(figure: Figure) -> Drawn:
     """Draw a figure."""
-    return Drawn(figure.title, tuple(_panel(panel) for panel in figure.panels), figure.note)
+    charts = [chart(panel) for panel in figure.panels if panel.across]
+    panels = tuple(_panel(panel) for panel in figure.panels if not panel.across)
+    return Drawn(figure.title, panels, tuple(filter(None, charts)), figure.note)
 
 
 def _panel(panel: Panel) -> DrawnPanel:

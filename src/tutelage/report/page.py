@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
-from tutelage.report import curves, figures, tables
+from tutelage.report import charts, figures, tables
+from tutelage.report.curves import curves_of
 from tutelage.report.modes import mode_table
 from tutelage.report.pictures import pictures_of
 from tutelage.report.seeds import seed_table, seeds_of
@@ -39,7 +40,7 @@ class RunView:
     baselines: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
     figures: tuple[figures.Drawn, ...]
-    curves: tuple[curves.Curve, ...]
+    curves: tuple[charts.Chart, ...]
     settings: tuple[Setting, ...]
     pictures: Mapping[str, str]
 
@@ -70,7 +71,7 @@ def render_page(runs: Sequence[Run]) -> str:
         compared += [gained] if gained else []
         compared += [tables.comparison_table(records), differences_table(runs)]
     template = environment.get_template("page.html.j2")
-    return template.render(runs=views, compared=compared, drawing=curves)
+    return template.render(runs=views, compared=compared, drawing=charts)
 
 
 def _view(run: Run) -> RunView:
@@ -88,7 +89,7 @@ def _view(run: Run) -> RunView:
         baselines=tuple((name, tables.cell(value)) for name, value in beside.items()),
         tables=tuple(table for table in _tables(record, headline) if table.rows),
         figures=tuple(figures.drawn(figure) for figure in record.figures),
-        curves=tuple(curves.curves_of(run)),
+        curves=tuple(filter(None, map(charts.chart, curves_of(run)))),
         settings=tuple(_settings(run)),
         pictures=pictures_of(run),
     )
