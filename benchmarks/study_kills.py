@@ -44,8 +44,10 @@ SPACE = {
     }
 }
 VICTIMS = ("orchestrator", "warm process", "trial")
+FOLLOWER = "tutelage.tracking.follow"
+"""MLflow's follower is spared: what a killed one did not send is sent by `tutelage ui`."""
 ORPHAN_SECONDS = 60.0
-"""MLflow's follower, of lowest priority, still sends what it has read."""
+"""The follower, of lowest priority, still sends what it has read."""
 
 
 class Study:
@@ -118,7 +120,9 @@ def victim_of(process: subprocess.Popen[str], kind: str) -> psutil.Process | Non
         orchestrator = psutil.Process(process.pid)
         if kind == "orchestrator":
             return orchestrator
-        servers = orchestrator.children()
+        servers = [
+            child for child in orchestrator.children() if FOLLOWER not in " ".join(child.cmdline())
+        ]
         if kind == "warm process":
             return servers[0] if servers else None
         trials = [child for server in servers for child in server.children()]

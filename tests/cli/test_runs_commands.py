@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,7 +233,9 @@ def test_the_report_lies_in_the_run_or_where_it_is_asked_for(
 ) -> None:
     run = finish_run(store)
     assert tutelage("report", "@last").stdout.strip() == str(run.path / "report.html")
-    assert run.id in (run.path / "report.html").read_text()
+    html = (run.path / "report.html").read_text()
+    (svg,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)" alt="What .* made from', html)
+    assert run.id in html and f"Lineage of the run {run.id}" in b64decode(svg).decode()
     asked = tmp_path / "page.html"
     told = json.loads(tutelage("report", run.id, run.id, "-o", str(asked), "--json").stdout)
     assert told == {"report": str(asked), "runs": [run.id, run.id]}

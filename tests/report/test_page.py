@@ -87,7 +87,7 @@ def test_long_names_wrap_on_a_narrow_screen(store: RunStore) -> None:
 def test_only_what_differs_from_the_default_is_marked(store: RunStore) -> None:
     html = render_page([finish_run(store, "training.max_epochs=3", "model.heads=2")])
     marked = [line for line in html.splitlines() if 'class="differs"' in line]
-    assert len(marked) == 2
+    assert len(marked) == 2 + 2, "above all settings, and among them"
     assert "training.max_epochs" in "".join(marked) and "model.heads" in "".join(marked)
 
 

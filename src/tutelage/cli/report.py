@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from tutelage.cli.console import out, print_json
 from tutelage.cli.options import Json, RunNames
+
+if TYPE_CHECKING:
+    from tutelage.core.store import Run, RunStore
+
+REPORT: Final = "report.html"
+"""The page's name in a run's folder."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,22 +30,35 @@ def report(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write an HTML page that needs no network: results, curves, settings, lineage.
+    """Write an HTML page that needs no network: results, figures, curves, lineage, settings.
 
     Example:
         tutelage report @last --output report.html
     """
-    from tutelage.core.files import atomic_file
     from tutelage.core.store import RunStore
-    from tutelage.report.page import render_page
 
     store = RunStore.default()
     found = [store.find(name) for name in runs]
-    page = render_page(found)
-    path = output or found[0].path / "report.html"
-    with atomic_file(path) as file:
-        file.write(page.encode())
+    path = output or found[0].path / REPORT
+    write_page(found, store, path)
     if json:
         print_json({"report": str(path), "runs": [run.id for run in found]})
     else:
         out.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def write_page(runs: Sequence[Run], store: RunStore, path: Path) -> None:
+    """Write the page of one run or of several side by side.
+
+    Raises:
+        StoreError: A run's record, settings or metrics can't be read.
+        StorageError: The file can't be written.
+    """
+    from tutelage.core.files import atomic_file
+    from tutelage.final.ancestry import ancestry
+    from tutelage.final.drawing import draw
+    from tutelage.report.page import render_page
+
+    page = render_page(runs, {run.id: draw(ancestry(run, store)) for run in runs})
+    with atomic_file(path) as file:
+        file.write(page.encode())

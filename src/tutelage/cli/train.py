@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json, show_line, showing_log
 from tutelage.cli.options import Json, Overrides
+from tutelage.cli.report import REPORT, write_page
 from tutelage.core.errors import TutelageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def train(
         _telling(result) as made,
         Dispatch(on_line=None if json else show_line, made=made) as launcher,
     ):
-        launched = launcher(found, resolved, RunStore.default(), err)
+        launched = launcher(found, resolved, store := RunStore.default(), err)
     record = launched.run.record
     if json:
         print_json(record.summary(launched.run.path))
@@ -83,6 +84,10 @@ def train(
     out.print(f"{ORIGIN[launched.origin]}  ({record.seconds.get('total', 0):.0f} s of training)")
     out.print(f"run     {launched.run.id}")
     out.print(f"folder  {launched.run.path}", soft_wrap=True)
+    page = launched.run.path / REPORT
+    if launched.origin != "reused" or not page.exists():
+        write_page([launched.run], store, page)
+    out.print(f"report  {page}", soft_wrap=True)
 
 
 @contextmanager

@@ -273,6 +273,7 @@ class RunRecord(Part):
         metrics: As in `Evaluation`.
         best_epoch: The epoch, from 1, whose weights the run ended with, as far as it is known.
         seconds: Wall-clock seconds by phase, and ``total``.
+        memory: Largest resident memory of the process up to the end of each phase, in MiB.
         hashes: Null in a record of an older Tutelage.
         warnings: Sentences that a reader of the scores should know.
         error: Why the run failed, where it did.
@@ -294,6 +295,7 @@ class RunRecord(Part):
     figures: tuple[Figure, ...] = ()
     best_epoch: int | None = None
     seconds: Mapping[str, Score] = {}
+    memory: Mapping[str, Score] = {}
     parents: tuple[Parent, ...] = ()
     artifacts: Mapping[str, Artifact] = {}
     fingerprints: Fingerprints

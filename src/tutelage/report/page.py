@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,7 +13,7 @@ from tutelage.core.store import Run
 from tutelage.report import charts, figures, tables
 from tutelage.report.curves import curves_of
 from tutelage.report.modes import mode_table
-from tutelage.report.pictures import pictures_of
+from tutelage.report.pictures import picture, pictures_of
 from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
 
@@ -39,17 +40,20 @@ class RunView:
     lowest: str
     baselines: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
+    further: tuple[Table, ...]
+    phases: Table
     figures: tuple[figures.Drawn, ...]
     curves: tuple[charts.Chart, ...]
     settings: tuple[Setting, ...]
     pictures: Mapping[str, str]
 
 
-def render_page(runs: Sequence[Run]) -> str:
+def render_page(runs: Sequence[Run], lineage: Mapping[str, str] = MappingProxyType({})) -> str:
     """Write the page.
 
     Args:
         runs: One run or more; several are also compared with each other.
+        lineage: A run's id to a drawing of what it was made from, as SVG.
 
     Raises:
         StoreError: A run's record, settings or metrics can't be read.
@@ -70,8 +74,9 @@ def render_page(runs: Sequence[Run]) -> str:
         gained = mode_table(runs)
         compared += [gained] if gained else []
         compared += [tables.comparison_table(records), differences_table(runs)]
+    drawn = {name: picture("svg+xml", svg.encode()) for name, svg in lineage.items()}
     template = environment.get_template("page.html.j2")
-    return template.render(runs=views, compared=compared, drawing=charts)
+    return template.render(runs=views, compared=compared, lineage=drawn, drawing=charts)
 
 
 def _view(run: Run) -> RunView:
@@ -87,7 +92,16 @@ def _view(run: Run) -> RunView:
         value=tables.cell(tables.headline_value(record, headline)),
         lowest=_lowest(record, headline),
         baselines=tuple((name, tables.cell(value)) for name, value in beside.items()),
-        tables=tuple(table for table in _tables(record, headline) if table.rows),
+        tables=_filled(
+            tables.results_table(record, headline),
+            tables.group_table(record, headline),
+            *record.tables,
+        ),
+        further=_filled(
+            *(tables.split_table(record, split) for split in tables.splits_of(record)),
+            tables.confusion_table(record),
+        ),
+        phases=tables.seconds_table(record),
         figures=tuple(figures.drawn(figure) for figure in record.figures),
         curves=tuple(filter(None, map(charts.chart, curves_of(run)))),
         settings=tuple(_settings(run)),
@@ -105,14 +119,8 @@ def _lowest(record: RunRecord, headline: str) -> str:
     return f"lowest: {tables.cell(values[split])} on {split}"
 
 
-def _tables(record: RunRecord, headline: str) -> list[Table]:
-    return [
-        tables.results_table(record, headline),
-        tables.group_table(record, headline),
-        *(tables.split_table(record, split) for split in tables.splits_of(record)),
-        tables.confusion_table(record),
-        *record.tables,
-    ]
+def _filled(*found: Table) -> tuple[Table, ...]:
+    return tuple(table for table in found if table.rows)
 
 
 def _settings(run: Run) -> list[Setting]:

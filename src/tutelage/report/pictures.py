@@ -1,4 +1,4 @@
-"""Pictures that a run keeps: a table's cell that names one shows it, inside of the page."""
+"""Pictures as addresses that hold them, so that a page needs nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def pictures_of(run: Run) -> Mapping[str, str]:
-    """Return each PNG file among a run's artifacts, by its name, as an address that holds it."""
+    """Return each PNG file among a run's artifacts by its name: a cell that names one shows it."""
     found = {}
     for name, artifact in run.record.artifacts.items():
         inside = PurePosixPath(artifact.path)
@@ -25,5 +25,10 @@ def pictures_of(run: Run) -> Mapping[str, str]:
         if path.stat().st_size <= MOST_BYTES:
             content = path.read_bytes()
             if content.startswith(_SIGNATURE):
-                found[name] = f"data:image/png;base64,{b64encode(content).decode()}"
+                found[name] = picture("png", content)
     return found
+
+
+def picture(kind: str, content: bytes) -> str:
+    """Return an address that holds a picture, such as one of kind ``png``."""
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"

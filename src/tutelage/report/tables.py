@@ -172,9 +172,13 @@ def confusion_table(record: RunRecord) -> Table:
 
 
 def seconds_table(record: RunRecord) -> Table:
-    """Wall-clock seconds by phase."""
-    rows = tuple((phase, f"{seconds:.1f}") for phase, seconds in record.seconds.items())
-    return Table(title="Seconds by phase", columns=("phase", "seconds"), rows=rows)
+    """Wall-clock seconds by phase, and the largest memory up to its end."""
+    peaks = {phase: f"{mib:.0f}" for phase, mib in record.memory.items()}
+    rows = tuple(
+        (phase, f"{seconds:.1f}", peaks.get(phase)) for phase, seconds in record.seconds.items()
+    )
+    columns = ("phase", "seconds", "peak MiB so far")
+    return Table(title="Seconds and memory by phase", columns=columns, rows=rows)
 
 
 def stages_table(records: Mapping[str, RunRecord], headline: str) -> Table:

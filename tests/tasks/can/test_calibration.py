@@ -21,13 +21,14 @@ from tutelage.tasks.can.calibration import (
 )
 from tutelage.tasks.can.datamodule import CANGraphDataModule
 from tutelage.tasks.can.datamodule import TestCapture as Judged
-from tutelage.tasks.can.evaluation import evaluate, window_table, window_tables
+from tutelage.tasks.can.evaluation import evaluate
 from tutelage.tasks.can.frames import ATTACK, Frames
 from tutelage.tasks.can.graph_store import GraphStore
 from tutelage.tasks.can.graphs import build_graphs
 from tutelage.tasks.can.modules import GATModule
 from tutelage.tasks.can.rule_windows import capture_prefix
 from tutelage.tasks.can.verdicts import MODEL
+from tutelage.tasks.can.window_verdicts import window_table, window_tables
 
 KNOWN, UNKNOWN = "test_01_known", "test_02_unknown"
 SECONDS = "evaluation.calibration_seconds=4"

@@ -12,11 +12,12 @@ from made_captures import can_config, write_drive
 
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.datamodule import CANGraphDataModule
-from tutelage.tasks.can.evaluation import evaluate, model_scores, window_table
+from tutelage.tasks.can.evaluation import evaluate
 from tutelage.tasks.can.events import EventScores
 from tutelage.tasks.can.modules import GATModule
 from tutelage.tasks.can.simulator import simulate_capture, write_csv
 from tutelage.tasks.can.verdicts import Verdicts
+from tutelage.tasks.can.window_verdicts import model_scores, window_table
 
 KNOWN, SUPPRESS, BLANK = "test_01_known", "test_05_suppress", "test_09_unlabelled"
 COUNTS = {"windows", "tp", "fp", "fn", "tn", "events"}

@@ -19,12 +19,12 @@ from tutelage.core.store import Run, RunStore
 from tutelage.tasks.can import CANTask
 from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.datamodule import CANGraphDataModule
-from tutelage.tasks.can.evaluation import model_scores
 from tutelage.tasks.can.fusion.config import COMBINERS, FusionConfig
 from tutelage.tasks.can.fusion.extractor import FusionDataExtractor, NamedExpert
 from tutelage.tasks.can.fusion.held_out import held_out_states, keep_held_out
 from tutelage.tasks.can.fusion.module import DQNModule, FusionModule, make_combiner
 from tutelage.tasks.can.modules import BaseCANGraphModule, GATModule
+from tutelage.tasks.can.window_verdicts import model_scores
 from tutelage.training.fusion.expert import Expert, restore_experts
 from tutelage.training.launch import launch
 from tutelage.training.restore import restore_module

@@ -146,6 +146,16 @@ def test_calibration_error_is_the_mean_distance_of_score_and_precision():
     assert calibrate(np.zeros(0), np.zeros(0, np.bool_)).error is None
 
 
+def test_calibration_is_drawn_beside_what_would_be_right_as_often_as_said():
+    found = calibrate(np.array([0.95, 0.15, 0.15]), np.array([True, True, False]))
+    figure = found.figure("test")
+    assert figure is not None
+    right, said = figure.panels[0].lines
+    assert right.at == said.at == said.values == (0.15, 0.95)
+    assert right.values == (0.5, 1.0)
+    assert calibrate(np.array([0.95]), np.array([True])).figure("test") is None
+
+
 def test_the_interval_holds_the_score_and_narrows_with_more_texts():
     one = np.tile([[1, 2, 1], [0, 1, 1], [1, 1, 1], [0, 0, 0]], (10, 1))
     f1 = 2 * 20 / (40 + 30)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tutelage.tasks.can.datamodule import CANGraphDataModule
-    from tutelage.tasks.can.evaluation import Detector
     from tutelage.tasks.can.modules import BaseCANGraphModule
+    from tutelage.tasks.can.window_verdicts import Detector
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.curriculum import CurriculumData
     from tutelage.training.export.form import Exportable
@@ -146,7 +146,7 @@ class CANTask(
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
         """Return a row for each window: its time, score and alarm; a table for each capture."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule
-        from tutelage.tasks.can.evaluation import window_tables
+        from tutelage.tasks.can.window_verdicts import window_tables
 
         assert isinstance(data, CANGraphDataModule)
         return window_tables(_judging(module, data), data)
@@ -232,9 +232,9 @@ class CANTask(
     def predicted_units(self, data: TaskData) -> Sequence[str]:
         """Return the piece of each window that is held out and judged."""
         from tutelage.tasks.can.datamodule import CANGraphDataModule
-        from tutelage.tasks.can.evaluation import judged_windows
         from tutelage.tasks.can.folds import units_of_windows
         from tutelage.tasks.can.pool import read_pool
+        from tutelage.tasks.can.window_verdicts import judged_windows
 
         assert isinstance(data, CANGraphDataModule)
         return units_of_windows(read_pool(data.config.data, data.cache), judged_windows(data))

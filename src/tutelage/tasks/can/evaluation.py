@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
-from tutelage.core.records import Evaluation, Table
+from tutelage.core.records import Evaluation, Figure, Panel
 from tutelage.tasks.can.alarms import k_of_n, kth_largest
-from tutelage.tasks.can.calibration import MONITORS, CalibratedTest, scale_of
+from tutelage.tasks.can.calibration import CalibratedTest
 from tutelage.tasks.can.config import CANEvaluation
 from tutelage.tasks.can.datamodule import CANGraphDataModule, TestCapture
 from tutelage.tasks.can.events import (
@@ -30,34 +29,17 @@ from tutelage.tasks.can.frames import ATTACK, BENIGN, UNLABELLED
 from tutelage.tasks.can.fusion.module import RIVAL, FusionModule
 from tutelage.tasks.can.ingest import vehicle_of
 from tutelage.tasks.can.left_out import LeftOut
-from tutelage.tasks.can.modules import BaseCANGraphModule
 from tutelage.tasks.can.operating import OperatingPoints, operating_table
+from tutelage.tasks.can.plots import alarm_panel, alarms_figure, curves_figure
 from tutelage.tasks.can.rule_windows import RuleVerdict
 from tutelage.tasks.can.verdicts import MODEL, Verdicts
+from tutelage.tasks.can.window_verdicts import Detector, calibrated_verdicts, judge
 
 _log = logging.getLogger(__name__)
 
 ALWAYS = "always_alarm"
 AT_POINTS = ("event_recall", "recall", "false_alarms_per_hour")
 """Metrics that stand for each operating point."""
-Detector = BaseCANGraphModule | FusionModule
-
-
-def model_scores(
-    module: BaseCANGraphModule, test: TestCapture
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the score (T,) of each window that tests, and whether it is over the threshold."""
-    with torch.inference_mode():
-        scores = [module.scores(batch.to(module.device)).float().cpu() for batch in test.loader()]
-    score = torch.cat(scores)
-    return score.numpy(), (score > module.threshold.cpu()).numpy()
-
-
-def judge(module: Detector, test: TestCapture) -> dict[str, RuleVerdict]:
-    """Judge windows one by one: the model first, then what it is made of, where it is a fusion."""
-    if isinstance(module, FusionModule):
-        return module.judge(test)
-    return {MODEL: RuleVerdict(*model_scores(module, test))}
 
 
 def evaluate(
@@ -88,16 +70,17 @@ def evaluate(
     operating = _operating(module, data) if settings.calibration == "none" else None
     derived = {**_silences(data), **(derived or {})}
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    left = LeftOut()
+    left, figures = LeftOut(), list[Figure]()
     for split, every in data.tests.items():
         judging = partial(_read_and_judge, module, data, derived, operating)
         tried = [(test, left.attempt(test, partial(judging, test))) for test in every]
         judged = [judgement for _, judgement in tried if judgement is not None]
         groups = _groups(split, [test for test, judgement in tried if judgement is not None])
-        for name in judged[0] if judged else ():
-            verdicts = [judgement[name] for judgement in judged]
+        for name in judged[0].detectors if judged else ():
+            verdicts = [judgement.detectors[name] for judgement in judged]
             scores[name] |= _keyed(groups, [v.own for v in verdicts])
             scores[name] |= _at_points(split, [v.at_points for v in verdicts])
+        figures += _figures(split, judged)
     left.require_any()
     _require_labels(scores[MODEL], data)
     tables = left.tables()
@@ -108,7 +91,20 @@ def evaluate(
         tables.append(operating_table(scores, list(data.tests), few))
     if isinstance(module, FusionModule):
         tables += module.weight_table(data.tests)
-    return Evaluation(metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables))
+    return Evaluation(
+        metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables), figures=tuple(figures)
+    )
+
+
+def _figures(split: str, judged: Sequence[_Judgement]) -> list[Figure]:
+    """Draw what each detector finds at which price, and the model's alarms along time."""
+    if not judged:
+        return []
+    names = [name for name in judged[0].detectors if name != ALWAYS]
+    own = {name: [one.detectors[name].own for one in judged] for name in names}
+    found = curves_figure(split, own)
+    alarms = alarms_figure(split, [one.alarms for one in judged])
+    return [alarms] if found is None else [found, alarms]
 
 
 def _silences(data: CANGraphDataModule) -> dict[str, Floats]:
@@ -213,7 +209,7 @@ def _read(
     if data.config.evaluation.calibration == "none":
         return test, _said(module, data, test)
     calibrated = CalibratedTest.of(test, data.learned, data.config.evaluation, data.drives)
-    return calibrated.test, _calibrated(module, test, calibrated, data.config.evaluation)
+    return calibrated.test, calibrated_verdicts(module, test, calibrated, data.config.evaluation)
 
 
 def _read_and_judge(
@@ -222,26 +218,10 @@ def _read_and_judge(
     derived: Mapping[str, Floats],
     operating: OperatingPoints | None,
     test: TestCapture,
-) -> dict[str, _Judged]:
+) -> _Judgement:
     """What each detector makes of a capture; its graphs are let go of."""
     found = _read(module, data, test)
     return _judge(*found, data.config.evaluation, derived, operating)
-
-
-def _calibrated(
-    module: Detector, test: TestCapture, calibrated: CalibratedTest, settings: CANEvaluation
-) -> dict[str, RuleVerdict]:
-    """What the calibrated detectors say together, and each alone.
-
-    A fusion's experts keep the baselines that its combiner was fitted with.
-    """
-    parts = [calibrated.test, calibrated.prefix]
-    if isinstance(module, FusionModule):
-        parts = [replace(part, store=test.store) for part in parts]
-    scale = scale_of(module)
-    learned, beginning = (scale(judge(module, part)[MODEL].score) for part in parts)
-    threshold = float(scale(module.threshold.detach().cpu().numpy()))
-    return calibrated.judge(learned, beginning, threshold, settings.false_alarms_per_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +232,21 @@ class _Judged:
     at_points: Mapping[float, Verdicts]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What each detector made of a capture, and the model's alarms as a drawing."""
+
+    detectors: Mapping[str, _Judged]
+    alarms: Panel
+
+
 def _judge(
     test: TestCapture,
     said: Mapping[str, RuleVerdict],
     settings: CANEvaluation,
     derived: Mapping[str, Floats],
     operating: OperatingPoints | None,
-) -> dict[str, _Judged]:
+) -> _Judgement:
     """What each detector makes of the labelled windows of a capture."""
     windows = test.windows.numpy()
     labelled = (test.store.y[test.windows] != UNLABELLED).numpy()
@@ -280,7 +268,8 @@ def _judge(
         at = operating.of(name) if operating else {}
         points = {rate: verdicts(score, score > threshold) for rate, threshold in at.items()}
         found[name] = _Judged(verdicts(score, alarm), points)
-    return found
+    alarm = k_of_n(said[MODEL].alarm, windows, settings.k, settings.n)[labelled]
+    return _Judgement(found, alarm_panel(test.capture.name, times, alarm, events))
 
 
 def window_times(test: TestCapture, windows: NDArray[np.int64]) -> WindowTimes:
@@ -315,68 +304,3 @@ def _require_labels(metrics: Mapping[str, float], data: CANGraphDataModule) -> N
             where=data.config.data.root,
             hint="Use `tutelage predict` on unlabelled captures.",
         )
-
-
-def window_tables(module: Detector, data: CANGraphDataModule) -> tuple[Table, ...]:
-    """A table of windows for each capture that tests (see `window_table`).
-
-    A capture that can't be calibrated is left out, with a warning.
-
-    Raises:
-        DataError: None can be calibrated.
-    """
-    left = LeftOut()
-    every = (test for tests in data.tests.values() for test in tests)
-    found = [left.attempt(test, partial(window_table, module, data, test)) for test in every]
-    left.require_any()
-    return tuple(table for table in found if table is not None)
-
-
-def judged_windows(data: CANGraphDataModule) -> list[TestCapture]:
-    """Return the windows of each capture that `window_tables` tells of.
-
-    Raises:
-        DataError: None can be calibrated.
-    """
-    every = [test for tests in data.tests.values() for test in tests]
-    settings = data.config.evaluation
-    if settings.calibration == "none":
-        return every
-    left = LeftOut()
-    of = partial(CalibratedTest.of, learned=data.learned, settings=settings, drives=data.drives)
-    found = [left.attempt(test, partial(of, test)) for test in every]
-    left.require_any()
-    return [calibrated.test for calibrated in found if calibrated is not None]
-
-
-def window_table(module: Detector, data: CANGraphDataModule, test: TestCapture) -> Table:
-    """A row for each window of a capture: when, how suspicious, and whether there is an alarm.
-
-    The score is the window's own; the alarm looks back on `evaluation.n` windows. The table's title
-    is the capture's label. With calibration the beginning is left out, and a reason is given where
-    the monitors have one.
-    """
-    module.eval()
-    settings = data.config.evaluation
-    if settings.calibration == "none":
-        verdict, reasons = judge(module, test)[MODEL], None
-    else:
-        calibrated = CalibratedTest.of(test, data.learned, settings, data.drives)
-        said = _calibrated(module, test, calibrated, settings)
-        test, verdict = calibrated.test, said[MODEL]
-        reasons = calibrated.reasons(said[MONITORS].alarm)
-    store, windows = test.store, test.windows
-    alarm = k_of_n(verdict.alarm, windows.numpy(), settings.k, settings.n)
-    columns = (
-        windows,
-        store.first_row[windows],
-        store.start_time[windows],
-        store.end_time[windows],
-    )
-    names = ["window", "first_frame", "start_time", "end_time", "score", "alarm"]
-    listed = [column.tolist() for column in columns]
-    listed += [verdict.score.tolist(), [int(each) for each in alarm]]
-    if reasons is not None:
-        names, listed = [*names, "reason"], [*listed, reasons]
-    rows = zip(*listed, strict=True)
-    return Table(title=test.capture.label, columns=tuple(names), rows=tuple(rows))

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.records import Table
+from tutelage.core.records import Figure, Line, Panel, Table
 from tutelage.tasks.ner.labels import Booleans
 
 BINS: Final = 10
@@ -49,6 +49,17 @@ class Calibration:
         )
         columns = ("score", "predicted", "mean score", "right")
         return Table(title=f"Calibration on {split}", columns=columns, rows=rows)
+
+    def figure(self, split: str) -> Figure | None:
+        """Draw how often entities of each score are right; null with fewer than two bins."""
+        there = self.counts > 0
+        if there.sum() < 2:
+            return None
+        at = tuple(np.round(self.confidence[there], 4).tolist())
+        right = Line(name="right", values=tuple(np.round(self.precision[there], 4).tolist()), at=at)
+        lines = (right, Line(name="as often as said", values=at, at=at))
+        panel = Panel(title="Calibration", lines=lines, across="mean score", up="right")
+        return Figure(title=f"Calibration on {split}", panels=(panel,))
 
 
 def calibrate(scores: NDArray[np.float64], right: Booleans) -> Calibration:

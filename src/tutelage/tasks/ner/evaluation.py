@@ -8,7 +8,7 @@ import numpy as np
 
 from tutelage.core.errors import DataError
 from tutelage.core.folds import HELD_OUT
-from tutelage.core.records import Evaluation, Table
+from tutelage.core.records import Evaluation, Figure, Table
 from tutelage.tasks.ner.baselines import from_frequent_tags, from_gazetteer, known_names
 from tutelage.tasks.ner.config import NEREvaluation
 from tutelage.tasks.ner.corpus import Corpus, refuse_unseen
@@ -60,6 +60,7 @@ def evaluate(
     metrics: dict[str, float] = {}
     baselines: dict[str, dict[str, float]] = {name: {} for name in RIVALS}
     tables: list[Table] = []
+    figures: list[Figure | None] = []
     for split, documents in corpus.tests.items():
         labelled = [document for document in documents if document.labelled]
         if not labelled:
@@ -81,8 +82,10 @@ def evaluate(
             baselines[name] |= _keyed(split, rival.metrics(0))
         tables += [type_table(split, model, rivals), model.confusion(split)]
         tables += [calibration.table(split), error_table(split, model, scored, options.errors)]
+        figures.append(calibration.figure(split))
     tables += corpus.tables
-    return Evaluation(metrics=metrics, baselines=baselines, tables=tuple(tables))
+    drawn = tuple(figure for figure in figures if figure is not None)
+    return Evaluation(metrics=metrics, baselines=baselines, tables=tuple(tables), figures=drawn)
 
 
 def _keyed(split: str, found: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,6 +88,7 @@ class BaseTrainer:
         self.parents, self.console = parents, console
         self.ranks = Ranks.here()
         self.seconds: dict[str, float] = {}
+        self.memory: dict[str, float] = {}
         self.started = time.monotonic()
         self.models = ModelManager()
 
@@ -247,6 +250,7 @@ class BaseTrainer:
             figures=evaluation.figures,
             best_epoch=self.best_epoch,
             seconds=self.seconds,
+            memory=self.memory,
             audit=audit,
             artifacts={name: self.run.artifact(path) for name, path in files.items()},
             warnings=audit.findings,
@@ -285,6 +289,7 @@ class BaseTrainer:
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 3)
+        self.memory[name] = _peak_mib()
 
     def _measured(self, module: TaskModule, data: TaskData) -> BatchSizeChoice:
         """Measure the best batch size."""
@@ -351,3 +356,9 @@ class BaseTrainer:
         deadline = None if limit is None else self.started + limit
         callbacks.append(StopWhenAsked(manager, deadline, self.run.id))
         return [without_empty_hooks(callback) for callback in (*callbacks, manager)]
+
+
+def _peak_mib() -> float:
+    """Return the largest resident memory that this process had so far."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
