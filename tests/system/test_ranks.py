@@ -61,7 +61,11 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(tmp_path: Path
 def test_a_killed_run_of_two_processes_ends_with_the_bits_of_the_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = (*TWO, "training.checkpoints.every_n_steps=2", "training.batch_size=8")
+    teacher = train(tmp_path / "elsewhere", "training.accelerator=cpu", "training.max_epochs=1")
+    saved = (
+        *(*TWO, "training.checkpoints.every_n_steps=2", "training.batch_size=8"),
+        *("mode=distillation", f"mode.teacher={teacher.path}"),
+    )
     whole = train(tmp_path / "whole", *saved)
     saved = (*saved, "run.policy=resume_if_incomplete")
     monkeypatch.setenv(END, "1:8:kill")

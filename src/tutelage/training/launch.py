@@ -232,7 +232,7 @@ def _work(
             if config.training.devices == 1:
                 train_here(task, config, store, run, parents, console)
             else:
-                start_ranks(run, config.training.devices)
+                start_ranks(run, config.training.devices, parents)
         except (KeyboardInterrupt, SystemExit):
             run.update(status="interrupted", finished=now())
             hint = f"Go on with it: {how_to_go_on(run)}."

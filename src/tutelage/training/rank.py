@@ -1,4 +1,4 @@
-"""One of the processes that train a run together: ``python -m tutelage.training.rank RUN``."""
+"""One of the processes that train a run: ``python -m tutelage.training.rank RUN PARENTS``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from tutelage.core.processes import die_with_parent
 from tutelage.core.store import CONFIG, LOG, Run, RunStore
 from tutelage.task import Task, load_task
 from tutelage.training.launch import log_to, train_here
+from tutelage.training.parents import Parents
 from tutelage.training.ranks import Ranks
 from tutelage.training.start_ranks import FAILURE, SHOWN
 
 log = logging.getLogger("tutelage.training.rank")  # not by __name__, which is __main__
 
 
-def main(path: Path) -> int:
+def main(path: Path, parents: Parents) -> int:
     """Train; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
     die_with_parent()
@@ -39,7 +40,7 @@ def main(path: Path) -> int:
         logging.getLogger("tutelage").addHandler(shown)
     with log_to(run, logging.INFO if ranks.first else logging.WARNING):
         try:
-            _train(run, ranks)
+            _train(run, ranks, parents)
         except TutelageError as error:
             _say(type(error).__name__, error.problem, error.where, error.hint)
             return error.exit_code
@@ -51,13 +52,10 @@ def main(path: Path) -> int:
     return 0
 
 
-def _train(run: Run, ranks: Ranks) -> None:
+def _train(run: Run, ranks: Ranks, parents: Parents) -> None:
     store = RunStore(run.path.parent)
     task: Task[RunConfig] = load_task(str(run.settings["task"]))
     config = build_config(task.config_type, [migrate_config(run.settings, run.path / CONFIG)])
-    parents: dict[str, tuple[Run, ...]] = {}
-    for parent in run.record.parents:
-        parents[parent.role] = (*parents.get(parent.role, ()), store.find(parent.run))
     on_gpu = config.training.accelerator != "cpu" and torch.cuda.is_available()
     dist.init_process_group("nccl" if on_gpu else "gloo")
     console = Console(stderr=True) if ranks.first else None
@@ -71,4 +69,6 @@ def _say(kind: str, problem: str, where: str | None, hint: str | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    folders = json.loads(sys.argv[2]).items()
+    made_from = {role: tuple(Run(Path(one)) for one in paths) for role, paths in folders}
+    sys.exit(main(Path(sys.argv[1]), made_from))

@@ -17,6 +17,7 @@ from tutelage.core import errors
 from tutelage.core.errors import RunFailedError, TutelageError
 from tutelage.core.stopping import StopRequest
 from tutelage.core.store import Run
+from tutelage.training.parents import Parents
 
 log = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-m", "tutelage.training.rank")
@@ -29,11 +30,11 @@ _WAKE_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
 
 
-def start_ranks(run: Run, devices: int) -> None:
+def start_ranks(run: Run, devices: int, parents: Parents) -> None:
     """Train a run in as many processes as it has devices.
 
-    The run's folder holds all that they need. The first to fail ends the others, since those would
-    wait for it.
+    The run's folder and those of its parents, which may lie elsewhere, hold all that they need. The
+    first to fail ends the others, since those would wait for it.
 
     Raises:
         TutelageError: What the first process that failed said.
@@ -41,7 +42,8 @@ def start_ranks(run: Run, devices: int) -> None:
     """
     reading, writing = os.pipe()
     shared = _environment(devices, writing)
-    command = [*COMMAND, str(run.path)]
+    made_from = {role: [str(one.path.absolute()) for one in runs] for role, runs in parents.items()}
+    command = [*COMMAND, str(run.path), json.dumps(made_from)]
     ranks: list[subprocess.Popen[bytes]] = []
     request = StopRequest()
     with _ending(ranks), request.listening(), os.fdopen(reading, encoding="utf-8") as failures:
