@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-hpo docs clean
+.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-watch soak-hpo docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,8 +61,12 @@ bench-losses: $(VENV)/.dev  ## compare the losses with other libraries'; takes m
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/losses.py --json benchmarks/results/losses.json $(ARGS)
 
+soak: $(VENV)/.dev  ## every soak, one table of what was tried and what held; hours, or ARGS=--short
+	@mkdir -p benchmarks/results
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak.py --json benchmarks/results/soak.json $(ARGS)
+
 SOAK_SECONDS ?= 600
-soak: $(VENV)/.dev  ## watch a virtual bus of 8,000 frames a second for ten minutes (SOAK_SECONDS)
+soak-watch: $(VENV)/.dev  ## watch a virtual bus of 8,000 frames a second for ten minutes (SOAK_SECONDS)
 	@mkdir -p benchmarks/results
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak_watch.py --seconds $(SOAK_SECONDS) --json benchmarks/results/soak_watch.json
 

@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -152,7 +153,7 @@ def break_once(study: Study, kind: str, draw: random.Random, longest: float) -> 
     return killed
 
 
-def soak(kills: int, seed: int, folder: Path) -> dict[str, object]:
+def soak(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """Kill so many times, over as many studies as that takes."""
     draw, counts, studies = random.Random(seed), Counter[str](), 0
     unbroken = {}
@@ -185,6 +186,20 @@ def soak(kills: int, seed: int, folder: Path) -> dict[str, object]:
     return {**done, "trials": states, "mlflow": dict(tracked)}
 
 
+def rows(done: dict[str, Any], seconds: float) -> list[dict[str, object]]:
+    """What was tried and what held, for `soak.py`; a study that differs ends the soak."""
+    kills = done["kills"].items()
+    return [
+        {
+            "what": f"a study's {victim} killed",
+            "tried": n,
+            "held": n,
+            "seconds": seconds / len(kills),
+        }
+        for victim, n in kills
+    ]
+
+
 def is_finished(home: Path) -> bool:
     """Whether the study's record says so."""
     return any(
@@ -200,11 +215,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         done = soak(options.kills, options.seed, Path(folder))
     print(json.dumps(done, indent=2))
     if options.json is not None:
-        options.json.write_text(json.dumps(done, indent=2) + "\n")
+        told = rows(done, round(time.monotonic() - started, 1))
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":

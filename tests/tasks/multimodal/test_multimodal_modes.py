@@ -10,7 +10,7 @@ from made_pairs import SMALL, make_folder
 from safetensors.torch import load_file
 
 from tutelage.core.config import DistillationMode
-from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.core.errors import ConfigError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import METRICS, WEIGHTS, Run, RunStore
 from tutelage.tasks.multimodal import MultimodalTask
@@ -101,29 +101,6 @@ def test_towers_rest_and_learn_by_stage(
     assert rates[3]["projections"] == pytest.approx(7.5e-4)
     assert [by_epoch[e][-1][5] for e in range(4)] == [0, 40, 40, 0]
     assert any(table.title == "Stages" for table in run.record.tables)
-
-
-def test_a_staged_run_killed_in_any_stage_ends_with_the_same_bits(
-    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = (*STAGES, "training.checkpoints.every_n_steps=1", "evaluation.pictures=0")
-    whole = train(tmp_path / "whole", config(drawings, *options))
-    step = TwoTowerModule.step
-    for cut in (4, 10):
-        store = tmp_path / f"cut-{cut}"
-
-        def failing(self: TwoTowerModule, batch: object, cut: int = cut) -> object:
-            if self._trainer is not None and self.trainer.global_step == cut:
-                raise ValueError("power cut")
-            return step(self, batch)  # type: ignore[arg-type]
-
-        with monkeypatch.context() as patch:
-            patch.setattr(TwoTowerModule, "step", failing)
-            with pytest.raises(RunFailedError, match="power cut"):
-                train(store, config(drawings, *options))
-        resumed = train(store, config(drawings, *options, "run.policy=resume_if_incomplete"))
-        ours, theirs = weights(whole), weights(resumed)
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours), cut
 
 
 @pytest.mark.parametrize(

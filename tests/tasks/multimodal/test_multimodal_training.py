@@ -1,4 +1,4 @@
-"""Two towers train, resume to the same bits, evaluate beside chance, and predict."""
+"""Two towers train, evaluate beside chance, and predict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tutelage import api
-from tutelage.core.errors import ConfigError, DataError, RunFailedError
+from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import WEIGHTS, Run, RunStore
 from tutelage.losses import LOSSES, BaseContrastiveLoss
@@ -119,35 +119,6 @@ def test_a_folder_of_pictures_without_captions_is_embedded_but_not_scored(
     ]
     with pytest.raises(DataError, match="0 captions are left to score"):
         api.evaluate(run, f"data.root={tmp_path}", home=home)
-
-
-def test_a_run_killed_within_an_epoch_ends_with_the_same_bits(
-    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = ("training.max_epochs=3", "training.checkpoints.every_n_steps=1")
-    settings = config(drawings, *options)
-    whole = launch(MultimodalTask(), settings, RunStore(tmp_path / "whole")).run
-    step = TwoTowerModule.step
-
-    def failing(self: TwoTowerModule, batch: object) -> object:
-        if self._trainer is not None and self.trainer.global_step == 4:
-            raise ValueError("power cut")
-        return step(self, batch)  # type: ignore[arg-type]
-
-    store = RunStore(tmp_path / "cut")
-    with monkeypatch.context() as patch:
-        patch.setattr(TwoTowerModule, "step", failing)
-        with pytest.raises(RunFailedError, match="power cut"):
-            launch(MultimodalTask(), settings, store)
-    resumed = build_config(
-        MultimodalConfig,
-        [settings.model_dump(mode="json")],
-        ["run.policy=resume_if_incomplete"],
-    )
-    after = launch(MultimodalTask(), resumed, store)
-    assert after.origin == "resumed"
-    ours, theirs = weights(whole), weights(after.run)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_chunks_give_the_gradients_of_the_whole_batch_under_dropout(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError
+from tutelage.core.errors import CheckpointError, ConfigError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import LOG, METRICS, WEIGHTS, Run, RunStore
 from tutelage.tasks.neural import NeuralTask
@@ -188,29 +188,3 @@ def test_a_fusion_weighs_experts_for_each_unit(home: Path, donor: Run) -> None:
     assert "test/corr" in fused.record.metrics
     worse = min(run.record.metrics["test/corr"] for run in (donor, other))
     assert fused.record.metrics["test/corr"] > worse - 0.02
-
-
-def test_a_run_that_was_killed_resumes_to_the_same_bits(
-    tmp_path: Path, donor: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = (
-        ALONE, "data.sampler=contrast", "data.contrast_warmup_steps=4", "training.batch_size=4",
-        "training.checkpoints.every_n_steps=1", "model.convnet.dropout=0.2",
-        "training.regularizers=[{name: proximal_l1, parameters: '*.features', strength: 1e-3}]",
-    )  # fmt: skip
-    whole = train(tmp_path / "whole", *settings)
-    step = NeuralModule.training_step
-
-    def killed(self: NeuralModule, batch: object, batch_idx: int) -> dict[str, torch.Tensor]:
-        if self.trainer.global_step == 5:
-            raise ValueError("the power went")
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(NeuralModule, "training_step", killed)
-        with pytest.raises(RunFailedError):
-            train(tmp_path / "cut", *settings)
-    resumed = train(tmp_path / "cut", *settings, "run.policy=resume_if_incomplete")
-    one, other = (load_file(run.path / WEIGHTS) for run in (whole, resumed))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
