@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
@@ -173,3 +174,24 @@ def test_a_cell_that_names_a_kept_picture_shows_it_inside_of_the_page(tmp_path: 
     html = render_page([run])
     assert Page(html).addresses == [f"data:image/png;base64,{b64encode(png).decode()}"]
     assert "img-src data:" in html
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of a colour such as #fff or #0b63c5."""
+    digits = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
+    channels = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_words_stand_out_from_the_paper_in_light_in_dark_and_in_print(store: RunStore) -> None:
+    html = render_page([finish_run(store)])
+    themes = re.findall(r":root \{[^}]*--ink[^}]*\}", html)
+    assert len(themes) == 3
+    named = dict(re.findall(r"--(\w+): #(\w+)", themes[0]))
+    for theme in themes:
+        named |= dict(re.findall(r"--(\w+): #(\w+)", theme))
+        paper = _luminance(named["paper"])
+        for name in ("ink", "dim", "mark", "bad", "third", "fourth"):
+            low, high = sorted((paper, _luminance(named[name])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (name, theme)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import SMALL, Shared, Tutelage
+
+from browser import opened
 
 
 @pytest.fixture
@@ -27,3 +31,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     result = tutelage("train", "can", *settings, environment={"TMPDIR": str(temporary)})
     assert result.code == 0, result.err
     return Shared(tutelage, result, temporary)
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Any]:
+    """A page of a real browser, if there is one on this machine."""
+    with opened() as page:
+        yield page

@@ -9,6 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from command import Tutelage, assert_refused
 
+from browser import look_at
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "multimodal"))
 from made_pairs import SMALL, make_folder, write_rows  # noqa: E402
 
@@ -36,6 +38,7 @@ def test_one_s_own_folder_trains_at_once_and_the_run_is_used(tutelage: Tutelage)
         value["metrics"]["test/recall@10"],
         abs=1e-6,  # type: ignore[index]
     )
+    look_at(tutelage.folder / "page.html")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from command import Tutelage, assert_refused
 
+from browser import look_at
+
 pytestmark = pytest.mark.system
 
 WORDS = ("met", "saw", "the", "old", "dog", "of", "at", "night", "and", "ran", "then")
@@ -40,6 +42,7 @@ def test_one_s_own_texts_train_and_new_ones_are_predicted_with_places(tutelage: 
     both = ("data.combine.name=append", "data.combine.root=old")
     shown = tutelage.done("train", "ner", "data.root=new", *both, *SMALL).out
     assert "Entities of test by type" in shown and "gazetteer" in shown
+    (run,) = tutelage.runs()
     assert "What combining changed" in tutelage.done("runs", "show", "@last").out
     (tutelage.folder / "in.txt").write_text("then the dog Bob came home\n")
     (line,) = map(json.loads, tutelage.done("predict", "@last", "in.txt").out.splitlines())
@@ -47,6 +50,7 @@ def test_one_s_own_texts_train_and_new_ones_are_predicted_with_places(tutelage: 
     (tutelage.folder / "old" / "b.jsonl").write_text('{"text": "Bob", "label": [[0, 9, "name"]]}\n')
     refused = tutelage("evaluate", "@last", "data.root=old")
     assert_refused(refused, "b.jsonl:1", "outside their text", "data.bad_share")
+    look_at(run / "report.html")
 
 
 def test_the_audit_of_one_s_own_texts_says_what_is_in_two_parts(tutelage: Tutelage) -> None:

@@ -9,6 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from command import Tutelage, assert_refused
 
+from browser import look_at
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "neural"))
 from made_sessions import image_arrays, write  # noqa: E402
 
@@ -37,6 +39,7 @@ def test_embedded_recordings_train_and_are_scored_beside_the_truth(tutelage: Tut
     page = (tutelage.folder / "page.html").read_text()
     for words in ("Receptive fields in the model", "Most exciting stimuli", "recorded", "true x"):
         assert words in page, words
+    look_at(tutelage.folder / "page.html")
 
 
 def test_a_folder_of_images_trains_and_is_audited(tutelage: Tutelage) -> None:

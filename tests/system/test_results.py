@@ -13,6 +13,7 @@ import pytest
 from command import SMALL, Shared, Tutelage, record
 from safetensors.numpy import load_file
 
+from browser import look_at
 from tutelage.tasks.can.simulator import simulate_capture, write_candump, write_csv
 
 CONTROL = {chr(code) for code in range(32)} - {"\n", "\t"} | {"\x7f", "\x9b"}
@@ -52,6 +53,14 @@ def test_training_prints_one_object_that_agrees_with_the_record(shared: Shared) 
             "test_04_unknown_vehicle_unknown_attack",
         }
     assert kept["audit"]["verdict"] == "clean"
+
+
+def test_two_runs_stand_on_one_page_of_a_real_browser(home: Tutelage) -> None:
+    home.done("train", "can", *SMALL, "training.max_epochs=1", "training.seed=3")
+    first, second = home.runs()
+    assert "Alarms on" in (second / "report.html").read_text()
+    home.done("report", first.name, second.name, "--output", "both.html")
+    look_at(home.folder / "both.html")
 
 
 def test_training_leaves_no_temporary_files(shared: Shared) -> None:

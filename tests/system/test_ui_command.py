@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -64,21 +63,6 @@ def page(tutelage: Tutelage, *arguments: str) -> Iterator[str]:
         result = tutelage.finish(process)
     assert result.code == 0, result.err
     assert psutil.wait_procs(tree, timeout=0)[1] == []
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Any]:
-    """A page of a real browser, if there is one on this machine."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        found = browser.new_page(viewport={"width": 1500, "height": 900})
-        found.set_default_timeout(120_000)
-        yield found
-        browser.close()
 
 
 def test_mlflows_page_shows_the_study_its_trials_folds_refit_and_final_model(
