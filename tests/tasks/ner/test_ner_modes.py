@@ -171,15 +171,20 @@ def test_a_teacher_of_other_tokens_and_windows_teaches_the_same_words(
     long = write_texts(tmp_path / "long")
     (long / "train.conll").write_text("\n".join(lines))
     theirs, teacher = made_data(long, tmp_path / "cache", *encoder(folder))
-    data, _ = made_data(long, tmp_path / "cache", *SMALL, "model.max_length=24")
-    data.taught_by(theirs.known)
-    assert len(theirs.train) > len(data.train) > 4  # both cut, in other places
-    batch = data.train_batch(torch.arange(3))
-    taught, features = teacher.teach(batch)
     whole = theirs.train.batch(torch.arange(len(theirs.train)))
     every = teacher.log_probabilities(whole)
-    assert torch.allclose(taught, every[batch.word], atol=1e-5)
-    assert features.shape == (len(batch.word), teacher.feature_width)
+    for weight, width in ((0.5, teacher.feature_width), (0.0, 0)):
+        mode = ("mode=distillation", "mode.teacher=x", f"mode.feature_weight={weight}")
+        data, _ = made_data(long, tmp_path / "cache", *SMALL, "model.max_length=24", *mode)
+        data.taught_by(theirs.known)
+        assert len(theirs.train) > len(data.train) > 4  # both cut, in other places
+        batch = data.train_batch(torch.arange(3))
+        taught, features = teacher.teach(batch)
+        assert torch.allclose(taught, every[batch.word], atol=1e-5)
+        assert features.shape == (len(batch.word), width)
+    assert batch.lessons is not None and batch.lessons.said is not None  # of every later batch
+    assert data.train_batch(torch.arange(3, 5)).lessons is batch.lessons
+    assert data.batch_of_size(2).lessons is None  # probed in a process that ends
 
 
 def test_a_student_learns_words_from_its_teacher(home: RunStore, root: Path, teacher: Run) -> None:

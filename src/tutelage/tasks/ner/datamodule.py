@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.core.config import AutoencoderMode
+from tutelage.core.config import AutoencoderMode, DistillationMode
 from tutelage.core.errors import DataError
 from tutelage.core.records import AuditStamp
 from tutelage.losses import BaseSupervisedLoss
@@ -25,6 +26,7 @@ from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
 from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.pretraining import PretrainingOrder, with_own_texts
+from tutelage.tasks.ner.teaching import Lessons
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.tasks.ner.tokens.store import EncodedTexts, TokenCache, encode_texts, with_teacher
@@ -71,6 +73,7 @@ class NERDataModule(TaskData):
         self.train: EncodedTexts
         self.validation: EncodedTexts
         self._taught: EncodedTexts | None = None
+        self._lessons: Lessons | None = None
         self._everything: EncodedTexts | None = None  # what trains, then what has no tags
         self.readers: tuple[Mapping[str, Any], ...] = ()
         """What each expert of a fusion learned before it trained."""
@@ -147,9 +150,19 @@ class NERDataModule(TaskData):
         return self.known.coder
 
     def taught_by(self, teacher: Preprocessing) -> None:
-        """Let training batches hold their words in a teacher's tokens too, if these are others."""
+        """Let training batches hold what a teacher says of their words.
+
+        Where features are taught, they hold their words in the teacher's tokens, if these are
+        others than the student's.
+        """
+        mode, read = self.config.mode, self.train
+        assert isinstance(mode, DistillationMode)
         if teacher.coder.to_json() != self.coder.to_json() or teacher.frame != self.known.frame:
-            self._taught = self._tokens(teacher).load(self.corpus.train, self.labels)
+            read = self._tokens(teacher).load(self.corpus.train, self.labels)
+        if not mode.feature_weight:
+            self._lessons = Lessons(read)
+        elif read is not self.train:
+            self._taught = read
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
@@ -201,6 +214,8 @@ class NERDataModule(TaskData):
     def train_batch(self, windows: Tensor) -> TokenBatch:
         """Return some training windows as one batch, for a teacher too where there is one."""
         batch = self.train.batch(windows)
+        if self._lessons is not None:
+            return replace(batch, lessons=self._lessons)
         return batch if self._taught is None else with_teacher(batch, self._taught)
 
     def val_dataloader(self) -> EvalLoader[TokenBatch]:
@@ -248,12 +263,18 @@ class NERDataModule(TaskData):
         lengths, parts = self.train.lengths, self._parts(size)
         part = max(parts, key=lambda p: len(p) * int(lengths[p].max()))
         times = max(1, size // self.train_size)
-        return self.train_batch(part.repeat(times))
+        return self._probed(part.repeat(times))
 
     def typical_batch_of_size(self, size: int, draw: int) -> TokenBatch:
         """A batch of an epoch with so many texts a step: of short, middling or long ones."""
         parts = self._parts(size)
-        return self.train_batch(parts[(2 * draw + 1) * len(parts) // (2 * TYPICAL_DRAWS)])
+        return self._probed(parts[(2 * draw + 1) * len(parts) // (2 * TYPICAL_DRAWS)])
+
+    def _probed(self, windows: Tensor) -> TokenBatch:
+        """Return a batch of which a teacher is asked anew, as a probe has no time for all texts."""
+        batch, lessons = self.train.batch(windows), self._lessons
+        read = self._taught if lessons is None else lessons.texts
+        return batch if read is None or read is self.train else with_teacher(batch, read)
 
 
 def evaluation_loader(

@@ -118,7 +118,13 @@ class NERModule(TaskModule):
         return self.network.log_probabilities(self.outputs(batch)[0], batch)
 
     def teach(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-        """Return (W, C) log-probabilities and (W, H) features of a student's batch."""
+        """Return (W, C) log-probabilities and (W, H) features of a student's batch.
+
+        Where tags alone are taught there are no features, H is 0.
+        """
+        if batch.lessons is not None:
+            said = batch.lessons.of(self)[batch.word]
+            return said, said.new_zeros(len(said), 0)
         own = batch if batch.taught is None else batch.taught
         logits, features = self.outputs(own)
         found = self.network.log_probabilities(logits, own)

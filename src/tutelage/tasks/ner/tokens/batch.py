@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from tutelage.tasks.ner.teaching import Lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class TokenBatch:
         word: (W,) int64, number of each word among all of its data.
         taught: Windows as a teacher reads them that show the same words, if it has other tokens.
         taught_rows: (W,) int64, place of each word among those of ``taught``.
+        lessons: What a teacher says of all words, where it is asked of tags alone.
     """
 
     input_ids: Tensor
@@ -36,6 +41,7 @@ class TokenBatch:
     word: Tensor
     taught: TokenBatch | None = None
     taught_rows: Tensor | None = None
+    lessons: Lessons | None = None
 
     @property
     def size(self) -> int:
