@@ -95,6 +95,7 @@ def test_a_files_lines_are_answered_line_by_line(client: httpx.Client) -> None:
     [
         ("/predict", {"content": b"{not json"}, 422),
         ("/predict", {"content": b"\xff\xfe"}, 422),
+        ("/predict", {"content": b'{"text": "\xff"}'}, 422),
         ("/predict", {"json": {"txt": "Anna"}}, 422),
         ("/predict", {"json": {"text": 5}}, 422),
         ("/predict", {"json": {"text": "a", "more": 1}}, 422),

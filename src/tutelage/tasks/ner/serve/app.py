@@ -64,6 +64,11 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
         said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_TOLD]]
         return JSONResponse({"detail": "; ".join(said)}, 422)
 
+    @app.exception_handler(400)
+    def refuse_bytes(_: Request, __: Exception) -> JSONResponse:
+        """Say what FastAPI calls an error in parsing: bytes that are no text."""
+        return JSONResponse({"detail": "the body is not JSON in UTF-8"}, 422)
+
     @app.get("/health")
     def health() -> dict[str, str]:
         return {"status": "ok"}
