@@ -166,6 +166,19 @@ def test_when_the_warm_process_is_killed_the_next_job_starts_another(
     assert worker.server.pid not in (None, server)
 
 
+def test_a_warm_process_that_is_killed_while_it_starts_is_told_as_killed(trials: Trials) -> None:
+    before = set(psutil.Process().children())
+
+    def kill() -> bool:
+        for child in set(psutil.Process().children()) - before:
+            child.kill()
+        return False
+
+    with open_backend(WorkerExecution(environment=ALLOW)) as backend:
+        assert backend.run(trials.job(stop=kill)).ended.reason == "killed"
+        assert isinstance(backend, WorkerBackend) and not backend.server.gone
+
+
 def test_a_finished_run_answers_without_anything_being_started(
     worker: WorkerBackend, trials: Trials
 ) -> None:

@@ -54,13 +54,18 @@ class WarmServer:
         """Wait for it to have imported what training takes; return whether it has."""
         return self._ready.wait(seconds)
 
+    @property
+    def killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return self.gone and self._process is not None and (self._process.returncode or 0) < 0
+
     def check(self) -> None:
         """Say if it will never be ready.
 
         Raises:
-            RequestError: It ended before.
+            RequestError: It ended by itself before.
         """
-        if not self.gone or self._ready.is_set():
+        if not self.gone or self.killed or self._ready.is_set():
             return
         self._said.seek(0)
         tail = self._said.read()[-_TAIL_BYTES:].decode(errors="replace").strip()

@@ -94,7 +94,8 @@ class _Child:
     def run(self, server: WarmServer) -> Ended:
         """Run it to its end."""
         while not server.wait(POLL_SECONDS):
-            if (over := self._over()) is not None:
+            over = "killed" if server.killed else self._over()
+            if over is not None:
                 return self._ended(over)
             server.check()
         reading, writing = os.pipe()
