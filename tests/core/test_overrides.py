@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,12 +143,12 @@ def test_layers_lie_on_each_other_and_another_model_starts_afresh() -> None:
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:
-    with pytest.raises(yaml.YAMLError, match="'seed' stands twice"):
+    with pytest.raises(ValueError, match="'seed' stands twice"):
         parse_yaml("training:\n  seed: 1\n  seed: 2\n")
 
 
 def test_yaml_makes_no_objects() -> None:
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(ValueError, match="constructor"):
         parse_yaml("!!python/object/apply:os.getcwd []")
 
 

@@ -39,6 +39,9 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
 """A short word that may be a part of a file's name."""
 
 
+Links = Literal["inside", "anywhere"]
+
+
 class EarlyStopping(Section):
     """Stop when the monitored metric no longer improves."""
 
@@ -199,6 +202,8 @@ class DataConfig(Section):
 
     root: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File or folder of data; null takes the data that ship with the task."""
+    links: Links = "inside"
+    """Symbolic links below `root` that are followed: those that stay inside it, or `anywhere`."""
     split_file: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File of folds that `tutelage folds` dealt, for a cross-validation."""
     fold: Annotated[int, Field(ge=0)] | Literal["all"] | None = None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
 
 import xxhash
 
-from tutelage.core.errors import StorageError
+from tutelage.core.errors import DataError, StorageError
 
 _CHUNK = 1 << 20
+ALWAYS_EXPANDED: Final = 1 << 30
+MOST_EXPANSION: Final = 200
 _seen: ContextVar[dict[Path, str] | None] = ContextVar("digested files", default=None)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -25,10 +28,83 @@ def digest_bytes(data: bytes | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading that has an end: no pipe, device or socket.
+
+    Raises:
+        OSError: It can't be opened, or is of another kind.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def stays_inside(name: str) -> str:
+    """Return the path of a file below a folder, as a document has it.
+
+    Raises:
+        ValueError: It leads out of the folder, or can be no path.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+        raise ValueError(f"{name!r} leads out of its folder")
+    return name
+
+
+def inside(folder: Path, path: Path) -> bool:
+    """Whether a path, its links followed, stays in a folder."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or a name with a NUL in it
+        return False
+
+
+def require_expandable(path: Path, size: int) -> None:
+    """Refuse a packed file of data that would take more memory than its like ever does.
+
+    Args:
+        path: The file.
+        size: Bytes that it says to have when it is unpacked.
+
+    Raises:
+        DataError: They are more than a GiB, and more than 200 for each byte of the file.
+    """
+    packed = path.stat().st_size
+    if size > max(ALWAYS_EXPANDED, MOST_EXPANSION * packed):
+        hint = "If it is what it should be, save it without compression, or in parts."
+        said = f"{packed} bytes say to hold {size}, more than {MOST_EXPANSION} times as many"
+        raise DataError(said, where=path, hint=hint)
+
+
+def require_inside(root: Path, paths: Iterable[Path]) -> None:
+    """Refuse files that links below a folder of data lead out of it.
+
+    Raises:
+        DataError: There is one.
+    """
+    known: dict[Path, bool] = {}
+    for path in paths:
+        if path.parent not in known:
+            known[path.parent] = inside(root, path.parent)
+        if path == root:
+            continue
+        if not known[path.parent] or (path.is_symlink() and not inside(root, path)):
+            hint = "Copy it into the folder or, if you trust the folder, set data.links=anywhere."
+            raise DataError(f"leads out of {root}, by a link or by its name", where=path, hint=hint)
+
+
 def digest_file(path: Path) -> str:
-    """Return the xxh3-128 hex digest of a file's content, read in chunks."""
+    """Return the xxh3-128 hex digest of a file's content, read in chunks.
+
+    Raises:
+        OSError: It can't be read, or is no regular file.
+    """
     state = xxhash.xxh3_128()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
     digest = state.hexdigest()

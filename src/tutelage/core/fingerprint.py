@@ -14,6 +14,7 @@ from tutelage.core.records import Environment, Fingerprints, Hashes
 _COMPUTES_NOTHING: Final[dict[str, bool | dict[str, bool]]] = {
     **dict.fromkeys(("run", "execution", "tracking", "schema_version"), True),
     "training": {"max_time": True},
+    "data": {"links": True},
 }
 
 
@@ -28,7 +29,7 @@ def source_digest() -> str:
 def config_digest(config: RunConfig) -> str:
     """Digest of what a configuration asks for: without paths, names, and what computes nothing.
 
-    That is `run.*`, `execution.*`, `tracking.*` and `training.max_time`.
+    That is `run.*`, `execution.*`, `tracking.*`, `training.max_time` and `data.links`.
 
     Of the runs that it names it is their fingerprints that count, not what they are called.
     """

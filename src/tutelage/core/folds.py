@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tutelage.core.config import DataConfig
+from tutelage.core.documents import read_object
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.files import digest_json, write_json
 
@@ -149,7 +149,7 @@ def read_split(path: Path) -> Split:
         DataError: A fold of it holds out nothing, or leaks.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         digest = content.pop("digest")
         split = Split.model_validate(content)
     except OSError as error:
@@ -158,7 +158,7 @@ def read_split(path: Path) -> Split:
     except DataError as error:
         where = ", ".join(filter(None, (str(path), error.where)))
         raise DataError(error.problem, where=where, hint=_DEAL_AGAIN) from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ConfigError(f"is no split file: {first}", where=path, hint=_DEAL_AGAIN) from error
     if digest != split.digest:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from tutelage.core.documents import read_json
 from tutelage.core.errors import StoreError
+from tutelage.core.files import stays_inside
 
 PACKAGE: Final = Path(__file__).parents[1]
+
+
+Below = Annotated[str, AfterValidator(stays_inside)]
+Whole = Annotated[str, Field(pattern=r"^/[^\x00]+$")]
 
 
 class Inputs(BaseModel):
@@ -26,9 +31,9 @@ class Inputs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    data: Mapping[str, str] = {}
-    package: Mapping[str, str] = {}
-    elsewhere: Mapping[str, str] = {}
+    data: Mapping[Below, str] = {}
+    package: Mapping[Below, str] = {}
+    elsewhere: Mapping[Whole, str] = {}
 
     @classmethod
     def of(cls, digests: Mapping[Path, str], root: Path | None) -> Inputs:
@@ -72,7 +77,7 @@ def read_inputs(path: Path) -> Inputs | None:
         StoreError: It is damaged.
     """
     try:
-        return Inputs.model_validate(json.loads(path.read_bytes()))
+        return Inputs.model_validate(read_json(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ValidationError) as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tutelage.core.documents import Pairs, load_json, read_limited, require_whole_text
 from tutelage.core.errors import ConfigError
 from tutelage.core.explain import explain
 from tutelage.core.migrations import Json, migrate_config
@@ -23,12 +24,29 @@ NAMED_SECTIONS = ("model", "mode", "execution", "tracking")
 _KEY = re.compile(r"^[A-Za-z_][\w-]*(\.[\w-]+)*$")
 
 
+MOST_VALUES: Final = 50_000
+"""Values of a file of settings, each alias written out."""
+LARGEST_SETTINGS: Final = 1 << 20
+"""Bytes of a file of settings."""
+_TOO_MANY: Final = f"it holds more than {MOST_VALUES} values, aliases written out"
+_STANDARD: Final = "tag:yaml.org,2002:"
+_TAGS: Final = ("null", "bool", "int", "float", "str", "seq", "map")
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as people mean it: `1e-3` is a number; `no`, `2024-05-01`, `1:30` and `=` are words."""
 
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+        """Compose a value, unless it is one too many."""
+        self.values = getattr(self, "values", 0) + 1
+        if self.values > MOST_VALUES:
+            raise yaml.YAMLError(_TOO_MANY)
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        counts = Counter(key for key in keys if isinstance(key, Hashable))
+        twice = sorted(str(key) for key, count in counts.items() if count > 1)
         if twice:
             line = node.start_mark.line + 1
             raise yaml.constructor.ConstructorError(
@@ -40,6 +58,11 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regex) for tag, regex in pairs if tag.endswith((":null", ":merge"))]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    tag: make
+    for tag, make in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.removeprefix(_STANDARD) in _TAGS
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789")
@@ -60,31 +83,63 @@ def parse_yaml(text: str) -> object:
     """Read one YAML document without running anything that it names.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or a key stands twice.
+        ValueError: The text is not YAML, a key stands twice, or there are too many values, aliases
+            written out, or too many one in the other.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_values(loader, node, {}, set())
+        value: object = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    require_whole_text(value)
+    return value
+
+
+def _count_values(loader: _Loader, node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
+    """Count the values of a document as if each alias were written out.
+
+    Raises:
+        yaml.YAMLError: There are too many of them, one holds itself, or one is not what its tag
+            says.
+    """
+    if isinstance(node, yaml.ScalarNode) and node.tag != f"{_STANDARD}str":
+        meant = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+        if node.tag.startswith(_STANDARD) and node.tag != meant:
+            raise yaml.YAMLError(f"{node.value[:40]!r} is no {node.tag.removeprefix(_STANDARD)}")
+    if id(node) in above:
+        raise yaml.YAMLError("an alias stands within what it names")
+    if id(node) not in known:
+        above.add(id(node))
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        flat = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_count_values(loader, part, known, above) for part in flat)
+        above.remove(id(node))
+    if known[id(node)] > MOST_VALUES:
+        raise yaml.YAMLError(_TOO_MANY)
+    return known[id(node)]
 
 
 def parse_json(text: str) -> object:
     """Read one JSON document in which no key stands twice.
 
     Raises:
-        json.JSONDecodeError: The text is not JSON.
-        yaml.YAMLError: A key stands twice.
+        ValueError: The text is not JSON, or a key stands twice.
     """
 
-    def once(pairs: list[tuple[str, object]]) -> Json:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
+    def once(pairs: Pairs) -> Json:
+        counts = Counter(key for key, _ in pairs)
+        twice = sorted(key for key, count in counts.items() if count > 1)
         if twice:
-            raise yaml.constructor.ConstructorError(problem=f"the key {twice[0]!r} stands twice")
+            raise ValueError(f"the key {twice[0]!r} stands twice")
         return dict(pairs)
 
-    return json.loads(text, object_pairs_hook=once)
+    return load_json(text, once)
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], object]:
@@ -103,7 +158,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
         raise ConfigError(f"{text!r} has no value", hint=f"Write {key}=null for nothing.")
     try:
         parsed = value if _PLAIN.search(value) else parse_yaml(value)
-    except yaml.YAMLError as error:
+    except ValueError as error:
         hint = "Quote it: " + key + "='\"...\"'."
         raise ConfigError(f"the value {value!r} can't be read", where=key, hint=hint) from error
     return tuple(key.split(".")), parsed
@@ -116,13 +171,13 @@ def read_settings(path: Path) -> Json:
         ConfigError: The file is absent, unreadable or no mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_limited(path, LARGEST_SETTINGS).decode("utf-8-sig")
         content = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError("no such file", where=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't be read: {error}", where=path) from error
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"can't be read as YAML or JSON: {error}", where=path) from error
     if not isinstance(content, dict):
         raise ConfigError("holds no settings", where=path, hint="Write 'section:' and fields.")

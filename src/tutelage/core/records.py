@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
 
 from tutelage.core.config import SCHEMA_VERSION
-from tutelage.core.files import digest_json
+from tutelage.core.files import digest_json, stays_inside
 from tutelage.core.revision import Revision, package_revision
 
 DECISIVE: Final = (
@@ -41,7 +41,7 @@ class Part(BaseModel):
 class Parent(Part):
     """A run that this one was made from."""
 
-    run: str
+    run: Annotated[str, Field(pattern=r"^[^/\x00]+$")]
     role: str
     same_data: bool = False
     """Whether it was trained on the same data, split alike, so that its tests are these tests."""
@@ -50,7 +50,7 @@ class Parent(Part):
 class Artifact(Part):
     """A file of the run, by its path inside the run's folder and its xxh3-128 digest."""
 
-    path: str
+    path: Annotated[str, AfterValidator(stays_inside)]
     digest: str
 
 

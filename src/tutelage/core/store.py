@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import secrets
@@ -19,8 +18,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
+from tutelage.core.documents import read_json
 from tutelage.core.errors import CheckpointError, HeldError, StorageError, StoreError, suggest
-from tutelage.core.files import digest_file, storage_errors, write_json
+from tutelage.core.files import digest_file, inside, storage_errors, write_json
 from tutelage.core.fingerprint import hashes_of
 from tutelage.core.inputs import Inputs
 from tutelage.core.locks import holding, is_held
@@ -84,7 +84,7 @@ class Run:
         """
         path = self.path / RECORD
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             if not isinstance(content, dict):
                 raise StoreError("the record is no JSON object", where=path)
             return RunRecord.model_validate(
@@ -130,7 +130,7 @@ class Run:
         """
         path = self.path / CONFIG
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
         except (OSError, ValueError) as error:
             said = f"the configuration can't be read: {error}"
             raise StoreError(said, where=path, hint=_DAMAGED) from error
@@ -165,6 +165,8 @@ class Run:
         """
         for artifact in self.record.artifacts.values():
             path = self.path / artifact.path
+            if not inside(self.path, path):
+                raise CheckpointError("leads out of the run's folder", where=path, hint=_DAMAGED)
             try:
                 digest = digest_file(path)
             except OSError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tutelage.core import errors
+from tutelage.core.documents import read_json
 from tutelage.core.errors import RunFailedError, StoreError, TutelageError
 from tutelage.core.files import write_json
 from tutelage.core.store import Run
@@ -80,7 +80,7 @@ def read_result(path: Path) -> Result:
         StoreError: It is damaged.
     """
     try:
-        return Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Result.model_validate(read_json(path))
     except FileNotFoundError:
         return Result()
     except (OSError, ValueError, ValidationError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from tutelage.core.documents import read_json
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Artifact, Environment
 from tutelage.core.store import Run
@@ -106,7 +106,7 @@ def read_manifest(run: Run) -> Manifest | None:
     """
     path: Path = run.path / FINAL
     try:
-        return Manifest.model_validate(json.loads(path.read_bytes()))
+        return Manifest.model_validate(read_json(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ValidationError) as error:

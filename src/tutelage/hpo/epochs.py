@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tutelage.core.errors import StoreError
+
 _LAST_OF_EPOCH: Final = "learning_rate"
 _COLUMNS: Final = 5
 
@@ -61,14 +63,20 @@ def _epoch(values: dict[str, float], metric: str) -> Epoch:
 
 
 def _rows(path: Path) -> list[tuple[int, str, float]]:
-    """The whole lines of the file: epoch, metric, value."""
+    """The whole lines of the file: epoch, metric, value.
+
+    Raises:
+        StoreError: It holds something else.
+    """
     try:
         text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        return [
+            (int(row[0]), row[2], float(row[3]))
+            for row in list(csv.reader(whole.splitlines()))[1:]
+            if len(row) == _COLUMNS
+        ]
     except FileNotFoundError:
         return []
-    whole = text[: text.rfind("\n") + 1]
-    return [
-        (int(row[0]), row[2], float(row[3]))
-        for row in list(csv.reader(whole.splitlines()))[1:]
-        if len(row) == _COLUMNS
-    ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise StoreError(f"the metrics can't be read: {error}", where=path) from error

@@ -35,6 +35,8 @@ OWNER, ASKED, FOLDS, FAILURES = "owner", "asked", "folds", "failures"
 FINISHER: Final = "finisher"
 Direction = Literal["maximize", "minimize"]
 Ending = Literal["complete", "pruned", "failed"]
+_DAMAGED: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
+"""What a storage, and what is read of it, ends in where its content is not what was written."""
 _LOCK_SECONDS: Final = 60
 _STATES: Final[Mapping[Ending, TrialState]] = {
     "complete": TrialState.COMPLETE,
@@ -82,7 +84,8 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
         path = folder / JOURNAL_FILE
         with storage_errors(path):
             lock = JournalFileOpenLock(str(path))
-            return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+            with _reading(path):
+                return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     shown = shown_url(storage)
     url = f"sqlite:///{(folder / DATABASE_FILE).absolute()}" if storage is None else storage
     options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
@@ -117,7 +120,7 @@ class Ledger:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as they stand, by number."""
-        with self._saying():
+        with self._saying(), _reading(None):
             found = self._storage.get_all_trials(self._study, deepcopy=True)
         return sorted(found, key=lambda trial: int(trial.number))
 
@@ -235,7 +238,8 @@ class Ledger:
 def labels(trial: FrozenTrial) -> dict[str, Label] | None:
     """What a trial tries, parameter to what Optuna calls its value; null: not asked yet."""
     whole = trial.user_attrs.get(ASKED)
-    return None if whole is None else {name: part["label"] for name, part in whole.items()}
+    with _reading(None):
+        return None if whole is None else {name: part["label"] for name, part in whole.items()}
 
 
 def values(trial: FrozenTrial) -> dict[str, JsonValue]:
@@ -255,17 +259,33 @@ def failures(trial: FrozenTrial) -> tuple[Failure, ...]:
 
 
 def result_of(trial: FrozenTrial) -> TrialResult:
-    """A trial as `trials.json` tells it."""
-    return TrialResult(
-        number=trial.number,
-        status=_WORDS[trial.state],
-        params=values(trial),
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        folds=folds_done(trial),
-        failures=failures(trial),
-        started=trial.datetime_start,
-        finished=trial.datetime_complete,
-    )
+    """A trial as `trials.json` tells it.
+
+    Raises:
+        StorageError: The storage holds something else.
+    """
+    with _reading(None):
+        return TrialResult(
+            number=trial.number,
+            status=_WORDS[trial.state],
+            params=values(trial),
+            value=trial.value if trial.state == TrialState.COMPLETE else None,
+            folds=folds_done(trial),
+            failures=failures(trial),
+            started=trial.datetime_start,
+            finished=trial.datetime_complete,
+        )
+
+
+@contextmanager
+def _reading(where: Path | None) -> Iterator[None]:
+    """Turn what reading damaged trials ends in into an error for people."""
+    try:
+        yield
+    except _DAMAGED as error:
+        hint = "Restore the study's storage from a copy, or begin another study."
+        said = f"the study's trials are damaged: {type(error).__name__} {_first_line(error)}"
+        raise StorageError(said, where=where, hint=hint) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from tutelage.core.documents import read_json
 from tutelage.core.errors import StoreError
 from tutelage.core.files import write_json
 from tutelage.core.records import Score
@@ -209,7 +209,7 @@ class _Trials(_Said):
 
 def _read(path: Path, kind: type[S]) -> S:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(read_json(path))
     except FileNotFoundError:
         raise StoreError("this is no study", where=path.parent) from None
     except (OSError, ValueError, ValidationError) as error:

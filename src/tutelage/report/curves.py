@@ -60,6 +60,6 @@ def read_history(path: Path) -> dict[str, Points]:
                 history.setdefault(row["metric"], []).append(point)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise StoreError(f"the metrics can't be read: {error}", where=path) from error
     return history

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from tutelage.core.documents import read_json
 from tutelage.core.errors import StoreError
 from tutelage.core.locks import is_held
 from tutelage.core.records import RunRecord
@@ -165,7 +165,7 @@ S = TypeVar("S", bound=_Said)
 
 def _read(path: Path, kind: type[S]) -> S | None:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(read_json(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ValidationError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -13,9 +12,10 @@ from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from tutelage.core.documents import read_object
 from tutelage.core.errors import CheckpointError, ConfigError
 from tutelage.core.files import digest_file, digest_json, storage_errors, write_json
 from tutelage.training.background import BackgroundWriter
@@ -207,7 +207,7 @@ def read_marker(path: Path) -> CheckpointMarker:
     """
     file = marker_path(path)
     try:
-        body = json.loads(file.read_bytes())
+        body = read_object(file)
         seal = body.pop("seal", None)
         sealed = digest_json(body) == seal
         marker = CheckpointMarker.model_validate(body)
@@ -216,7 +216,7 @@ def read_marker(path: Path) -> CheckpointMarker:
         raise CheckpointError(problem, where=path) from error
     except OSError as error:
         raise CheckpointError(f"its marker can't be read: {error.strerror}", where=file) from error
-    except (ValueError, AttributeError, TypeError, ValidationError) as error:
+    except ValueError as error:
         raise CheckpointError("its marker is altered or foreign", where=file) from error
     if not sealed:
         raise CheckpointError("its marker is altered", where=file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from tutelage.core.config import RunConfig
+from tutelage.core.documents import read_json
 from tutelage.core.errors import CheckpointError
 from tutelage.task import Task
 
@@ -86,7 +86,7 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / _CARD
     try:
-        card = json.loads(path.read_bytes())
+        card = read_json(path)
     except FileNotFoundError as error:
         hint = "Weights without a card can't be trusted: copy the whole folder."
         raise CheckpointError("the model's card is missing", where=path, hint=hint) from error

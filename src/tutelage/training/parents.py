@@ -74,7 +74,7 @@ def same_data(run: Run, config: RunConfig, data: str) -> bool:
 
 def _but_places(data: Mapping[str, object]) -> dict[str, object]:
     """Settings of data that are set, but for where these lie."""
-    places = ("root", "split_file")
+    places = ("root", "links", "split_file")
     return {key: value for key, value in data.items() if value is not None and key not in places}
 
 

@@ -92,7 +92,14 @@ def load_tree(path: Path, device: str = "cpu") -> object:
         tensors = {name: reader.get_tensor(name).clone() for name in sorted(reader.keys())}
     try:
         return _Decoder(tensors).decode(json.loads(metadata["tree"]))
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (
+        LookupError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         problem = f"its structure can't be read ({type(error).__name__}: {error})"
         raise CheckpointError(problem, where=path, hint="Use another copy.") from error
 

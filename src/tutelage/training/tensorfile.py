@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tutelage.core.errors import CheckpointError
-from tutelage.core.files import atomic_file
+from tutelage.core.files import atomic_file, open_regular
 
 DTYPES: dict[torch.dtype, str] = {
     torch.float64: "F64",
@@ -176,7 +176,7 @@ def looks_like(path: Path) -> str | None:
     if path.is_dir():
         return "a folder, not a file"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(16)
     except FileNotFoundError:
         return "missing"

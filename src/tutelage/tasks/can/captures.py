@@ -89,7 +89,7 @@ def captures_fingerprint(data: CANData) -> str:
     """
     if data.root is None:
         return digest_json(["simulated", data.simulated_seconds, data.simulated_seed])
-    files = find_captures(data.root)
+    files = find_captures(data.root, data.links)
     return digest_json([[f.group, f.split, f.name, _digest(f.path)] for f in files])
 
 
@@ -125,7 +125,7 @@ def load_dataset(
         return [c for c in _simulate(data) if labels is None or c.label in labels]
     parsed = CaptureCache(cache / "captures")
     captures = []
-    files = find_captures(data.root)
+    files = find_captures(data.root, data.links)
     shared = Counter(_joined(file) for file in files)
     for file in files:
         own = _joined(file)

@@ -9,6 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from tutelage.core.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,17 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return what `to_json` wrote."""
-        fields = dict(value)
-        for name in ("mean", "std", "categories"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields)
+        """Return what `to_json` wrote.
+
+        Raises:
+            CheckpointError: The card holds something else.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(value)
+        except ValidationError as error:
+            hint = "Use the card that was written with these weights."
+            said = f"the card is of no model of pictures and captions: {error}"
+            raise CheckpointError(said, hint=hint) from error
 
     def looks_seen(self) -> NDArray[np.uint64]:
         """Return the digests of the pictures that were seen, ascending."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tutelage.core.errors import CheckpointError
+from tutelage.tasks.ner.learned import Learned
 from tutelage.tasks.ner.tokens.coders import Coder, coder_from_json
 from tutelage.tasks.ner.tokens.store import Frame
 
@@ -36,14 +37,17 @@ class Preprocessing:
         """Read what `to_json` wrote.
 
         Raises:
-            CheckpointError: A part is missing.
+            CheckpointError: The card holds something else.
         """
         try:
             coder = coder_from_json(value["coder"])
             cut = int(value["max_length"]), int(value["stride"])
-            return cls(value["corpus"], coder, *cut, value["encoder"], value["weights"])
-        except KeyError as error:
-            raise CheckpointError(f"the card's preprocessing has no {error}") from error
+            Learned.from_json(value["corpus"])
+            encoder = None if value["encoder"] is None else dict(value["encoder"])
+            return cls(value["corpus"], coder, *cut, encoder, value["weights"])
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            hint = "Use the card that was written with these weights."
+            raise CheckpointError(f"the card is of no text model: {error!r}", hint=hint) from error
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON values."""

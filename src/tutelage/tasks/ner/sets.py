@@ -68,7 +68,7 @@ def read_set(data: NERData, root: Path | None, *, tests: bool = True) -> TextSet
     """
     if root is None and data.embedded == "resumes":
         return _made_up(data)
-    found = _embedded_files() if root is None else find_files(root)
+    found = _embedded_files() if root is None else find_files(root, links=data.links)
     names = _test_names(found)
     unread = not tests and bool(names)
     found = [file for file in found if tests or file.part != TEST]
@@ -95,7 +95,7 @@ def set_digest(data: NERData, root: Path | None) -> str:
     if root is None and data.embedded == "resumes":
         made_by = metadata.version("faker")
         return digest_json(["resumes", data.resumes, data.resume_seed, made_by])
-    found = _embedded_files() if root is None else find_files(root)
+    found = _embedded_files() if root is None else find_files(root, links=data.links)
     below = [file.path.name if file.path == root else file.label for file in found]
     own = "" if root is None else str(root)
     names = [label.removeprefix(own) for label in below]

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from tutelage.core.errors import CheckpointError
+
 
 @dataclass(frozen=True, slots=True)
 class SessionCard:
@@ -90,12 +92,21 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Make it again from `to_json`."""
-        cards = [SessionCard.from_json(card) for card in content["sessions"]]
-        return cls(
-            sessions={card.id: card for card in cards},
-            static=bool(content["static"]),
-            stimulus_mean=float(content["stimulus_mean"]),
-            stimulus_std=float(content["stimulus_std"]),
-            trained_on=dict(content["trained_on"]),
-        )
+        """Make it again from `to_json`.
+
+        Raises:
+            CheckpointError: The card holds something else.
+        """
+        try:
+            cards = [SessionCard.from_json(card) for card in content["sessions"]]
+            return cls(
+                sessions={card.id: card for card in cards},
+                static=bool(content["static"]),
+                stimulus_mean=float(content["stimulus_mean"]),
+                stimulus_std=float(content["stimulus_std"]),
+                trained_on=dict(content["trained_on"]),
+            )
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            hint = "Use the card that was written with these weights."
+            said = f"the card is of no neural model: {error}"
+            raise CheckpointError(said, hint=hint) from error

@@ -16,10 +16,12 @@ from can.io.blf import BLFParseError
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest.assemble import Piece, Reading, unlabelled
+from tutelage.tasks.can.ingest.blf_check import check_blf
 from tutelage.tasks.can.ingest.detect import Format
 from tutelage.tasks.can.ingest.mf4_check import check_mf4, mf4_errors
 
 _BATCH = 1 << 16
+_WIDEST = 0xFFFFFFFF
 _DAMAGED = (
     can.CanError,
     BLFParseError,
@@ -66,6 +68,7 @@ def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
     elif format is Format.BLF:
         with path.open("rb") as file, can.BLFReader(file) as reader:
             _check_size(reader, path)
+            check_blf(path)
             yield reader
     else:
         kind = can.ASCReader if format is Format.ASC else can.TRCReader
@@ -90,6 +93,12 @@ def _batches(messages: Iterable[can.Message]) -> Iterator[list[can.Message]]:
         yield batch
 
 
+def _identifier(message: can.Message) -> int:
+    """Return a message's id; one that no id can be becomes the largest number, which is bad."""
+    number = int(message.arbitration_id)
+    return number if 0 <= number < _WIDEST else _WIDEST
+
+
 def message_piece(messages: Sequence[can.Message], first: int) -> Piece:
     """Columns of a batch; python-can gives one object a message, so this part is no faster."""
     n = len(messages)
@@ -101,7 +110,7 @@ def message_piece(messages: Sequence[can.Message], first: int) -> Piece:
     text = b"".join(bytes((m.data or b"")[:8]).ljust(8, b"\0") for m in messages)
     frames = Frames(
         np.fromiter((m.timestamp for m in messages), np.float64, n),
-        np.fromiter((m.arbitration_id for m in messages), np.uint32, n),
+        np.fromiter((_identifier(m) for m in messages), np.uint32, n),
         dlc,
         np.frombuffer(text, np.uint8).reshape(n, 8),
         unlabelled(n),

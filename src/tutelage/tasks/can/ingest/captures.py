@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutelage.core.config import Links
 from tutelage.core.errors import DataError
+from tutelage.core.files import require_inside
 from tutelage.tasks.can.ingest.detect import detect
 
 _log = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class CaptureFile:
     group: str
 
 
-def find_captures(root: Path) -> list[CaptureFile]:
+def find_captures(root: Path, links: Links = "inside") -> list[CaptureFile]:
     """List the captures under ``root``, sorted by set, split and name.
 
     Args:
@@ -70,9 +72,11 @@ def find_captures(root: Path) -> list[CaptureFile]:
             flat files (``SPLIT__CAPTURE.parquet``, ``test_drive.csv``), or of sets (``set_01/…``)
             of any of these. A split begins with train, test, val, valid or validation, in any
             case, and then ends or goes on with a digit or one of ``_-.`` and space.
+        links: Which symbolic links are followed.
 
     Raises:
-        DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture.
+        DataError: ``root`` is absent, unreadable, neither file nor folder, or holds no capture, or
+            one of them leads out of it.
     """
     hint = "Give the path of a capture, or of a folder of captures."
     try:
@@ -97,6 +101,8 @@ def find_captures(root: Path) -> list[CaptureFile]:
         raise DataError(
             problem, where=root, hint=f"Captures end in {', '.join(sorted(EXTENSIONS))}."
         )
+    if links == "inside":
+        require_inside(root, found)
     above = root.resolve().parts[-2:]
     captures = [_describe(p, above, p.relative_to(root).parent.parts) for p in found]
     return sorted(captures, key=lambda c: (c.group, c.split, c.name, str(c.path)))
@@ -172,9 +178,11 @@ def _walk(root: Path) -> list[Path]:
             hint="Change its permissions, or give another folder.",
         ) from error
 
-    paths = []
+    paths, seen = [], {root.resolve()}
     for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        places = {f: Path(folder, f).resolve() for f in sorted(folders) if not f.startswith(".")}
+        folders[:] = [f for f, place in places.items() if place not in seen]  # links may go round
+        seen.update(places.values())
         paths += [
             Path(folder, f)
             for f in files

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tutelage.core.errors import DataError
+from tutelage.core.files import open_regular
 from tutelage.tasks.can.ingest.explain import nul
 
 _HEAD = 1 << 16
@@ -113,7 +114,7 @@ def _refuse_wide(head: bytes, path: Path) -> None:
 
 def _read_head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD)
     except FileNotFoundError as error:
         raise DataError("no such file", where=path, hint="Check the path.") from error

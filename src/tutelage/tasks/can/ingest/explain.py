@@ -57,7 +57,7 @@ def byte_fields(fields: list[str]) -> str | None:
 
 def dlc(text: str) -> str | None:
     """What is wrong with a payload length, or None."""
-    if text.isascii() and text.isdigit() and int(text) <= 8:
+    if re.fullmatch(r"[0-8]", text):
         return None
     return f"the payload length {shown(text)} is not a number from 0 to 8"
 

@@ -49,7 +49,7 @@ class HCRL:
         delimiter = delimiter_of(line)
         cells = line.split(delimiter)
         dlc = cells[2].strip() if len(cells) > 2 else ""
-        return HCRL(not (dlc.isdigit() and len(cells) == 3 + int(dlc)), delimiter)
+        return HCRL(not (re.fullmatch(r"[0-8]", dlc) and len(cells) == 3 + int(dlc)), delimiter)
 
     def parse(self, lines: Lines) -> Piece:
         """Decode one block of lines."""

@@ -10,6 +10,14 @@ from typing import IO
 from tutelage.core.errors import DataError
 
 _HEADER_AT = 64
+_WIDEST = 1 << 32
+_GROUP = struct.Struct("<24xII")
+"""Of a channel group: bytes of a record's values, and of its invalidation bits."""
+_CHANNEL = struct.Struct("<BBBBII")
+"""Of a channel: type, sync type, data type, first bit, first byte, bits."""
+_VIRTUAL = (3, 6)
+"""Types of channels that take nothing from a record."""
+_FIELDS = 64
 _BLOCK = struct.Struct("<4s4xQQ")
 
 
@@ -28,31 +36,44 @@ def check_mf4(path: Path) -> None:
         if not version.startswith("4"):
             hint = "Convert it to MF4, with asammdf for instance."
             raise DataError(f"MDF version {version}; only 4 is read", where=path, hint=hint)
-        waiting, seen = [_HEADER_AT], {0}
+        waiting, seen = [(_HEADER_AT, _WIDEST)], {0}
         while waiting:
-            at = waiting.pop()
+            at, record = waiting.pop()
             if at in seen:
                 continue
             seen.add(at)
-            links = _links(file, at, size)
-            if links is None:
+            found = _links(file, at, size, record)
+            if found is None:
                 raise DataError(
                     f"can't be read as MF4: no whole block at byte {at} of {size}",
                     where=path,
                     hint="Copy the file again; it is truncated or damaged.",
                 )
-            waiting.extend(links)
+            waiting.extend(found)
 
 
-def _links(file: IO[bytes], at: int, size: int) -> tuple[int, ...] | None:
-    """The addresses that the block at ``at`` leads to; None when no whole block is there."""
+def _links(file: IO[bytes], at: int, size: int, record: int) -> list[tuple[int, int]] | None:
+    """The addresses that the block at ``at`` leads to, each with the bytes of a record there.
+
+    None when no whole block is there, or a channel that leads out of its record: asammdf's compiled
+    code would read on behind it.
+    """
     if at + _BLOCK.size > size:
         return None
     file.seek(at)
     kind, length, count = _BLOCK.unpack(file.read(_BLOCK.size))
     if kind[:2] != b"##" or at + length > size or _BLOCK.size + 8 * count > length:
         return None
-    return struct.unpack(f"<{count}Q", file.read(8 * count))
+    links = struct.unpack(f"<{count}Q", file.read(8 * count))
+    rest = file.read(min(length - _BLOCK.size - 8 * count, _FIELDS))
+    if kind == b"##CG" and len(rest) >= _GROUP.size:
+        values, invalid = _GROUP.unpack_from(rest)
+        record = values + invalid
+    elif kind == b"##CN" and len(rest) >= _CHANNEL.size:
+        kind_of, _, _, bit, start, bits = _CHANNEL.unpack_from(rest)
+        if kind_of not in _VIRTUAL and start + (bit + bits + 7) // 8 > record:
+            return None
+    return [(link, record) for link in links]
 
 
 def mf4_errors() -> tuple[type[Exception], ...]:

@@ -154,7 +154,10 @@ def _payloads(array: pa.Array, name: str, path: Path) -> tuple[Bytes, Offsets, M
     elif pa.types.is_fixed_size_list(array.type):
         array = array.cast(pa.list_(array.type.value_type))
     if pa.types.is_list(array.type) and array.type.value_type == pa.uint8():
-        raw, bounds = array.values.buffers()[1], _bounds(array) + array.values.offset
+        bounds = _bounds(array)
+        absent = np.concatenate([[0], np.cumsum(_null(array.values))])
+        bad |= absent[bounds[1:]] > absent[bounds[:-1]]
+        raw, bounds = array.values.buffers()[1], bounds + array.values.offset
     elif pa.types.is_binary(array.type):
         raw, bounds = array.buffers()[2], _bounds(array)
     else:
@@ -203,15 +206,29 @@ def _text(array: pa.Array) -> tuple[Bytes, Offsets, Offsets]:
     return buffer, bounds[:-1], bounds[1:]
 
 
+def _value(cell: pa.Scalar) -> object:
+    """A cell as Python has it; where Python can't, as Arrow shows it."""
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        return str(cell.type)
+
+
+def _hex(payload: object) -> str:
+    """A payload of bytes, or of a list of them, as hex digits; an absent byte is shown as none."""
+    parts = payload if isinstance(payload, bytes | list) else ()
+    return "".join("--" if part is None else f"{part:02x}" for part in parts)
+
+
 def _explain(row: pa.RecordBatch, names: ColumnNames) -> str:
-    value = {name: row.column(name)[0].as_py() for name in set(row.schema.names)}
+    value = {name: _value(row.column(name)[0]) for name in set(row.schema.names)}
     missing = next((n for n, v in value.items() if v is None), None)
     if missing is not None:
         return f"the column {missing!r} holds no value"
     number, payload = value[names.arbitration_id], value[names.data_field]
     problem = explain.first(
         explain.arbitration_id(number) if isinstance(number, str) else None,
-        explain.payload(payload if isinstance(payload, str) else bytes(payload).hex()),
+        explain.payload(payload if isinstance(payload, str) else _hex(payload)),
         explain.label(str(value[names.label])) if names.label else None,
     )
     return problem or f"values out of range: {explain.shown(str(value), 200)}"

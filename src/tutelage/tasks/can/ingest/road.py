@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from tutelage.core.documents import read_object
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import ATTACK, BENIGN, Frames
 
@@ -30,7 +30,7 @@ class Injection(BaseModel):
 
     injection_interval: tuple[float, float] | None = None
     injection_id: str | None = None
-    injection_data_str: str | None = None
+    injection_data_str: str | None = Field(default=None, max_length=16)
 
 
 def metadata_beside(path: Path) -> Path | None:
@@ -54,10 +54,10 @@ def label_from_metadata(frames: Frames, path: Path) -> Frames:
     if beside is None:
         return frames
     try:
-        entry = json.loads(beside.read_text(encoding="utf-8")).get(path.stem)
+        entry = read_object(beside).get(path.stem)
         injection = Injection.model_validate(entry) if entry is not None else None
         attack = _injected(frames, injection) if injection else None
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"not the metadata of ROAD for {path.stem!r}: {error}",
             where=beside,
@@ -66,7 +66,7 @@ def label_from_metadata(frames: Frames, path: Path) -> Frames:
         ) from error
     if attack is not None:
         return replace(frames, label=np.where(attack, ATTACK, BENIGN).astype(np.int8))
-    if entry is not None and path.parent.name == "ambient" and not _names_injection(entry):
+    if isinstance(entry, dict) and path.parent.name == "ambient" and not _names_injection(entry):
         return replace(frames, label=np.full(len(frames), BENIGN, np.int8))
     return frames
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from tutelage.core.documents import load_json
 from tutelage.core.errors import DataError, suggest
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -91,8 +91,8 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, object]]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
+                value = load_json(line)
+            except ValueError as error:
                 raise DataError(f"line {number} is no JSON: {error}", where=path) from error
             if not isinstance(value, dict):
                 hint = 'Write one object a line: {"image": "a.png", "caption": "a red car"}.'
@@ -106,7 +106,7 @@ def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
 
     try:
         yield from parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"is no readable Parquet file: {error}", where=path) from error
 
 

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tutelage.core.files import open_regular
 from tutelage.tasks.multimodal.data.entries import Entry
 
 Fit = Literal["crop", "pad", "stretch"]
 Decoded = NDArray[np.uint8] | str
 """A picture, or why there is none."""
+KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is decoded; Pillow knows others, of which one hands its content to another program."""
 THREADS = 2
 _AHEAD = 256
 
@@ -32,10 +35,10 @@ def decode_all(entries: Sequence[Entry], size: int, fit: Fit) -> Iterator[Decode
 def decode_entry(entry: Entry, size: int, fit: Fit) -> Decoded:
     """Read and decode one picture; a reason where it can't be."""
     try:
-        with entry.path.open("rb") as file:
+        with open_regular(entry.path) as file:
             file.seek(entry.offset)
             content = file.read() if entry.size is None else file.read(entry.size)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # or no name that a file can have
         return "there is no such file"
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
@@ -55,7 +58,7 @@ def decode(content: bytes, size: int, fit: Fit) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=KINDS) as image:
                 image.draft("RGB", (size, size))
                 return fitted(ImageOps.exif_transpose(image), size, fit)
     except UnidentifiedImageError:

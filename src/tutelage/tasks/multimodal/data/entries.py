@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from tutelage.core.config import Links
+from tutelage.core.documents import load_json
 from tutelage.core.errors import DataError
+from tutelage.core.files import require_inside
 from tutelage.tasks.multimodal.data.captions import SUFFIXES, CaptionRow, read_captions
 
 IMAGES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+MOST_TEXT: Final = 1 << 20
+"""Bytes of a shard's member that says something of a picture."""
 TEXTS: Final = ("caption", "captions", "text", "txt")
 
 
@@ -91,15 +95,27 @@ def _known(path: Path) -> Path:
     return path
 
 
-def read_entries(sources: Sequence[Path], columns: Mapping[str, str]) -> list[Entry]:
+def read_entries(
+    sources: Sequence[Path], columns: Mapping[str, str], links: Links = "inside"
+) -> list[Entry]:
     """Return an entry for each picture, in the order of first mention.
 
+    Args:
+        sources: The caption file, or the shards.
+        columns: Names of columns that are not the usual ones.
+        links: Which symbolic links are followed.
+
     Raises:
-        DataError: A source is unreadable or malformed.
+        DataError: A source is unreadable or malformed, or a picture lies outside its folder.
     """
+    if links == "inside":
+        require_inside(sources[0].parent, sources)
     if sources[0].suffix == ".tar":
         return [entry for shard in sources for entry in shard_entries(shard)]
-    return folder_entries(sources[0], read_captions(sources[0], columns))
+    entries = folder_entries(sources[0], read_captions(sources[0], columns))
+    if links == "inside":
+        require_inside(sources[0].parent, (entry.path for entry in entries))
+    return entries
 
 
 def folder_entries(path: Path, rows: Sequence[CaptionRow]) -> list[Entry]:
@@ -140,7 +156,7 @@ def shard_entries(shard: Path) -> list[Entry]:
     try:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
-                if member.isfile():
+                if member.isfile() and not member.issparse():
                     place = PurePosixPath(member.name)
                     stem, _, kind = place.name.partition(".")
                     samples.setdefault(str(place.parent / stem), {})[f".{kind.lower()}"] = member
@@ -149,7 +165,7 @@ def shard_entries(shard: Path) -> list[Entry]:
                 for key, members in samples.items()
                 if (entry := _sample(archive, shard, key, members)) is not None
             ]
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
         hint = "Copy the shard again; a shard is a plain tar file, not a compressed one."
         raise DataError(f"the shard can't be read: {error}", where=shard, hint=hint) from error
     if not entries:
@@ -169,14 +185,14 @@ def _sample(
         for kind in (".txt", ".json", ".cls")
         if kind in members
     }
-    facts: Mapping[str, object] = {}
+    facts: object = {}
     if ".json" in texts:
         try:
-            facts = json.loads(texts[".json"])
-        except json.JSONDecodeError as error:
+            facts = load_json(texts[".json"])
+        except ValueError as error:
             raise DataError(f"{key}.json is no JSON: {error}", where=shard) from error
-        if not isinstance(facts, dict):
-            raise DataError(f"{key}.json is no JSON object", where=shard)
+    if not isinstance(facts, dict):
+        raise DataError(f"{key}.json is no JSON object", where=shard)
     captions: list[object] = [texts[".txt"].strip()] if ".txt" in texts else []
     for name in TEXTS:
         value = facts.get(name)
@@ -194,6 +210,9 @@ def _sample(
 
 
 def _text(archive: tarfile.TarFile, shard: Path, member: tarfile.TarInfo) -> str:
+    if member.size > MOST_TEXT:
+        said = f"{member.name} has {member.size} bytes; a caption has at most {MOST_TEXT}"
+        raise DataError(said, where=shard)
     file = archive.extractfile(member)
     assert file is not None
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tutelage.core.errors import DataError
-from tutelage.core.files import digest_file, digest_json
+from tutelage.core.files import digest_file, digest_json, require_inside
 from tutelage.tasks.multimodal.data.decode import Decoded, decode_all
 from tutelage.tasks.multimodal.data.embedded import (
     Described,
@@ -42,11 +42,18 @@ def pairs_fingerprint(data: MultimodalData) -> str:
     if data.root is None:
         return embedded_digest(data.embedded)
     sources = find_sources(data.root)
-    parts = [digest_file(path) for path in sources]
+    parts = [_digest_source(path) for path in sources]
     if sources[0].suffix != ".tar":
-        entries = read_entries(sources, data.columns.given())
+        entries = read_entries(sources, data.columns.given(), data.links)
         parts += [_digest_entry(entry) for entry in entries]
     return digest_json(parts)
+
+
+def _digest_source(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise DataError(f"can't be read: {error.strerror or error}", where=path) from error
 
 
 def _digest_entry(entry: Entry) -> str:
@@ -110,8 +117,10 @@ def _entries(data: MultimodalData) -> Sequence[Entry | Described]:
     if data.root is None:
         return embedded_texts(data.embedded, data.languages)
     if bare := bare_pictures(data.root):
+        if data.links == "inside":
+            require_inside(data.root, (entry.path for entry in bare))
         return bare
-    entries = read_entries(find_sources(data.root), data.columns.given())
+    entries = read_entries(find_sources(data.root), data.columns.given(), data.links)
     if not data.languages:
         return entries
     return [entry.speaking(data.languages) for entry in entries]

@@ -5,15 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.ner.models.body import Body
 from tutelage.tasks.ner.models.folder import EncoderFolder
+
+_LARGEST: Final = {
+    **dict.fromkeys(("vocab_size", "max_position_embeddings"), 2_000_000),
+    **dict.fromkeys(("hidden_size", "embedding_size", "dim", "d_model"), 8192),
+    **dict.fromkeys(("intermediate_size", "hidden_dim", "d_ff"), 65_536),
+    **dict.fromkeys(("num_hidden_layers", "n_layers", "num_layers", "num_attention_heads"), 256),
+    **dict.fromkeys(("num_labels", "type_vocab_size"), 10_000),
+}
+"""The most that is taken of what a `config.json` calls its sizes."""
+_UNFIT: Final = (
+    ValueError, KeyError, TypeError, RuntimeError, AssertionError, AttributeError, ArithmeticError,
+    IndexError, ImportError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers ends in where a `config.json` says what no network can be."""
 
 
 def token_classifier(config: Mapping[str, Any], **settings: object) -> Any:
@@ -24,15 +39,29 @@ def token_classifier(config: Mapping[str, Any], **settings: object) -> Any:
     """
     known = {name: value for name, value in config.items() if name != "transformers_version"}
     kind = str(known.pop("model_type", ""))
+    _refuse_sizes(known)
     try:
         made = transformers.AutoConfig.for_model(kind, **known)
         made.update(settings)
         with quietly():
             return transformers.AutoModelForTokenClassification.from_config(made)
-    except (ValueError, KeyError, TypeError) as error:
+    except _UNFIT as error:
         said = f"transformers {transformers.__version__} has no encoder of model_type {kind!r}"
         hint = "Use an encoder (BERT, RoBERTa, DistilBERT, …) that this release knows."
         raise DataError(f"{said}: {error}", where="config.json", hint=hint) from error
+
+
+def _refuse_sizes(config: Mapping[str, Any]) -> None:
+    """Refuse a network that is larger than any encoder is, before memory is asked for.
+
+    Raises:
+        DataError: A size is no whole number, or beyond `_LARGEST`.
+    """
+    for name, most in _LARGEST.items():
+        size = config.get(name, 1)
+        if type(size) is not int or not 1 <= size <= most:
+            hint = f"Give a whole number from 1 to {most}."
+            raise DataError(f"{name} is {size!r:.40}", where="config.json", hint=hint)
 
 
 class PretrainedEncoder(Body):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tutelage.core.documents import read_object
 from tutelage.core.errors import ConfigError, DataError, RequestError
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.ner.models.config import EncoderConfig, MiniLMConfig, PretrainedConfig
@@ -42,7 +42,8 @@ class EncoderFolder:
     @property
     def pad(self) -> int:
         """The token of padding."""
-        return int(self.config.get("pad_token_id") or 0)
+        found = self.config.get("pad_token_id")
+        return found if type(found) is int else 0
 
     def digest(self) -> str:
         """Digest all that is read of it."""
@@ -99,7 +100,9 @@ def _weights(path: Path) -> tuple[Path, ...]:
     if (path / _WEIGHTS).is_file():
         return (path / _WEIGHTS,)
     if (path / _INDEX).is_file():
-        shards = _object(path / _INDEX).get("weight_map", {})
+        shards = _object(path / _INDEX).get("weight_map")
+        if not isinstance(shards, dict):
+            raise DataError("has no weight_map", where=path / _INDEX)
         names = sorted({Path(str(name)).name for name in shards.values()})
         missing = [name for name in names if not (path / name).is_file()]
         if missing or not names:
@@ -114,15 +117,12 @@ def _weights(path: Path) -> tuple[Path, ...]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        return read_object(path)
     except FileNotFoundError as error:
         hint = "An encoder's folder has config.json, tokenizer.json and model.safetensors."
         raise DataError("is missing", where=path, hint=hint) from error
     except (OSError, ValueError) as error:
         raise DataError(f"can't be read: {error}", where=path) from error
-    if not isinstance(value, dict):
-        raise DataError("holds no JSON object", where=path)
-    return value
 
 
 def check_length(folder: EncoderFolder, max_length: int) -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from tutelage.core.config import Links
 from tutelage.core.errors import DataError
+from tutelage.core.files import require_inside
 from tutelage.tasks.ner.readers.lines import read_head
 
 Format = Literal["conll", "json", "arrow", "parquet", "text"]
@@ -49,7 +51,7 @@ class TextFile:
     label: str
 
 
-def find_files(root: Path, label: str | None = None) -> list[TextFile]:
+def find_files(root: Path, label: str | None = None, links: Links = "inside") -> list[TextFile]:
     """List the files of text under ``root``, sorted by path.
 
     A name that has a word such as train, dev, valid or test, or a folder of that name, says the
@@ -59,9 +61,10 @@ def find_files(root: Path, label: str | None = None) -> list[TextFile]:
     Args:
         root: A file or folder.
         label: What stands for the root in messages; by default its path.
+        links: Which symbolic links are followed.
 
     Raises:
-        DataError: ``root`` is absent, unreadable, or holds no such file.
+        DataError: ``root`` is absent, unreadable, or holds no such file, or one leads out of it.
     """
     shown = str(root) if label is None else label
     if root.is_file():
@@ -69,7 +72,10 @@ def find_files(root: Path, label: str | None = None) -> list[TextFile]:
     if not root.is_dir():
         hint = "Give the path of a file of texts, or of a folder of such."
         raise DataError("no such folder or file", where=root, hint=hint)
-    found = [_described(path, root, shown) for path in _walk(root)]
+    paths = _walk(root)
+    if links == "inside":
+        require_inside(root, paths)
+    found = [_described(path, root, shown) for path in paths]
     if not found:
         hint = f"Such files end in {', '.join(sorted(_ENDINGS))}."
         raise DataError("no file of texts in the folder", where=root, hint=hint)
@@ -146,6 +152,6 @@ def _is_json(text: str) -> bool:
     first = text.split("\n", 1)[0].strip()
     try:
         json.loads(first)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return bool(re.match(r"\[?\s*\{\s*(\"|$)", text[:1000]))
     return True

@@ -56,7 +56,7 @@ def _records(path: Path, label: str, problems: Problems) -> Iterator[tuple[str, 
         elif line.text.strip():
             try:
                 yield where, json.loads(line.text)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 problems.seen["text"] += 1
                 problems.add("text", NOT_JSON, where, str(error))
 
@@ -68,7 +68,7 @@ def _is_list(path: Path) -> bool:
         return True
     try:
         json.loads(head.split("\n", 1)[0])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return head.split("\n", 1)[0].strip() == "{"
     return False
 
@@ -80,7 +80,7 @@ def _listed(path: Path, label: str) -> Iterator[tuple[str, object]]:
         hint = "Save it as UTF-8."
         problem = f"byte 0x{error.object[error.start]:02x} at {error.start} is not UTF-8"
         raise DataError(problem, where=path, hint=hint) from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         hint = "Give a list of records, or a record a line (JSONL)."
         raise DataError(f"no JSON: {error}", where=path, hint=hint) from error
     records = value if isinstance(value, list) else [value]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tutelage.core.errors import DataError
+from tutelage.core.files import open_regular
 
 _WIDE: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -41,7 +42,7 @@ def read_head(path: Path, size: int = 1 << 16) -> bytes:
         DataError: The file is absent, unreadable, empty, or in another encoding than UTF-8.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(size)
     except FileNotFoundError as error:
         raise DataError("no such file", where=path, hint="Check the path.") from error

@@ -174,9 +174,9 @@ def _prodigy_words(record: Record, text: str) -> Offsets | None:
     pairs = [(token.get("start"), token.get("end")) for token in tokens]
     if not all(isinstance(a, int) and isinstance(b, int) for a, b in pairs):
         return None
-    words = np.array(pairs, np.int32)
-    words = words[[bool(text[a:b].strip()) for a, b in pairs]]
-    fits = len(words) and words[0, 0] >= 0 and words[-1, 1] <= len(text)
-    if not fits or (words[1:, 0] < words[:-1, 1]).any():
+    within = all(0 <= a <= len(text) and 0 <= b <= len(text) for a, b in pairs)
+    words = np.array(pairs if within else [], np.int32).reshape(-1, 2)
+    words = words[[bool(text[a:b].strip()) for a, b in words.tolist()]]
+    if not len(words) or (words[1:, 0] < words[:-1, 1]).any():
         raise ShapeError("its tokens are not in order, or not within the text")
     return words

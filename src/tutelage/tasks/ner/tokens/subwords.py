@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 from tokenizers import Tokenizer
 
+from tutelage.core.documents import load_json
 from tutelage.core.errors import DataError
 from tutelage.tasks.ner.tokens.coders import Coder, Pieces
 
@@ -84,14 +85,16 @@ class SubwordCoder(Coder):
 def _settings(tokenizer: str) -> dict[str, Any]:
     """Return the file's settings without padding and truncation, and with blanks before words."""
     try:
-        settings = json.loads(tokenizer)
-        assert isinstance(settings, dict) and isinstance(settings["model"], dict)
-    except (ValueError, KeyError, AssertionError) as error:
+        settings = load_json(tokenizer)
+        if not isinstance(settings, dict) or not isinstance(settings.get("model"), dict):
+            raise ValueError("it has no model")
+    except ValueError as error:
         hint = "Save the tokenizer anew with the library that made it."
         raise DataError("is no tokenizer", where="tokenizer.json", hint=hint) from error
     settings["padding"] = settings["truncation"] = None
-    before = settings.get("pre_tokenizer") or {}
-    for part in (before, *(before.get("pretokenizers") or ())):
-        if part.get("type") == "ByteLevel":
+    before = settings.get("pre_tokenizer")
+    parts = before.get("pretokenizers") if isinstance(before, dict) else None
+    for part in (before, *(parts if isinstance(parts, list) else ())):
+        if isinstance(part, dict) and part.get("type") == "ByteLevel":
             part["add_prefix_space"] = True
     return settings

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 
 from tutelage.core.errors import DataError, RequestError
+from tutelage.core.files import open_regular, require_expandable
 from tutelage.tasks.neural.sessions.npz import recording_of
 from tutelage.tasks.neural.sessions.recording import Array, Recording, known_names
 
 if TYPE_CHECKING:
     import h5py
+
+DAMAGED: Final = (
+    OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError,
+    OverflowError, NotImplementedError, IndexError,
+)  # fmt: skip
+"""What h5py ends in where the content of a file is damaged."""
 
 
 def read_hdf5(path: Path) -> Recording:
@@ -44,7 +51,8 @@ def read_datasets(path: Path, names: tuple[str, ...] | None = None) -> dict[str,
     if not path.exists():
         raise DataError("no such session file", where=path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_regular(path), h5py.File(path, "r") as file:
+            require_own(file, path)
             held = [key for key in file if isinstance(file[key], h5py.Dataset)]
             held += [key for key in file.attrs if key not in held]
             wanted = known_names(held, path) if names is None else list(names)
@@ -55,8 +63,42 @@ def read_datasets(path: Path, names: tuple[str, ...] | None = None) -> dict[str,
                     f"no dataset {absent[0]!r}", where=path, hint=f"At its root: {there}."
                 )
             return {name: _array(file, name) for name in wanted}
-    except OSError as error:
+    except DAMAGED as error:
         raise DataError(f"can't be read as HDF5: {error}", where=path) from error
+
+
+def require_own(file: h5py.File, path: Path) -> None:
+    """Refuse a file that takes anything from other files, or that unpacks into too much.
+
+    Raises:
+        DataError: A link or a dataset leads to another file; or all datasets are too large.
+    """
+    import h5py
+
+    sizes: list[int] = []
+
+    def link(name: str, found: object) -> None:
+        if isinstance(found, h5py.ExternalLink):
+            _refuse_other(name, path)
+
+    def visit(name: str, found: object) -> None:
+        if isinstance(found, h5py.Dataset):
+            if found.external or (found.is_virtual and _sources(found)):
+                _refuse_other(name, path)
+            sizes.append((found.size or 0) * found.dtype.itemsize)
+
+    file.visititems_links(link)
+    file.visititems(visit)
+    require_expandable(path, sum(sizes))
+
+
+def _sources(dataset: h5py.Dataset) -> bool:
+    return any(source.file_name != "." for source in dataset.virtual_sources())
+
+
+def _refuse_other(name: str, path: Path) -> NoReturn:
+    hint = "Copy it into the file; other files are never opened from within one."
+    raise DataError(f"{name!r} leads to another file", where=path, hint=hint)
 
 
 def _array(file: h5py.File, name: str) -> Array:

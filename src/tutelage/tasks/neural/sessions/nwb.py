@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError, RequestError
+from tutelage.core.files import open_regular
 from tutelage.tasks.neural.sessions.binning import frame_bounds, spike_counts
+from tutelage.tasks.neural.sessions.hdf5 import DAMAGED, require_own
 from tutelage.tasks.neural.sessions.recording import Array, Recording
 from tutelage.tasks.neural.sessions.session import Bools, Ints
 
@@ -36,6 +38,8 @@ def read_nwb(path: Path, series: str | None = None) -> Recording:
         RequestError: pynwb is not installed.
     """
     try:
+        import h5py
+        from hdmf.build.errors import BuildError, ConstructError
         from pynwb import NWBHDF5IO
     except ImportError as error:
         hint = "Install it: pip install 'tutelage[neural]'."
@@ -43,9 +47,11 @@ def read_nwb(path: Path, series: str | None = None) -> Recording:
     if not path.exists():
         raise DataError("no such session file", where=path)
     try:
+        with open_regular(path), h5py.File(path, "r") as file:
+            require_own(file, path)
         with NWBHDF5IO(path, "r", load_namespaces=True) as io:
             return _recording(io.read(), path, series)
-    except (OSError, KeyError, TypeError) as error:
+    except (*DAMAGED, AssertionError, ConstructError, BuildError) as error:
         raise DataError(f"can't be read as NWB: {error}", where=path) from error
 
 

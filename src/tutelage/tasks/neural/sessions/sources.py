@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tutelage.core.errors import DataError
-from tutelage.core.files import digest_file, digest_json
+from tutelage.core.files import digest_file, digest_json, require_inside
 from tutelage.tasks.neural.config import NeuralData
 from tutelage.tasks.neural.sessions.described import (
     READERS,
@@ -33,8 +33,15 @@ class Source:
     settings: str = ""
 
     def digest(self) -> str:
-        """Digest of the file's content and of what is said of it."""
-        return digest_json([digest_file(self.path), self.settings])
+        """Digest of the file's content and of what is said of it.
+
+        Raises:
+            DataError: It can't be read.
+        """
+        try:
+            return digest_json([digest_file(self.path), self.settings])
+        except OSError as error:
+            raise DataError(f"can't be read: {error.strerror or error}", where=self.path) from error
 
 
 def find_sources(data: NeuralData) -> Sequence[Source]:
@@ -57,6 +64,8 @@ def find_sources(data: NeuralData) -> Sequence[Source]:
             hint=f"It should hold {', '.join(READERS)} files, one a session; or give data.root a "
             "YAML file that describes them.",
         )
+    if data.links == "inside":
+        require_inside(root, files)
     return [_source(path) for path in files]
 
 
