@@ -194,7 +194,8 @@ def inputs(path: Path) -> None:
 
     found, digests = read_inputs(path), Digests()
     if found is not None:
-        for place, digest in found.places(path.parent):
+        below = found.model_copy(update={"elsewhere": {}})  # those are named by their whole path
+        for place, digest in below.places(path.parent):
             digests.compare(place, digest)
 
 

@@ -32,13 +32,21 @@ MEMORY: Final = 1 << 30
 SLOT_BYTES: Final = 1 << 24
 _HEAD: Final = struct.Struct("<QQQQQddQ")
 _RUNS: Final = (
-    "pickle.find_class", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn",
-    "os.fork", "os.forkpty", "socket.connect", "urllib.Request",
-)  # fmt: skip
+    "pickle.find_class",
+    "os.system",
+    "subprocess.Popen",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.forkpty",
+    "socket.connect",
+    "urllib.Request",
+)
 _LIBRARIES: Final = tuple(
     {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, *sys.path) if p}
     | {"/proc/", "/sys/", "/dev/null", "/dev/urandom", "/usr/", "/etc/localtime", "/etc/mime.types"}
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -90,7 +98,7 @@ class Fence:
         if event in _RUNS:
             self.broken.append(f"{event} {arguments!r}"[:200])
         elif event == "open" and isinstance(arguments[0], str | bytes):
-            place = os.path.abspath(os.fsdecode(arguments[0]))
+            place = str(Path(os.fsdecode(arguments[0])).absolute())
             if not place.startswith(self.folder) and not place.startswith(_LIBRARIES):
                 self.broken.append(f"open {place}")
 
@@ -130,6 +138,7 @@ def fuzz(
         _limit_memory()
         for number in range(tally.tried, stop):
             random = Random(f"{seed}/{reader.name}/{number}")
+            slot.note(tally, b"")
             data = reader.mutate(random, random.choice(seeds), random.choice(seeds))
             tally.tried, tally.seconds = number + 1, before + time.perf_counter() - began
             slot.note(tally, data)
@@ -204,7 +213,12 @@ def _save(
 
 
 def main(names: list[str], seed: int, inputs: int, slot: str, crashes: str) -> None:
-    """Fuzz readers, from where the slot stands; print a line for each that is done."""
+    """Fuzz readers, from where the slot stands; print a line for each that is done.
+
+    What libraries written in C print of damaged files goes nowhere.
+    """
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     fence, place = Fence(), Slot(Path(slot))
@@ -212,7 +226,7 @@ def main(names: list[str], seed: int, inputs: int, slot: str, crashes: str) -> N
     tally = place.read()[0]
     for name in names[tally.reader :]:
         reader = READERS[name]
-        fuzz(reader, seed, tally, inputs * reader.times, place, Path(crashes), fence)
+        fuzz(reader, seed, tally, inputs, place, Path(crashes), fence)
         print(json.dumps([name, *astuple(tally)]), flush=True)
         tally = Tally(reader=tally.reader + 1)
         place.note(tally, b"")

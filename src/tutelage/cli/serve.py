@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
+_CONNECTIONS = 256
+"""Open at once; one more is answered 503."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(name="serve")(serve)
@@ -36,6 +40,7 @@ def serve(
     max_bytes: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1_000_000,
     max_characters: Annotated[int, typer.Option(min=1, help="Of a text.")] = 20_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Of a request.")] = 64,
+    max_seconds: Annotated[int, typer.Option(min=1, help="Until a request has come.")] = 30,
 ) -> None:
     """Answer over HTTP by a finished run's exported model, until Ctrl-C.
 
@@ -49,7 +54,12 @@ def serve(
     """
     from tutelage import api
 
-    limits = {"body_bytes": max_bytes, "characters": max_characters, "texts": max_texts}
+    limits = {
+        "body_bytes": max_bytes,
+        "characters": max_characters,
+        "texts": max_texts,
+        "seconds": max_seconds,
+    }
     with showing_log(quiet=False):
         app = api.service(run, *(overrides or ()), format=format, model=model, limits=limits)
     listen(app, host, port)
@@ -73,5 +83,7 @@ def listen(app: ASGIApp, host: str, port: int) -> None:
         ) from error
     place = f"[{host}]" if ":" in host else host
     err.print(f"listening on http://{place}:{bound.getsockname()[1]} (Ctrl-C ends)", markup=False)
-    config = uvicorn.Config(app, log_level=logging.WARNING, access_log=False)
+    config = uvicorn.Config(
+        app, log_level=logging.WARNING, access_log=False, limit_concurrency=_CONNECTIONS
+    )
     uvicorn.Server(config).run(sockets=[bound])

@@ -14,7 +14,7 @@ LARGEST: Final = 1 << 26
 """Bytes of a file that tells of a run: records with drawings have a few million at most."""
 DEEPEST: Final = 100
 """Levels of a document."""
-_TOO_DEEP: Final = "it is nested too deeply"
+TOO_DEEP: Final = "it is nested too deeply"
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 Pairs = list[tuple[str, object]]
 
@@ -35,7 +35,7 @@ def load_json(text: str | bytes, pairs: Callable[[Pairs], object] | None = None)
         if _HALF.search(text):
             require_whole_text(value)
     except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+        raise ValueError(TOO_DEEP) from None
     if text.count("[") + text.count("{") > DEEPEST:
         _require_shallow(value)
     return value
@@ -49,7 +49,7 @@ def _require_shallow(value: object) -> None:
         level = [part for found in lists if isinstance(found, list) for part in found]
         if not level:
             return
-    raise ValueError(_TOO_DEEP)
+    raise ValueError(TOO_DEEP)
 
 
 def read_json(path: Path, most: int = LARGEST) -> object:

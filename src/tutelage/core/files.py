@@ -80,6 +80,13 @@ def require_expandable(path: Path, size: int) -> None:
         raise DataError(said, where=path, hint=hint)
 
 
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # a name that no file can have
+        return False
+
+
 def require_inside(root: Path, paths: Iterable[Path]) -> None:
     """Refuse files that links below a folder of data lead out of it.
 
@@ -92,7 +99,7 @@ def require_inside(root: Path, paths: Iterable[Path]) -> None:
             known[path.parent] = inside(root, path.parent)
         if path == root:
             continue
-        if not known[path.parent] or (path.is_symlink() and not inside(root, path)):
+        if not known[path.parent] or (_is_link(path) and not inside(root, path)):
             hint = "Copy it into the folder or, if you trust the folder, set data.links=anywhere."
             raise DataError(f"leads out of {root}, by a link or by its name", where=path, hint=hint)
 

@@ -88,6 +88,8 @@ class Split(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """Every fold of every repeat holds out something, and no group is torn."""
+        if self.folds > len(self.units):
+            raise ValueError(f"{self.folds} folds of {len(self.units)} units")
         if len(self.fold_of) != self.repeats:
             raise ValueError(f"fold_of has {len(self.fold_of)} repeats, not {self.repeats}")
         FoldUnits(self.units, self.groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -12,6 +13,7 @@ from tutelage.core.overrides import merge, nest
 
 Json = Mapping[str, object]
 _KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_LARGEST: Final = 1000
 _EXAMPLE: Final = "Write a setting and its values, as in 'model.hidden: [16, 32]'."
 
 
@@ -30,8 +32,8 @@ def expand(name: str, settings: Json, where: str) -> dict[str, tuple[Json, Json]
         Name of each stage to its settings, and to those that the grid gave it.
 
     Raises:
-        ConfigError: The grid holds no lists of values, a value twice, or a setting that the stage
-            gives as well.
+        ConfigError: The grid holds no lists of values, a value twice, a setting that the stage
+            gives as well, or too many combinations.
     """
     place = f"{where}, stage {name}, grid"
     grid = settings["grid"]
@@ -42,6 +44,9 @@ def expand(name: str, settings: Json, where: str) -> dict[str, tuple[Json, Json]
         [(key, value) for value in _values(key, grid[key], place)]
         for key in _keys(grid, own, place)
     ]
+    if (size := math.prod(map(len, choices))) > _LARGEST:
+        hint = f"Take fewer values; a family has {_LARGEST} stages at most."
+        raise ConfigError(f"it stands for {size} stages", where=place, hint=hint)
     family: dict[str, tuple[Json, Json]] = {}
     for number, chosen in enumerate(itertools.product(*choices), 1):
         varied = dict(chosen)

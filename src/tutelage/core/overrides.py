@@ -11,7 +11,14 @@ from typing import Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tutelage.core.documents import Pairs, load_json, read_limited, require_whole_text
+from tutelage.core.documents import (
+    DEEPEST,
+    TOO_DEEP,
+    Pairs,
+    load_json,
+    read_limited,
+    require_whole_text,
+)
 from tutelage.core.errors import ConfigError
 from tutelage.core.explain import explain
 from tutelage.core.migrations import Json, migrate_config
@@ -36,12 +43,18 @@ _TAGS: Final = ("null", "bool", "int", "float", "str", "seq", "map")
 class _Loader(yaml.SafeLoader):
     """YAML as people mean it: `1e-3` is a number; `no`, `2024-05-01`, `1:30` and `=` are words."""
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        """Compose a value, unless it is one too many."""
-        self.values = getattr(self, "values", 0) + 1
-        if self.values > MOST_VALUES:
+    _values = _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a value, unless it is one too many or too deep."""
+        self._values, self._depth = self._values + 1, self._depth + 1
+        if self._values > MOST_VALUES:
             raise yaml.YAMLError(_TOO_MANY)
-        return super().compose_node(parent, index)
+        if self._depth > DEEPEST:
+            raise yaml.YAMLError(TOO_DEEP)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -95,8 +108,6 @@ def parse_yaml(text: str) -> object:
         value: object = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     require_whole_text(value)
     return value
 
@@ -109,7 +120,7 @@ def _count_values(loader: _Loader, node: yaml.Node, known: dict[int, int], above
             says.
     """
     if isinstance(node, yaml.ScalarNode) and node.tag != f"{_STANDARD}str":
-        meant = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+        meant = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
         if node.tag.startswith(_STANDARD) and node.tag != meant:
             raise yaml.YAMLError(f"{node.value[:40]!r} is no {node.tag.removeprefix(_STANDARD)}")
     if id(node) in above:

@@ -11,9 +11,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    model_validator,
+)
 
 from tutelage.core.config import SCHEMA_VERSION
 from tutelage.core.files import digest_json, stays_inside
@@ -105,6 +112,12 @@ class Table(Part):
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     first: bool = False
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"a row has not {len(self.columns)} cells")
+        return self
 
     @field_serializer("rows", when_used="json")
     def _rows_for_json(self, rows: tuple[tuple[Cell, ...], ...]) -> list[list[Cell]]:

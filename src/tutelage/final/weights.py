@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from tutelage.core.documents import load_json
 from tutelage.core.errors import CheckpointError
 
 _FLOATS: Final = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
@@ -63,11 +64,13 @@ def _read(path: Path) -> Mapping[str, _Tensor]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
             start = _LENGTH + int.from_bytes(whole[:_LENGTH], "little")
-            header = json.loads(whole[_LENGTH:start])
+            header = load_json(whole[_LENGTH:start])
+            if not isinstance(header, dict):
+                raise ValueError("its header is no object")
             return {
                 name: _Tensor(
-                    entry["dtype"],
-                    tuple(entry["shape"]),
+                    str(entry["dtype"]),
+                    tuple(int(n) for n in entry["shape"]),
                     whole[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]],
                 )
                 for name, entry in header.items()
@@ -75,13 +78,16 @@ def _read(path: Path) -> Mapping[str, _Tensor]:
             }
     except OSError as error:
         raise CheckpointError(f"can't be read: {error.strerror or error}", where=path) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError("is no file of weights", where=path) from error
 
 
 def _apart(one: _Tensor, other: _Tensor) -> float | None:
     """The largest difference of two tensors of floats of one shape."""
     if (one.dtype, one.shape) != (other.dtype, other.shape) or one.dtype not in _FLOATS:
+        return None
+    size = math.prod(one.shape) * np.dtype(_FLOATS[one.dtype]).itemsize
+    if not len(one.content) == len(other.content) == size:
         return None
     mine, theirs = (np.frombuffer(t.content, _FLOATS[t.dtype]) for t in (one, other))
     apart = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))

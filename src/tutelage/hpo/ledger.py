@@ -35,7 +35,9 @@ OWNER, ASKED, FOLDS, FAILURES = "owner", "asked", "folds", "failures"
 FINISHER: Final = "finisher"
 Direction = Literal["maximize", "minimize"]
 Ending = Literal["complete", "pruned", "failed"]
-_DAMAGED: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
+_DAMAGED: Final = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, OverflowError,
+)  # fmt: skip
 """What a storage, and what is read of it, ends in where its content is not what was written."""
 _LOCK_SECONDS: Final = 60
 _STATES: Final[Mapping[Ending, TrialState]] = {
@@ -110,7 +112,7 @@ class Ledger:
 
     def __init__(self, storage: BaseStorage, name: str, direction: Direction) -> None:
         self._storage = storage
-        with self._saying():
+        with self._saying(), _reading(None):
             try:
                 self._study: int = storage.create_new_study(
                     [StudyDirection[direction.upper()]], name

@@ -6,7 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Label = str | int | float | bool | None
 """A value as Optuna keeps it: a choice that is a list or a mapping is its JSON text."""
 _STEPS_TOLERANCE = 1e-8
+MOST_STEPS: Final = 100_000
+"""Values of a range with steps that are listed one by one."""
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a float holds exactly, as Optuna keeps it."""
 
 
 class Suggests(Protocol):
@@ -71,7 +75,7 @@ class Choice(_Parameter):
         return self.values
 
     @property
-    def grid(self) -> tuple[Label, ...] | None:
+    def grid(self) -> Sequence[Label] | None:
         """Every value."""
         return self.labels
 
@@ -140,11 +144,11 @@ class Uniform(_Number):
         return self
 
     @property
-    def grid(self) -> tuple[Label, ...] | None:
-        """Every value, where there are steps."""
-        if self.step is None:
+    def grid(self) -> Sequence[Label] | None:
+        """Every value, where there are steps, and not too many."""
+        if self.step is None or (steps := _steps(self.min, self.max, self.step)) > MOST_STEPS:
             return None
-        return tuple(self._nth(i) for i in range(_steps(self.min, self.max, self.step) + 1))
+        return tuple(self._nth(i) for i in range(steps + 1))
 
     def distribution(self) -> BaseDistribution:
         """Optuna's description of it."""
@@ -183,7 +187,7 @@ class LogUniform(_Number):
     """The largest value itself, not its logarithm."""
 
     @property
-    def grid(self) -> tuple[Label, ...] | None:
+    def grid(self) -> Sequence[Label] | None:
         """There is no end of values."""
         return None
 
@@ -212,9 +216,9 @@ class Int(_Number):
 
     type: Literal["int"] = "int"
     """A whole number between the bounds."""
-    min: int
+    min: Whole
     """The smallest value."""
-    max: int
+    max: Whole
     """The largest value."""
     step: int = Field(default=1, ge=1)
     """Distance of neighbours, counted from the smallest."""
@@ -225,9 +229,9 @@ class Int(_Number):
         return self
 
     @property
-    def grid(self) -> tuple[Label, ...] | None:
+    def grid(self) -> Sequence[Label] | None:
         """Every value."""
-        return tuple(range(self.min, self.max + 1, self.step))
+        return range(self.min, self.max + 1, self.step)
 
     def distribution(self) -> BaseDistribution:
         """Optuna's description of it."""
@@ -254,15 +258,15 @@ class IntLogUniform(_Number):
     logarithmic: ClassVar[bool] = True
     type: Literal["intloguniform"] = "intloguniform"
     """A whole number between the bounds, small ones as likely as large ones together."""
-    min: int
+    min: Whole
     """The smallest value itself, not its logarithm."""
-    max: int
+    max: Whole
     """The largest value itself, not its logarithm."""
 
     @property
-    def grid(self) -> tuple[Label, ...] | None:
+    def grid(self) -> Sequence[Label] | None:
         """Every value."""
-        return tuple(range(self.min, self.max + 1))
+        return range(self.min, self.max + 1)
 
     def distribution(self) -> BaseDistribution:
         """Optuna's description of it."""
@@ -310,6 +314,8 @@ def holds(parameter: Parameter, value: JsonValue) -> bool:
         return value in parameter.values
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
+    if isinstance(parameter.grid, range):
+        return float(value).is_integer() and int(value) in parameter.grid
     if parameter.grid is not None:
         return value in parameter.grid
     return parameter.min <= value <= parameter.max

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -83,7 +83,7 @@ class SearchSpace:
         Raises:
             ConfigError: A parameter has no end of values.
         """
-        axes: list[tuple[Label, ...]] = []
+        axes: list[Sequence[Label]] = []
         for name, parameter in self.parameters.items():
             values = parameter.grid
             if values is None:

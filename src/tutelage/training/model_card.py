@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from tutelage.core.config import RunConfig
-from tutelage.core.documents import read_json
+from tutelage.core.documents import read_object
 from tutelage.core.errors import CheckpointError
 from tutelage.task import Task
 
@@ -86,15 +86,15 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / _CARD
     try:
-        card = read_json(path)
+        card = read_object(path)
     except FileNotFoundError as error:
         hint = "Weights without a card can't be trusted: copy the whole folder."
         raise CheckpointError("the model's card is missing", where=path, hint=hint) from error
     except OSError as error:
         raise CheckpointError(f"can't be read: {error.strerror}", where=path) from error
     except ValueError as error:
-        raise CheckpointError(f"is no JSON: {error}", where=path) from error
-    version = card.get("schema_version") if isinstance(card, dict) else None
+        raise CheckpointError(f"can't be read: {error}", where=path) from error
+    version = card.get("schema_version")
     if type(version) is not int or version < 1:
         raise CheckpointError("is no model card: it has no schema_version", where=path)
     if version > SCHEMA_VERSION:

@@ -20,7 +20,7 @@ from tutelage.core.store import Run, RunStore
 from tutelage.task import load_task
 from tutelage.training.launch import launch
 
-LIMITS = {"body_bytes": 4000, "characters": 200, "texts": 5}
+LIMITS = {"body_bytes": 4000, "characters": 200, "texts": 5, "seconds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,23 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(client: httpx.
             yield b"a" * 1000
 
     assert client.post("/predict/file", content=endless()).status_code == 413
+
+
+def test_a_body_that_does_not_come_is_given_up(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408") and b"within 2 seconds" in answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 3900, b'{"text": ' + b"9" * 3900 + b"}", b"\xff\xfe", b'{"text": "\\ud800"}', b""],
+)
+def test_a_body_that_is_no_request_is_refused(client: httpx.Client, body: bytes) -> None:
+    answer = client.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422), answer.text
 
 
 def test_many_clients_at_once_get_the_same_answers(address: str) -> None:

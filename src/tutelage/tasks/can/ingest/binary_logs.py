@@ -27,8 +27,10 @@ _DAMAGED = (
     BLFParseError,
     OSError,
     ValueError,
-    IndexError,
-    KeyError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
     EOFError,
     struct.error,
     zlib.error,
@@ -66,9 +68,9 @@ def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
         except mf4_errors() as error:
             raise ValueError(str(error)) from error
     elif format is Format.BLF:
+        check_blf(path)
         with path.open("rb") as file, can.BLFReader(file) as reader:
             _check_size(reader, path)
-            check_blf(path)
             yield reader
     else:
         kind = can.ASCReader if format is Format.ASC else can.TRCReader

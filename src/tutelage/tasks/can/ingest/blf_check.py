@@ -29,6 +29,8 @@ def check_blf(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         _, header = _FILE_HEADER.unpack(file.read(_FILE_HEADER.size).ljust(8, b"\0"))
+        if not _FILE_HEADER.size <= header <= size:
+            raise _damaged(path, f"a header of {header} bytes")
         file.seek(header)
         tail = b""
         while data := file.read(_OBJECT.size):
@@ -77,4 +79,3 @@ def _rest(data: bytes, path: Path) -> bytes:
 def _damaged(path: Path, problem: str) -> DataError:
     hint = "Copy the file again; it is truncated or damaged."
     return DataError(f"can't be read as BLF: it holds {problem}", where=path, hint=hint)
-

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
+from tutelage.core.files import require_expandable
 from tutelage.tasks.can.frames import UNLABELLED, Frames
 from tutelage.tasks.can.ingest import delimited, explain
 from tutelage.tasks.can.ingest.assemble import Piece, Reading, unlabelled
@@ -28,6 +29,8 @@ from tutelage.tasks.can.ingest.fields import (
 from tutelage.tasks.can.ingest.names import ColumnNames, resolve
 
 _BATCH = 1 << 16
+_FRAME_BYTES = 22
+"""Bytes of a frame in memory."""
 _SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -44,6 +47,7 @@ def open_parquet(path: Path, columns: Mapping[str, str] | None) -> Reading:
     """
     with _damage(path):
         file = pq.ParquetFile(path)
+        require_expandable(path, file.metadata.num_rows * _FRAME_BYTES)
         names = resolve(file.schema_arrow.names, columns, path)
     return Reading("parquet", _pieces(file, names, path), unit="row", suspect=names.suspect)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from tutelage.core.documents import load_json
 from tutelage.core.errors import DataError, suggest
+from tutelage.core.files import require_expandable
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -22,6 +23,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "language": ("language", "lang"),
 }
 """What each column may be called, the first name first."""
+_ROW_BYTES: Final = 500
+"""Bytes of a row in memory, at least."""
 NEEDED: Final = ("image", "caption")
 SPLITS: Final[Mapping[str, str]] = {
     "": "", "train": "train", "training": "train", "val": "validation", "valid": "validation",
@@ -105,6 +108,8 @@ def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
     from pyarrow import parquet
 
     try:
+        rows = parquet.read_metadata(path).num_rows
+        require_expandable(path, rows * _ROW_BYTES)
         yield from parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"is no readable Parquet file: {error}", where=path) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,11 @@ Decoded = NDArray[np.uint8] | str
 """A picture, or why there is none."""
 KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded; Pillow knows others, of which one hands its content to another program."""
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,
+    ArithmeticError, RuntimeError, MemoryError, struct.error,
+)  # fmt: skip
+"""What Pillow's readers end in where a picture is damaged."""
 THREADS = 2
 _AHEAD = 256
 
@@ -65,7 +71,7 @@ def decode(content: bytes, size: int, fit: Fit) -> Decoded:
         return "is no picture of a known kind"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return f"has more than {Image.MAX_IMAGE_PIXELS or 0} pixels"
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise
+    except _DAMAGED as error:
         return f"is damaged: {error}"
 
 

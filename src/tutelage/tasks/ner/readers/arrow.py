@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from tutelage.core.documents import load_json, read_object
 from tutelage.core.errors import DataError
-from tutelage.core.files import inside
+from tutelage.core.files import inside, require_expandable
 from tutelage.tasks.ner.config import Columns
 from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.readers.jsonl import NO_TEXT, read_value
@@ -25,6 +25,8 @@ from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.readers.shapes import ShapeError
 
 _TAGS: Final = ("ner_tags", "tags", "labels")
+_ROW_BYTES: Final = 500
+"""Bytes of a text in memory, at least."""
 _DAMAGED: Final = "Save it again, with `save_to_disk`."
 
 
@@ -81,7 +83,7 @@ def _damage(path: Path, hint: str) -> Iterator[None]:
     """Say that a file can't be read where Arrow fails to."""
     try:
         yield
-    except (OSError, pa.ArrowException, IndexError) as error:
+    except (OSError, pa.ArrowException, IndexError, UnicodeDecodeError) as error:
         raise DataError(f"can't be read: {error}", where=path, hint=hint) from error
 
 
@@ -95,6 +97,7 @@ def read_parquet(
     """
     with _damage(path, "Copy it again."):
         file = pq.ParquetFile(path)
+        require_expandable(path, file.metadata.num_rows * _ROW_BYTES)
         features = _features(file.schema_arrow, path) or {}
         yield from _texts(file.iter_batches(1024), features, label, columns, problems, path)
 

@@ -15,7 +15,7 @@ from tutelage.tasks.ner.documents import Document
 from tutelage.tasks.ner.readers.lines import Line, read_head, read_lines
 from tutelage.tasks.ner.readers.problems import LISTED, Example, Problems
 
-_TAG: Final = re.compile(r"O|[BIESLUM]-.+")
+TAG: Final = re.compile(r"O|[BIESLUM]-.+")
 _BLANKS: Final = re.compile(r"[ \t]+")
 _CANONICAL: Final = {"L": "E", "U": "S", "M": "I"}
 """Letters of BILOU and BMES as BIOES has them."""
@@ -48,7 +48,7 @@ class Layout:
 
     def is_tag(self, value: str) -> bool:
         """Whether a value can be a tag."""
-        return bool(_TAG.fullmatch(value)) if self.prefixed else bool(value.strip())
+        return bool(TAG.fullmatch(value)) if self.prefixed else bool(value.strip())
 
 
 def find_layout(path: Path, columns: Columns) -> Layout:
@@ -79,9 +79,7 @@ def find_layout(path: Path, columns: Columns) -> Layout:
 
 def are_prefixed(tags: Sequence[str]) -> bool:
     """Whether tags begin with a letter and a dash; where all are ``O``, they would."""
-    return all(tag == "O" for tag in tags) or any(
-        tag != "O" and _TAG.fullmatch(tag) for tag in tags
-    )
+    return all(tag == "O" for tag in tags) or any(tag != "O" and TAG.fullmatch(tag) for tag in tags)
 
 
 def _chosen(asked: int | None, width: int, path: Path, name: str) -> int | None:
@@ -112,7 +110,7 @@ def _tag_column(values: Sequence[Sequence[str]], numbered: bool, token: int, pat
 
 
 def _share_of_tags(values: Sequence[str]) -> float:
-    return sum(bool(_TAG.fullmatch(value)) for value in values) / max(len(values), 1)
+    return sum(bool(TAG.fullmatch(value)) for value in values) / max(len(values), 1)
 
 
 @dataclass

@@ -138,7 +138,7 @@ def detect(path: Path) -> Format:
         hint = "Give CoNLL, JSONL, Parquet, or a folder that datasets saved."
         raise DataError("not a file of text: it holds NUL bytes", where=path, hint=hint)
     text = head.decode("utf-8-sig", "replace").lstrip()
-    if text[0] in "{[" and _is_json(text):
+    if text.startswith(("{", "[")) and _is_json(text):
         return "json"
     lines = [line for line in text.split("\n")[:2000] if line.strip()]
     tagged = sum(bool(_TAGGED.match(line)) for line in lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tutelage.core.errors import DataError
 from tutelage.tasks.ner.config import Columns
 from tutelage.tasks.ner.documents import Document
-from tutelage.tasks.ner.readers.conll import are_prefixed, entities_of_tags
+from tutelage.tasks.ner.readers.conll import TAG, are_prefixed, entities_of_tags
 from tutelage.tasks.ner.readers.lines import read_head, read_lines
 from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.readers.shapes import ShapeError, read_record
@@ -145,7 +145,10 @@ def _of_tokens(
             raise ShapeError("its tags are not text: give their names, not numbers")
         if len(tags) != len(tokens):
             raise ShapeError(f"{len(tokens)} tokens but {len(tags)} tags")
-        spans = [entity[:3] for entity in entities_of_tags(tags, are_prefixed(tags))]
+        prefixed = are_prefixed(tags)
+        if not all(TAG.fullmatch(tag) if prefixed else tag.strip() for tag in tags):
+            raise ShapeError("its tags are not all of one kind, such as O, B-person, I-person")
+        spans = [entity[:3] for entity in entities_of_tags(tags, prefixed)]
     problems.seen.update({"text": 1, "entity": len(spans)})
     group = record.get(columns.group) if columns.group else None
     return Document.of_tokens(

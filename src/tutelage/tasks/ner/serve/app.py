@@ -104,7 +104,7 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return Response(content, media_type="application/x-ndjson")
 
-    return BodyGuard(app, limits.body_bytes)
+    return BodyGuard(app, limits)
 
 
 def _check(texts: Sequence[str], limits: Limits) -> None:

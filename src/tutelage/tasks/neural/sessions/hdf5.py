@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from tutelage.core.errors import DataError, RequestError
 from tutelage.core.files import open_regular, require_expandable
-from tutelage.tasks.neural.sessions.npz import recording_of
+from tutelage.tasks.neural.sessions.npz import plain, recording_of
 from tutelage.tasks.neural.sessions.recording import Array, Recording, known_names
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DAMAGED: Final = (
     OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError,
-    OverflowError, NotImplementedError, IndexError,
+    SystemError, OverflowError, NotImplementedError, IndexError,
 )  # fmt: skip
 """What h5py ends in where the content of a file is damaged."""
 
@@ -76,19 +76,23 @@ def require_own(file: h5py.File, path: Path) -> None:
     import h5py
 
     sizes: list[int] = []
+    others: list[str] = []
 
     def link(name: str, found: object) -> None:
         if isinstance(found, h5py.ExternalLink):
-            _refuse_other(name, path)
+            others.append(name)
 
     def visit(name: str, found: object) -> None:
         if isinstance(found, h5py.Dataset):
             if found.external or (found.is_virtual and _sources(found)):
-                _refuse_other(name, path)
+                others.append(name)
             sizes.append((found.size or 0) * found.dtype.itemsize)
 
     file.visititems_links(link)
     file.visititems(visit)
+    if others:
+        hint = "Copy it into the file; other files are never opened from within one."
+        raise DataError(f"{others[0]!r} leads to another file", where=path, hint=hint)
     require_expandable(path, sum(sizes))
 
 
@@ -96,15 +100,10 @@ def _sources(dataset: h5py.Dataset) -> bool:
     return any(source.file_name != "." for source in dataset.virtual_sources())
 
 
-def _refuse_other(name: str, path: Path) -> NoReturn:
-    hint = "Copy it into the file; other files are never opened from within one."
-    raise DataError(f"{name!r} leads to another file", where=path, hint=hint)
-
-
 def _array(file: h5py.File, name: str) -> Array:
     value = file[name][()] if name in file else file.attrs[name]
     array = np.asarray(value)
     if array.dtype.kind in "OS":  # text, as bytes
         texts = [v.decode() if isinstance(v, bytes) else str(v) for v in array.ravel()]
-        return np.array(texts).reshape(array.shape)
-    return array
+        return plain(np.array(texts, np.str_).reshape(array.shape))
+    return plain(array)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 from numpy.lib.format import (
     read_array,
     read_array_header_1_0,
@@ -21,7 +24,8 @@ from tutelage.tasks.neural.sessions.recording import Array, Recording, known_nam
 
 _DAMAGED = (
     OSError, ValueError, EOFError, TypeError, SyntaxError, RuntimeError, OverflowError,
-    NotImplementedError, struct.error, zipfile.BadZipFile, zlib.error, MemoryError,
+    NotImplementedError, MemoryError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What zipfile and NumPy end in where a file is damaged, or packed in a way they don't know."""
 
@@ -76,7 +80,21 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than its header says")
     with archive.open(member) as file:
-        array: Array = read_array(file, allow_pickle=False)
+        return plain(read_array(file, allow_pickle=False))
+
+
+def plain(array: Array) -> Array:
+    """Return an array of numbers, truths or texts.
+
+    Raises:
+        ValueError: It is of something else, or of texts that are none.
+    """
+    if array.dtype.kind not in "biufSU":
+        raise ValueError(f"an array of {array.dtype} is not read")
+    if array.dtype.kind == "U" and array.size:
+        signs = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+        if ((signs > sys.maxunicode) | ((signs >= 0xD800) & (signs < 0xE000))).any():
+            raise ValueError("a text holds something that is no character")
     return array
 
 
