@@ -93,7 +93,7 @@ def read_card(folder: Path) -> ModelCard:
     except OSError as error:
         raise CheckpointError(f"can't be read: {error.strerror}", where=path) from error
     except ValueError as error:
-        raise CheckpointError(f"can't be read: {error}", where=path) from error
+        raise CheckpointError(f"is no model card: {error}", where=path) from error
     version = card.get("schema_version")
     if type(version) is not int or version < 1:
         raise CheckpointError("is no model card: it has no schema_version", where=path)
