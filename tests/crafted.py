@@ -146,7 +146,7 @@ def parquet_bomb(path: Path, columns: dict[str, object], rows: int) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    part = 1_000_000
+    part = min(rows, 10_000_000)
     table = pa.table({name: pa.repeat(value, part) for name, value in columns.items()})
     with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
         for _ in range(rows // part):

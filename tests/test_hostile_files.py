@@ -42,7 +42,7 @@ from tutelage.training.model_card import read_card
 from tutelage.training.state import load_tree
 from tutelage.training.tensorfile import open_tensors
 
-ROWS = 60_000_000
+ROWS = 50_000_000
 SECONDS = 20
 
 
@@ -102,7 +102,7 @@ def test_a_million_keys_are_refused_before_they_are_read(tmp_path: Path) -> None
     (tmp_path / "a.json").write_text(json.dumps({f"k{n}": n for n in range(1_000_000)}))
     refused(lambda: read_settings(tmp_path / "a.json"), "more than 1048576 bytes")
     with bounded(), pytest.raises(ValueError, match="more than 50000 values"):
-        parse_yaml("\n".join(f"k{n}: 1" for n in range(60_000)))
+        parse_yaml(f"[{'1,' * 60_000}]")
 
 
 def test_a_recipe_of_endless_stages_is_refused(tmp_path: Path) -> None:

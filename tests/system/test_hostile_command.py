@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import crafted
 from command import Shared, Tutelage, assert_refused, record
+
+import crafted
 
 
 def test_settings_and_recipes_of_a_stranger_are_refused(tutelage: Tutelage) -> None:

@@ -124,7 +124,7 @@ BROKEN = {
     ),
     "missing": (lambda folder: (folder / "model.safetensors").unlink(), "missing"),
     "no card": (lambda folder: (folder / "model.json").unlink(), "card is missing"),
-    "card no JSON": (lambda folder: (folder / "model.json").write_text("{"), "no model card: Expecting"),
+    "card no JSON": (lambda folder: (folder / "model.json").write_text("{"), "card: Expecting"),
     "card of something else": (
         lambda folder: (folder / "model.json").write_text("[]"),
         "no model card",

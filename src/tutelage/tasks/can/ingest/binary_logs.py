@@ -70,23 +70,12 @@ def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
     elif format is Format.BLF:
         check_blf(path)
         with path.open("rb") as file, can.BLFReader(file) as reader:
-            _check_size(reader, path)
             yield reader
     else:
         kind = can.ASCReader if format is Format.ASC else can.TRCReader
         text = path.open(encoding="utf-8", errors="backslashreplace")
         with text, kind(text) as reader:
             yield reader
-
-
-def _check_size(reader: can.BLFReader, path: Path) -> None:
-    """Notice a truncated BLF, which python-can would read to its end without a word."""
-    if path.stat().st_size < reader.file_size:
-        raise DataError(
-            f"is {path.stat().st_size} bytes long where its header says {reader.file_size}",
-            where=path,
-            hint="Copy the file again; it is truncated.",
-        )
 
 
 def _batches(messages: Iterable[can.Message]) -> Iterator[list[can.Message]]:

@@ -1,4 +1,4 @@
-"""A walk over a BLF file's objects that notices damage on which python-can would loop or swell."""
+"""A walk over a BLF file's objects that notices what python-can would loop on, or never say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Final
 from tutelage.core.errors import DataError
 
 _OBJECT: Final = struct.Struct("<4sHHII")
-_FILE_HEADER: Final = struct.Struct("<4sI")
+_FILE_HEADER: Final = struct.Struct("<4sI8xQ")
+"""Mark, bytes of the header, and of the file."""
 _CONTAINER: Final = struct.Struct("<H6xL4x")
 _CONTAINER_TYPE: Final = 10
 _DEFLATED: Final = 2
@@ -28,9 +29,14 @@ def check_blf(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        _, header = _FILE_HEADER.unpack(file.read(_FILE_HEADER.size).ljust(8, b"\0"))
+        start = file.read(_FILE_HEADER.size).ljust(_FILE_HEADER.size, b"\0")
+        _, header, said = _FILE_HEADER.unpack(start)
         if not _FILE_HEADER.size <= header <= size:
             raise _damaged(path, f"a header of {header} bytes")
+        if size < said:
+            hint = "Copy the file again; it is truncated."
+            problem = f"is {size} bytes long where its header says {said}"
+            raise DataError(problem, where=path, hint=hint)
         file.seek(header)
         tail = b""
         while data := file.read(_OBJECT.size):
