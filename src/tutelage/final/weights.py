@@ -78,7 +78,7 @@ def _read(path: Path) -> Mapping[str, _Tensor]:
             }
     except OSError as error:
         raise CheckpointError(f"can't be read: {error.strerror or error}", where=path) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError("is no file of weights", where=path) from error
 
 
