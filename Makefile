@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-watch soak-hpo docs clean
+.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ KILLS ?= 20
 soak-hpo: $(VENV)/.dev  ## kill a study's processes at random moments (KILLS) and compare what it becomes
 	@mkdir -p benchmarks/results
 	$(ONE_THREAD) $(BIN)/python benchmarks/study_kills.py --kills $(KILLS) --json benchmarks/results/study_kills.json
+
+audit: $(VENV)/.dev  ## ask each installed package whether it is what was tested; ARGS="--pip-audit pip-audit"
+	$(BIN)/python benchmarks/dependency_audit.py $(ARGS)
 
 docs: $(VENV)/.dev  ## serve the documentation on this machine
 	$(BIN)/mkdocs serve

@@ -18,6 +18,7 @@ from pathlib import Path
 
 SOAKS = {
     "resume_kills": (("--warm",), ("--warm", "--only", "ner normal")),
+    "faults": ((), ("--times", "40")),
     "study_kills": (("--kills", "20"), ("--kills", "2")),
     "soak_watch": (("--seconds", "600"), ("--seconds", "10")),
 }

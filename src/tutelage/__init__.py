@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tutelage.core.store import Run
     from tutelage.finishing import execute_final_training
     from tutelage.folding import deal_folds
+    from tutelage.removing import remove
     from tutelage.tracing import reproduce, verify
     from tutelage.tuning import tune
 
@@ -33,6 +34,7 @@ __all__ = [
     "pipeline",
     "predict",
     "predict_lines",
+    "remove",
     "reproduce",
     "train",
     "tune",
@@ -45,6 +47,7 @@ _HOMES = {
     "Run": "tutelage.core.store",
     "deal_folds": "tutelage.folding",
     "execute_final_training": "tutelage.finishing",
+    "remove": "tutelage.removing",
     "reproduce": "tutelage.tracing",
     "tune": "tutelage.tuning",
     "verify": "tutelage.tracing",

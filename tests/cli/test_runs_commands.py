@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from typer.testing import CliRunner, Result
 from made_runs import KNOWN, SCORES, finish_run, make_run
 from tutelage.cli import report, runs
 from tutelage.core.errors import RequestError, StoreError, UnknownNameError
-from tutelage.core.store import RECORD, RunStore
+from tutelage.core.logs import JsonLines
+from tutelage.core.store import LOG, RECORD, RunStore
 
 Command = Callable[..., Result]
 
@@ -216,6 +218,8 @@ def test_removing_asks_for_yes_where_nobody_can_be_asked(
     assert json.loads(tutelage("runs", "rm", run.id, "--yes", "--json").stdout) == {
         "removed": run.id,
         "path": str(run.path),
+        "descendants": [],
+        "studies": [],
     }
     assert not run.path.exists()
 
@@ -223,9 +227,46 @@ def test_removing_asks_for_yes_where_nobody_can_be_asked(
 def test_a_run_that_others_descend_from_is_not_removed(store: RunStore, tutelage: Command) -> None:
     parent = finish_run(store)
     child = make_run(store, parent=parent)
-    with pytest.raises(StoreError, match=child.id):
+    with pytest.raises(StoreError, match=rf"{child.id} \(made from {parent.id}(.|\n)*--cascade"):
         tutelage("runs", "rm", parent.id, "--yes")
     assert parent.path.exists()
+
+
+def test_with_cascade_what_goes_too_is_said_before_it_is_agreed_to(
+    store: RunStore, tutelage: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = finish_run(store)
+    child = make_run(store, parent=parent)
+    with pytest.raises(RequestError, match="needs --yes"):
+        tutelage("runs", "rm", parent.id, "--cascade")
+    assert parent.path.exists() and child.path.exists()
+    done = tutelage("runs", "rm", parent.id, "--cascade", "--yes")
+    assert f"with it goes {child.id} (made from {parent.id}: initial weights)" in done.stderr
+    assert done.stdout.split() == ["removed", str(parent.path), "removed", str(child.path)]
+    assert not parent.path.exists() and not child.path.exists()
+
+
+def test_a_log_is_shown_as_text_from_a_level_on_with_tracebacks(
+    store: RunStore, tutelage: Command
+) -> None:
+    run = make_run(store)
+    assert tutelage("runs", "log", run.id).stdout == ""
+    handler = JsonLines(run.path / LOG, run.id)
+    for level, said in (("INFO", "epoch [1/3]"), ("WARNING", "beware")):
+        handler.handle(logging.makeLogRecord({"name": "x", "levelname": level, "msg": said}))
+    try:
+        raise ValueError("struck")
+    except ValueError as error:
+        told = {"name": "x", "levelname": "ERROR", "msg": "failed", "exc_info": (None, error, None)}
+        handler.handle(logging.makeLogRecord(told))
+    handler.close()
+    shown = tutelage("runs", "log", run.id).stdout
+    assert "info    x: epoch [1/3]" in shown and "ValueError: struck" in shown
+    assert "epoch" not in tutelage("runs", "log", run.id, "--level", "warning").stdout
+    told = json.loads(tutelage("runs", "log", run.id, "--level", "error", "--json").stdout)
+    assert [entry["message"] for entry in told["entries"]] == ["failed"] and told["run"] == run.id
+    with pytest.raises(UnknownNameError, match="'warning'"):
+        tutelage("runs", "log", run.id, "--level", "warn")
 
 
 def test_the_report_lies_in_the_run_or_where_it_is_asked_for(

@@ -17,7 +17,8 @@ from made_runs import can_config, finish_run, make_run, prints
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import CheckpointError, StorageError, StoreError
 from tutelage.core.overrides import build_config, read_config_file
-from tutelage.core.store import CONFIG, RECORD, Run, RunStore
+from tutelage.core.removal import REMOVED
+from tutelage.core.store import CONFIG, LOCK, RECORD, Run, RunStore
 from tutelage.tasks.can.config import CANConfig
 
 HOLD = """
@@ -28,15 +29,38 @@ with Run(Path(sys.argv[1])).hold():
     print("held", flush=True)
     sys.stdin.read()
 """
-MAKE = """
-import sys
+CROWD = """
+import os, random, sys
 from pathlib import Path
-from tutelage.core.records import Fingerprints
+from tutelage.core.errors import StoreError
+from tutelage.core.records import Fingerprints, Parent
 from tutelage.core.store import RunStore
 from tutelage.tasks.can.config import CANConfig
-prints = Fingerprints(run="r", config="c", data="d", source="s")
-for _ in range(10):
-    RunStore(Path(sys.argv[1])).create(CANConfig(), prints)
+
+def work(number):
+    store, draw, mine = RunStore(Path(sys.argv[1])), random.Random(number), []
+    prints = Fingerprints(run=f"of-{number}", config="c", data="d", source="s")
+    for _ in range(6):
+        parents = (Parent(run=draw.choice(mine).id, role="r"),) if mine else ()
+        mine.append(store.create(CANConfig(), prints, parents))
+        mine[-1].update(status="finished")
+        assert len(store.with_fingerprint(f"of-{number}")) == len(mine)
+        assert store.find(mine[0].id).record.status == "finished"
+        assert all(run.record.id == run.id for run in mine)
+        if len(mine) > 3:
+            victim = draw.choice(mine)
+            try:
+                store.remove(victim)
+                mine.remove(victim)
+            except StoreError as error:
+                assert "is the parent of" in str(error), error
+    os.write(1, "".join(run.id + "\\n" for run in mine).encode())
+
+for number in range(16):
+    if os.fork() == 0:
+        work(number)
+        os._exit(0)
+assert [os.wait()[1] for _ in range(16)] == [0] * 16
 """
 
 
@@ -225,11 +249,44 @@ def test_an_error_inside_a_held_run_is_not_taken_for_a_storage_error(store: RunS
     assert not run.is_held()
 
 
-def test_several_processes_make_runs_at_once(store: RunStore) -> None:
-    command = [sys.executable, "-c", MAKE, str(store.home)]
-    children = [subprocess.Popen(command) for _ in range(2)]
-    assert [child.wait() for child in children] == [0, 0]
-    assert len({run.record.id for run in store.runs()}) == 20
+def test_sixteen_processes_that_make_read_list_and_remove_runs_at_once_lose_none(
+    store: RunStore,
+) -> None:
+    crowd = subprocess.run(
+        [sys.executable, "-c", CROWD, str(store.home)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    left = set(crowd.stdout.split())
+    assert {run.record.id for run in store.runs()} == left and len(left) >= 16 * 3
+    records = [run.record for run in store.runs()]
+    assert {p.run for record in records for p in record.parents} <= left
+    assert not list(store.home.glob(f"{REMOVED}*"))
+
+
+def test_what_a_killed_removal_left_is_no_run_and_goes_with_the_next(store: RunStore) -> None:
+    half, other = finish_run(store), finish_run(store)
+    half.path.rename(store.home / f"{REMOVED}{half.id}")
+    assert [run.id for run in store.runs()] == [other.id]
+    store.remove(other)
+    assert [path.name for path in store.home.iterdir()] == [LOCK]
+
+
+def test_one_who_waited_for_a_run_that_was_removed_does_not_get_it(store: RunStore) -> None:
+    run = finish_run(store)
+    with (run.path / LOCK).open("a") as removing:
+        fcntl.flock(removing, fcntl.LOCK_EX)
+
+        def remove() -> None:
+            run.path.rename(store.home / f"{REMOVED}{run.id}")
+            fcntl.flock(removing, fcntl.LOCK_UN)
+
+        gone = threading.Timer(0.05, remove)
+        gone.start()
+        with pytest.raises(StoreError, match=f"{run.id}: another process works on this run"):
+            run.hold().__enter__()
+        gone.join()
 
 
 def test_a_parent_is_kept_until_its_children_are_gone(store: RunStore) -> None:

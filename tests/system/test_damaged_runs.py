@@ -133,7 +133,7 @@ def test_a_run_resumes_from_its_last_whole_checkpoint_and_says_so(
     whole.done("train", "can", *LONG, "--json")
     weights = [p / "model.safetensors" for p in (run, whole.runs()[0])]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    log = (run / "log.txt").read_text()
+    log = (run / "log.jsonl").read_text()
     assert checkpoints[-1].name in log
     assert f"resuming from {checkpoints[-2].name}" in log
 

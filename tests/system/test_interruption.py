@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_scores(
     assert not (run / "model.safetensors").exists()
     resumed = tutelage.done("train", "can", *LONG, RESUME, "--json").json
     assert resumed["run"] == run.name
-    assert "resuming from step-" in (run / "log.txt").read_text()
+    assert "resuming from step-" in (run / "log.jsonl").read_text()
     (whole,) = unbroken.runs()
     assert weights(run) == weights(whole)
     assert resumed["metrics"] == record(whole)["metrics"]
@@ -114,6 +115,24 @@ def test_an_unfinished_run_is_not_evaluated(tutelage: Tutelage) -> None:
     process.kill()
     tutelage.finish(process)
     assert_refused(tutelage("evaluate", "@last"), "interrupted", RESUME)
+
+
+def test_the_doctor_tells_of_a_killed_run_and_its_command_finishes_it(
+    unbroken: Tutelage, tutelage: Tutelage
+) -> None:
+    process = tutelage.start("train", "can", *LONG, "--json")
+    wait_for_step(tutelage, process, 3)
+    process.kill()
+    tutelage.finish(process)
+    told = tutelage("doctor", "@last", "--json")
+    assert told.code == 1 and told.err == ""
+    said = told.json["diagnosis"]
+    assert isinstance(said, dict) and said["kind"] == "killed"
+    name, *command = shlex.split(str(told.json["resume"]))
+    assert name == "tutelage" and RESUME in command
+    tutelage.done(*command)
+    assert weights(tutelage.runs()[0]) == weights(unbroken.runs()[0])
+    assert tutelage("doctor", "@last").code == 0
 
 
 def test_a_new_run_starts_from_the_weights_of_the_previous_one(unbroken: Tutelage) -> None:

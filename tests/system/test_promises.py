@@ -83,7 +83,7 @@ def test_training_resuming_and_evaluating_never_unpickle(
     assert resumed.code == 0, resumed.err
     (run,) = tutelage.runs()
     assert resumed.json["run"] == run.name
-    assert "resuming from" in (run / "log.txt").read_text()
+    assert "resuming from" in (run / "log.jsonl").read_text()
     scored = tutelage("evaluate", run.name, "--json", command=guarded)
     assert scored.code == 0, scored.err
     assert scored.json["metrics"] == record(run)["metrics"]

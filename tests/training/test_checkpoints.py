@@ -57,10 +57,10 @@ def test_what_is_saved_is_loaded_and_its_marker_tells_of_it(tmp_path: Path) -> N
     assert marker["bytes"] == path.stat().st_size
 
 
-def test_every_one_of_200_bit_flips_and_truncations_is_detected(tmp_path: Path) -> None:
+def test_every_one_of_1000_bit_flips_and_truncations_is_detected(tmp_path: Path) -> None:
     path = put(tmp_path, 3, metric=0.5, size=100)
     rng = random.Random(0)
-    for trial in range(200):
+    for trial in range(1000):
         victim = path if trial % 4 else path.with_suffix(".json")
         whole = victim.read_bytes()
         broken = bytearray(whole)
@@ -177,6 +177,28 @@ def test_what_a_thread_can_not_write_is_an_error_of_the_next_call_and_only_once(
     io.save_checkpoint(state, tmp_path / "step-0000000001.safetensors")
     io.teardown()
     assert find_valid(tmp_path) is not None
+
+
+def test_what_a_thread_can_not_write_at_the_end_hides_no_other_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    io = TutelageCheckpointIO(background=True)
+    state = {"state_dict": {"w": torch.zeros(1 << 20)}, "global_step": 1}
+
+    def fail() -> None:
+        with disk_with(1 << 16):
+            io.save_checkpoint(state, tmp_path / "step-0000000001.safetensors")
+            try:
+                raise ValueError("lightning struck")
+            finally:
+                io.teardown()
+
+    with pytest.raises(ValueError, match="lightning struck"):
+        fail()
+    assert "the last checkpoint is lost" in caplog.text
+    with disk_with(1 << 16), pytest.raises(StorageError, match="the disk is full"):
+        io.save_checkpoint(state, tmp_path / "step-0000000001.safetensors")
+        io.teardown()
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

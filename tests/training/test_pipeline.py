@@ -172,7 +172,7 @@ def test_a_failure_names_the_stage_and_keeps_what_was_finished(file: Path, whole
     task = TinyFusionTask(crash_at(2, ValueError("broken")))
     with pytest.raises(RunFailedError, match=r"stage small, .*: ValueError: broken") as caught:
         execute(replace(checked, task=task), whole)  # type: ignore[arg-type]
-    assert "log.txt" in str(caught.value) and "Run the same pipeline again" in str(caught.value)
+    assert "log.jsonl" in str(caught.value) and "Run the same pipeline again" in str(caught.value)
     again = run(file, whole, "small.model.hidden=5")
     assert origins(again) == ["reused", "reused", "resumed", "new"]
 

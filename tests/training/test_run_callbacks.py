@@ -13,6 +13,7 @@ from rich.console import Console
 from tiny_task import Batch, TinyModule, TinyTask, crash_at, tiny, train
 
 from tutelage.core.errors import ConfigError, RunFailedError
+from tutelage.core.logs import read_log
 from tutelage.core.store import LOG, METRICS, RunStore
 from tutelage.training.callbacks import EpochHeartbeat, TimeBudget, without_empty_hooks
 from tutelage.training.launch import launch
@@ -29,7 +30,7 @@ LINE = re.compile(
 
 def test_the_log_has_one_line_an_epoch_with_its_numbers(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST).run
-    lines = [m for line in (run.path / LOG).read_text().splitlines() if (m := LINE.search(line))]
+    lines = [m for entry in read_log(run.path / LOG) if (m := LINE.search(entry.message))]
     assert [m.group(1) for m in lines] == ["1", "2", "3"]
     history = read_metrics(run.path / METRICS)
     for group, name in ((2, "epoch/loss"), (3, "val/loss"), (4, "val/accuracy")):

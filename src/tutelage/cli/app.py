@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import typer
 from rich.markup import escape
@@ -26,7 +30,9 @@ from tutelage.cli import (
     watch,
 )
 from tutelage.cli.console import err
-from tutelage.core.errors import TutelageError
+from tutelage.core.errors import RunFailedError, TutelageError
+from tutelage.core.logs import JsonLines, marked
+from tutelage.core.redaction import redact
 
 app = typer.Typer(
     name="tutelage",
@@ -61,6 +67,8 @@ for module in (
 
 _TYPER_INTERRUPTED = 130
 """What typer makes of a `KeyboardInterrupt`."""
+FAULTS = "faults.jsonl"
+"""Log of errors that are nobody's request's fault, beside the runs."""
 
 
 def run() -> None:
@@ -72,7 +80,7 @@ def run() -> None:
     try:
         app()
     except TutelageError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _tell(error)
         sys.exit(error.exit_code)
     except SystemExit as done:
         if done.code == _TYPER_INTERRUPTED:
@@ -80,3 +88,29 @@ def run() -> None:
         raise
     except BrokenPipeError:
         sys.exit(1)
+    except Exception as error:
+        _tell(_as_fault(error))
+        sys.exit(1)
+
+
+def _tell(error: TutelageError) -> None:
+    """Write an error as the one message that a person gets of it."""
+    said = escape(redact(str(error)))
+    err.print(f"[bold red]error:[/] {said}", soft_wrap=True, highlight=False)
+
+
+def _as_fault(error: Exception) -> RunFailedError:
+    """Log what should not have happened with its traceback, and return the message about it."""
+    from tutelage.core.store import RunStore
+
+    home = RunStore.default().home
+    folder = home if os.access(home, os.W_OK) else Path(tempfile.gettempdir())
+    path = folder / FAULTS
+    handler = JsonLines(path, None)
+    logger = logging.getLogger("tutelage.cli")
+    logger.addHandler(handler)
+    said = f"{type(error).__name__}: {error}"
+    logger.error("%s", said, exc_info=error, extra=marked(type(error).__name__))
+    handler.close()
+    hint = f"This is a fault in tutelage; its traceback is the last line of {path}."
+    return RunFailedError(said, hint=hint)

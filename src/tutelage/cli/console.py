@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tutelage.core.logs import is_shown
+from tutelage.core.redaction import redact
+
 if TYPE_CHECKING:
     from tutelage.core import records
 
@@ -39,8 +42,8 @@ def _finite(value: object) -> object:
 
 
 def show_line(line: str) -> None:
-    """Write a line to standard error as it is, around a bar that is being drawn."""
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Write a line to standard error, without secrets, around a bar that is being drawn."""
+    err.print(redact(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class _LogLines(logging.Handler):
@@ -54,6 +57,7 @@ class _LogLines(logging.Handler):
 def showing_log(quiet: bool) -> Iterator[None]:
     """Show warnings as they are logged; unless ``quiet``, epochs too where no bar is drawn."""
     handler = _LogLines(logging.WARNING if quiet or err.is_terminal else logging.INFO)
+    handler.addFilter(is_shown)
     logger = logging.getLogger("tutelage")
     logger.addHandler(handler)
     try:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tutelage.cli.again import reproduce, verify
-from tutelage.cli.console import out, print_json, render
+from tutelage.cli.console import err, out, print_json, render
 from tutelage.cli.options import Json, RunName, RunNames
+from tutelage.cli.run_log import log
 from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ def register(app: typer.Typer) -> None:
     """Add the group to the command line."""
     group = typer.Typer(
         name="runs",
-        help="List, show, compare, trace, verify, remove runs.",
+        help="List, show, compare, trace, verify, remove runs; show their logs.",
         no_args_is_help=True,
     )
     group.command("list")(list_runs)
     group.command("show")(show)
+    group.command("log")(log)
     group.command("compare")(compare)
     group.command("lineage")(lineage)
     group.command("verify")(verify)
@@ -175,27 +177,44 @@ def lineage(
 
 def remove(
     run: RunName,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Delete all that descends from it too.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete a run that no other descends from."""
-    from tutelage.core.store import RunStore
+    """Delete a run; one that others descend from is refused, and they are named.
 
-    store = RunStore.default()
-    found = store.find(run)
-    if not yes and not _agreed(found):
-        raise RequestError("nothing was removed", where=found.id)
-    store.remove(found)
+    Others are runs that were made from it and studies that it has part in. With --cascade they are
+    deleted as well, and all runs of those studies; what that is, is said before.
+
+    Examples:
+
+        tutelage runs rm @last
+
+        tutelage runs rm 20261122-0930 --cascade
+    """
+    from tutelage.removing import carry_out, plan_removal
+
+    removal = plan_removal(run)
+    if cascade:
+        for name, why in removal.reasons.items():
+            err.print(f"with it goes {name} ({why})", markup=False, highlight=False, soft_wrap=True)
+    if (cascade or removal.alone) and not yes and not _agreed(removal.run, len(removal.reasons)):
+        raise RequestError("nothing was removed", where=removal.run.id)
+    carry_out(removal, cascade=cascade)
     if json:
-        print_json({"removed": found.id, "path": str(found.path)})
-    else:
-        out.print(f"removed {found.path}", highlight=False, soft_wrap=True)
+        print_json(removal.summary())
+        return
+    for path in removal.paths:
+        out.print(f"removed {path}", highlight=False, soft_wrap=True)
 
 
-def _agreed(run: Run) -> bool:
+def _agreed(run: Run, others: int) -> bool:
     if not sys.stdin.isatty():
         raise RequestError("removing needs --yes where nobody can be asked", where=run.id)
-    return typer.confirm(f"Delete {run.path} and all it holds?", err=True)
+    what = f"{run.path} and all it holds" + (f", and these {others}" if others else "")
+    return typer.confirm(f"Delete {what}?", err=True)
 
 
 def _print_facts(pairs: list[tuple[str, str]]) -> None:

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from tutelage.core.execution import ExecutionConfig, InProcessExecution
+from tutelage.core.logs import Level
 from tutelage.core.modes import AutoencoderMode as AutoencoderMode
 from tutelage.core.modes import CurriculumMode as CurriculumMode
 from tutelage.core.modes import DistillationMode as DistillationMode
@@ -190,6 +191,8 @@ class RunOptions(Section):
     newest."""
     name: Word | None = None
     """A word of your own in the run's id."""
+    log_level: Level = "info"
+    """The least that goes into the run's log."""
     tags: Mapping[Word, Word] = {}
     """Words of your own, each under a name, that the record keeps: run.tags.customer=acme."""
 

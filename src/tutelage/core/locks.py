@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import IO, Final
 from tutelage.core.errors import HeldError, StoreError
 from tutelage.core.files import storage_errors
 
+LOCK: Final = ".lock"
+"""File that a process holds while it works in a folder, or, in the store, while it removes runs."""
 _LOOKS: Final = 25
 _LOOK_SECONDS: Final = 0.02
 
@@ -25,14 +28,32 @@ def holding(path: Path, busy: HeldError) -> Iterator[None]:
         busy: What is raised where another live process holds it.
 
     Raises:
-        HeldError: One does.
+        HeldError: One does, or the folder is being removed.
         StorageError: The file can't be made.
     """
     with storage_errors(path):
         file = path.open("a")
     with file:
-        if not _lock(file):
+        if not _lock(file) or not _is_there(file, path):
             raise busy
+        yield
+
+
+@contextmanager
+def waiting(path: Path, *, shared: bool) -> Iterator[None]:
+    """Hold a file while the block lasts, as soon as the others let go of it.
+
+    Args:
+        path: The file; it is made if it is not there.
+        shared: Whether others may hold it so at the same time.
+
+    Raises:
+        StorageError: The file can't be made.
+    """
+    with storage_errors(path):
+        file = path.open("a")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 
@@ -71,3 +92,11 @@ def _lock(file: IO[str]) -> bool:
         else:
             return True
     return False
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    """Whether a file that is locked is still the one of that name."""
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False

@@ -6,24 +6,24 @@ import errno
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Final
 
 from pydantic import ValidationError
 
+from tutelage.core import removal
 from tutelage.core.config import SCHEMA_VERSION, RunConfig
 from tutelage.core.documents import read_json
 from tutelage.core.errors import CheckpointError, HeldError, StorageError, StoreError, suggest
 from tutelage.core.files import digest_file, inside, storage_errors, write_json
 from tutelage.core.fingerprint import hashes_of
 from tutelage.core.inputs import Inputs
-from tutelage.core.locks import holding, is_held
+from tutelage.core.locks import LOCK as LOCK
+from tutelage.core.locks import holding, is_held, waiting
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
 from tutelage.core.records import (
     Artifact,
@@ -33,19 +33,13 @@ from tutelage.core.records import (
     RunRecord,
     now,
 )
+from tutelage.core.redaction import redact
 
-CONFIG, RECORD, WEIGHTS, METRICS, LOG = (
-    "config.json",
-    "record.json",
-    "model.safetensors",
-    "metrics.csv",
-    "log.txt",
-)
+CONFIG, RECORD, WEIGHTS = "config.json", "record.json", "model.safetensors"
+METRICS, LOG = "metrics.csv", "log.jsonl"
 INPUTS = "inputs.json"
 """The files that a run reads, with their digests (`tutelage.core.inputs`)."""
 
-LOCK: Final = ".lock"
-"""File that a process holds while it works in a folder."""
 _HOME = "Set TUTELAGE_HOME to a folder that you may read and write, or leave it out for ./runs."
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
 
@@ -148,6 +142,8 @@ class Run:
 
     def update(self, **changes: object) -> RunRecord:
         """Write the record with some fields changed, atomically."""
+        if isinstance(said := changes.get("error"), str):
+            changes["error"] = redact(said)
         changed = RunRecord.model_validate(self.record.model_dump() | changes)
         write_json(self.path / RECORD, changed.model_dump(mode="json"))
         return changed
@@ -263,7 +259,6 @@ class RunStore:
         with storage_errors(path, _HOME):
             self._refuse_file()
             self.home.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
         environment = Environment.here()
         record = RunRecord(
             id=path.name,
@@ -279,10 +274,13 @@ class RunStore:
             tags=config.run.tags,
         )
         written_by = {"tutelage_version": metadata.version("tutelage")}
-        write_json(path / CONFIG, written_by | config.model_dump(mode="json"))
-        if inputs is not None:
-            write_json(path / INPUTS, inputs.model_dump(mode="json"))
-        write_json(path / RECORD, record.model_dump(mode="json"))
+        with waiting(self.home / LOCK, shared=True):
+            with storage_errors(path, _HOME):
+                path.mkdir()
+            write_json(path / CONFIG, written_by | config.model_dump(mode="json"))
+            if inputs is not None:
+                write_json(path / INPUTS, inputs.model_dump(mode="json"))
+            write_json(path / RECORD, record.model_dump(mode="json"))
         return Run(path)
 
     def runs(self) -> list[Run]:
@@ -297,7 +295,7 @@ class RunStore:
             folders = sorted(self.home.iterdir())
             if not os.access(self.home, os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return [Run(path) for path in folders if _has_record(path)]
+            return [Run(p) for p in folders if p.name[0] != "." and _has_record(p)]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -356,25 +354,15 @@ class RunStore:
 
     def children(self, run: Run) -> list[Run]:
         """The runs made directly from ``run``."""
-        readable = self.readable()
-        return [r for r, record in readable if any(p.run == run.id for p in record.parents)]
+        return removal.children(run, self.readable())
 
-    def remove(self, run: Run) -> None:
-        """Delete a run that no other descends from; outside the store only what is surely a run.
+    def remove(self, *runs: Run) -> None:
+        """Delete runs that no others descend from; outside the store only what is surely a run.
+
+        Nothing is removed unless everything can be. A run vanishes at once, whoever looks.
 
         Raises:
-            StoreError: Another run descends from it, a process works on it, or a folder elsewhere
+            StoreError: Another run descends from one, a process works on it, or a folder elsewhere
                 has no valid record.
         """
-        if run.path.resolve().parent != self.home.resolve():
-            try:
-                _ = run.record
-            except StoreError as error:
-                hint = f"Runs lie in {self.home}; delete a folder elsewhere yourself."
-                raise StoreError("this is no run", where=run.path, hint=hint) from error
-        children = self.children(run)
-        if children:
-            names = ", ".join(child.id for child in children)
-            raise StoreError(f"{run.id} is the parent of {names}", hint="Remove those first.")
-        with run.hold(), storage_errors(run.path):
-            shutil.rmtree(run.path)
+        removal.remove(self, runs)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 
+from tutelage.core.redaction import is_secret
+
 PARENT: Final = "TUTELAGE_PARENT"
 """Id of the process whose end a training process does not outlive."""
 
@@ -23,10 +25,9 @@ ALLOWED: Final = (
     # ours, and where and as what MLflow keeps runs
     *("TUTELAGE_*", "MLFLOW_TRACKING_URI"),
 )
-"""Patterns of the names that pass; a person adds their own by ``execution.environment``."""
+"""Patterns of the names that pass; a person adds their own by ``execution.environment``.
 
-SECRET: Final = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*_KEY", "*CREDENTIAL*")
-"""Patterns of names that pass by no pattern, only by their own full name."""
+The name of a secret passes by no pattern, only by itself."""
 
 
 def setup_training_environment(
@@ -53,6 +54,4 @@ def setup_training_environment(
 def _passes(name: str, patterns: Iterable[str], by_name: frozenset[str]) -> bool:
     if name in by_name:
         return True
-    if any(fnmatchcase(name.upper(), secret) for secret in SECRET):
-        return False
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return not is_secret(name) and any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -11,6 +11,7 @@ from tutelage.core import errors
 from tutelage.core.documents import read_json
 from tutelage.core.errors import RunFailedError, StoreError, TutelageError
 from tutelage.core.files import write_json
+from tutelage.core.redaction import redact
 from tutelage.core.store import Run
 
 
@@ -53,7 +54,7 @@ class Result(BaseModel):
             "run": self.run if self.run is not None and self.run.exists() else None,
             "kind": type(error).__name__,
             "cause": None if cause is None else type(cause).__name__,
-            "problem": error.problem,
+            "problem": redact(error.problem),
             "where": error.where,
             "hint": error.hint,
         }

@@ -7,21 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from tutelage.core.errors import DivergedError, HeldError
+from tutelage.core.failures import is_out_of_memory
+from tutelage.core.redaction import redact
 from tutelage.execution.backend import Outcome
 from tutelage.hpo.results import Failure, FailureClass
 
 RETRIED: Final[tuple[FailureClass, ...]] = ("killed", "crash", "timeout")
 """What may go well the next time; the others are decided by the settings."""
 HELD: Final = HeldError.__name__
-_OUT_OF_MEMORY: Final = (
-    "out of memory",
-    "outofmemory",
-    "memoryerror",
-    "not enough memory",
-    "cannot allocate memory",
-    "can't allocate memory",
-    "unable to allocate",
-)
 _VMSTAT: Final = Path("/proc/vmstat")
 
 
@@ -47,11 +40,11 @@ def classify(fold: int, outcome: Outcome, lines: Iterable[str], kernel_killed: b
         kind = "refused"
     elif result.kind == DivergedError.__name__:
         kind = "nan"
-    elif _out_of_memory(f"{result.cause} {said}"):
+    elif is_out_of_memory(f"{result.cause} {said}"):
         kind = "oom"
     else:
         kind = "crash"
-    return Failure(fold=fold, kind=kind, said=said, run=None if run is None else run.name)
+    return Failure(fold=fold, kind=kind, said=redact(said), run=None if run is None else run.name)
 
 
 def kernel_kills() -> int:
@@ -62,10 +55,6 @@ def kernel_kills() -> int:
         return 0
     counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
     return counts[0] if counts else 0
-
-
-def _out_of_memory(text: str) -> bool:
-    return any(words in text.lower() for words in _OUT_OF_MEMORY)
 
 
 def _last(lines: Iterable[str]) -> str:

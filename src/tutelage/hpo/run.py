@@ -15,6 +15,7 @@ from tutelage.core.errors import HeldError, RequestError, RunFailedError, Tutela
 from tutelage.core.execution import Execution, InProcessExecution, WorkerExecution
 from tutelage.core.locks import holding, is_held
 from tutelage.core.records import now
+from tutelage.core.redaction import redact
 from tutelage.core.store import LOCK
 from tutelage.execution.backend import Backend
 from tutelage.execution.backends import open_backend
@@ -143,7 +144,7 @@ def _recorded(plan: StudyPlan, folder: StudyFolder) -> Iterator[None]:
         raise RunFailedError("interrupted", where=folder.id, hint=_AGAIN) from None
     except TutelageError as error:
         if folder.path.exists():
-            folder.update(status="failed", finished=now(), error=str(error))
+            folder.update(status="failed", finished=now(), error=redact(str(error)))
         raise
 
 

@@ -13,11 +13,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Final
 
 from tutelage.core.errors import TutelageError
+from tutelage.core.logs import JsonLines
 from tutelage.core.store import LOG, RunStore
 from tutelage.tracking.environment import URI, shown
 from tutelage.tracking.folders import STUDY
@@ -119,9 +119,7 @@ def main(folder: Path, home: Path) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process says when to end
     os.nice(_NICE)
     uri = os.environ[URI]
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("tutelage").addHandler(handler)
+    logging.getLogger("tutelage").addHandler(JsonLines(folder / LOG, folder.name))
     logging.getLogger("tutelage").setLevel(logging.INFO)
     try:
         if (folder / STUDY).is_file():
@@ -130,7 +128,7 @@ def main(folder: Path, home: Path) -> int:
             mirror = Mirror(RunStore(home), uri, run=folder)
         return Follower(mirror, f"MLflow at {shown(uri)}").follow()
     except Exception:
-        log.error("the mirror to MLflow broke down: %s", traceback.format_exc())
+        log.exception("the mirror to MLflow broke down")
         return 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from tutelage.core.documents import read_object
-from tutelage.core.errors import CheckpointError, ConfigError
+from tutelage.core.errors import CheckpointError, ConfigError, StorageError
 from tutelage.core.files import digest_file, digest_json, storage_errors, write_json
 from tutelage.training.background import BackgroundWriter
 from tutelage.training.state import encode_tree, load_tree
@@ -122,9 +123,21 @@ class TutelageCheckpointIO(CheckpointIO):
             self._writer.wait()
 
     def teardown(self) -> None:
-        """Wait, and give back thread and memory."""
-        if self._writer is not None:
+        """Wait, and give back thread and memory.
+
+        Raises:
+            StorageError: What was saved last could not be written. It is logged instead while
+                another error is on its way, which it must not hide.
+        """
+        if self._writer is None:
+            return
+        failing = sys.exc_info()[1] is not None
+        try:
             self._writer.close()
+        except StorageError as error:
+            if not failing:
+                raise
+            logger.error("the last checkpoint is lost: %s", error)
 
     def load_checkpoint(
         self,
@@ -192,6 +205,7 @@ def _write(
         if not existed:
             path.unlink(missing_ok=True)
         raise
+    logger.debug("%s is saved: %d bytes", path.name, written.bytes)
 
 
 def marker_path(path: Path) -> Path:

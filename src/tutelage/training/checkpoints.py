@@ -253,12 +253,13 @@ class CheckpointManager(Checkpoint):
         self.settle(trainer)
 
     def settle(self, trainer: pl.Trainer) -> None:
-        """Wait until what was saved is on the disk; remove what need not stay."""
+        """Wait, in each process, until what was saved is on disk; remove what need not stay."""
         io = trainer.strategy.checkpoint_io
         if isinstance(io, TutelageCheckpointIO):
             io.wait()
         if trainer.is_global_zero:
             self._prune()
+        trainer.strategy.barrier("CheckpointManager.settle")
 
     def _prune(self) -> None:
         """Remove all but the last and the best; a file without a marker is no checkpoint.

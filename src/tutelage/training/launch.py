@@ -6,7 +6,7 @@ Torch is imported when there is work to do: a refusal and a reused run do not wa
 from __future__ import annotations
 
 import logging
-import traceback
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,13 +20,15 @@ from tutelage.core.errors import (
     RequestError,
     RunFailedError,
     RunStoppedError,
+    StorageError,
     TutelageError,
 )
 from tutelage.core.files import digest_file, digested_files
 from tutelage.core.fingerprint import fingerprint
 from tutelage.core.folds import split_digest
 from tutelage.core.inputs import Inputs
-from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, now
+from tutelage.core.logs import BEGUN, JsonLines, marked, number_of
+from tutelage.core.records import INITIAL_WEIGHTS, Fingerprints, Parent, RunStatus, now
 from tutelage.core.store import LOG, Run, RunStore
 from tutelage.task import Task
 from tutelage.tracking.following import followed
@@ -226,7 +228,8 @@ def _work(
 ) -> Run:
     """Run the mode's trainer in the run's folder and leave a true record, however it ends."""
     mirror = followed(run.path, store.home, config.tracking, config.run.tags.get("study"))
-    with run.hold(), log_to(run, logging.INFO), mirror:
+    with run.hold(), log_to(run, number_of(config.run.log_level)), mirror:
+        log.info("%s in process %d", run.record.status, os.getpid(), extra=marked(BEGUN))
         try:
             run.update(status="running")
             if config.training.devices == 1:
@@ -234,23 +237,36 @@ def _work(
             else:
                 start_ranks(run, config.training.devices, parents)
         except (KeyboardInterrupt, SystemExit):
-            run.update(status="interrupted", finished=now())
             hint = f"Go on with it: {how_to_go_on(run)}."
-            raise RunFailedError("interrupted", where=run.id, hint=hint) from None
+            interrupted = RunFailedError("interrupted", where=run.id, hint=hint)
+            _close(run, "interrupted", interrupted, None)
+            raise interrupted from None
         except RunStoppedError as stopped:
-            run.update(status="interrupted", finished=now(), error=stopped.problem)
+            _close(run, "interrupted", stopped, stopped.problem)
             stopped.hint = f"Go on with it: {how_to_go_on(run)}."
             raise
         except TutelageError as error:
-            run.update(status="failed", finished=now(), error=str(error))
+            _close(run, "failed", error, str(error))
+            if isinstance(error, StorageError) and any(run.checkpoints.glob("step-*")):
+                error.hint = f"{error.hint or ''} Then go on: {how_to_go_on(run)}.".lstrip()
             raise
         except Exception as error:
-            log.error("%s", traceback.format_exc())
             said = f"{type(error).__name__}: {error}"
-            run.update(status="failed", finished=now(), error=said)
-            hint = f"The whole story is in {run.path / LOG}."
+            _close(run, "failed", error, said)
+            hint = f"The whole story is in {run.path / LOG}; `tutelage doctor {run.id}` helps."
             raise RunFailedError(said, where=run.id, hint=hint) from error
     return run
+
+
+def _close(run: Run, status: RunStatus, error: Exception, said: str | None) -> None:
+    """Log how a run ended, and write it into its record, if there is room for that."""
+    event = type(error).__name__
+    words = status if said is None else f"{status}: {said}"
+    log.error("%s", words, exc_info=error if said else None, extra=marked(event))
+    try:
+        run.update(status=status, finished=now(), error=said)
+    except StorageError as full:
+        log.error("the record still says that it is running: %s", full, extra=marked(event))
 
 
 def train_here(
@@ -285,21 +301,21 @@ def train_here(
 @contextmanager
 def log_to(run: Run, level: int) -> Iterator[None]:
     """Send what tutelage and its libraries log or warn of, from ``level`` on, to the run's log."""
-    handler = logging.FileHandler(run.path / LOG, encoding="utf-8")
-    handler.setLevel(level)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = JsonLines(run.path / LOG, run.id, level)
     names = ("tutelage", "lightning", "py.warnings")
     loggers = [logging.getLogger(name) for name in names]
+    former = loggers[0].level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The `srun` command")  # we start the ranks
         logging.captureWarnings(True)
         for logger in loggers:
             logger.addHandler(handler)
-        logging.getLogger("tutelage").setLevel(logging.INFO)
+        loggers[0].setLevel(min(level, logging.INFO))
         try:
             yield
         finally:
             logging.captureWarnings(False)
+            loggers[0].setLevel(former)
             for logger in loggers:
                 logger.removeHandler(handler)
             handler.close()

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from torch import distributed as dist
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import TutelageError
+from tutelage.core.logs import is_shown, marked
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config
 from tutelage.core.processes import die_with_parent
@@ -24,7 +24,7 @@ from tutelage.task import Task, load_task
 from tutelage.training.launch import log_to, train_here
 from tutelage.training.parents import Parents
 from tutelage.training.ranks import Ranks
-from tutelage.training.start_ranks import FAILURE, SHOWN
+from tutelage.training.start_ranks import FAILURE, LOGGED, SHOWN
 
 log = logging.getLogger("tutelage.training.rank")  # not by __name__, which is __main__
 
@@ -37,15 +37,18 @@ def main(path: Path, parents: Parents) -> int:
     if ranks.first:
         shown = logging.StreamHandler()
         shown.setLevel(int(os.environ[SHOWN]))
+        shown.addFilter(is_shown)
         logging.getLogger("tutelage").addHandler(shown)
-    with log_to(run, logging.INFO if ranks.first else logging.WARNING):
+    logged = int(os.environ[LOGGED])
+    with log_to(run, logged if ranks.first else max(logged, logging.WARNING)):
         try:
             _train(run, ranks, parents)
         except TutelageError as error:
             _say(type(error).__name__, error.problem, error.where, error.hint)
             return error.exit_code
         except Exception as error:
-            log.error("process %d: %s", ranks.rank, traceback.format_exc())
+            said, event = f"{type(error).__name__}: {error}", marked(type(error).__name__)
+            log.error("process %d: %s", ranks.rank, said, exc_info=True, extra=event)
             hint = f"The whole story is in {run.path / LOG}."
             _say("RunFailedError", f"{type(error).__name__}: {error}", run.id, hint)
             return 1

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from tutelage.core import errors
 from tutelage.core.errors import RunFailedError, TutelageError
+from tutelage.core.logs import JsonLines
 from tutelage.core.stopping import StopRequest
 from tutelage.core.store import Run
 from tutelage.training.parents import Parents
@@ -25,6 +26,8 @@ FAILURE = "TUTELAGE_RANK_FAILURE"
 """Number of the file descriptor on which a process says why it failed."""
 SHOWN = "TUTELAGE_RANK_SHOWN"
 """The level from which the first process shows its log on standard error."""
+LOGGED = "TUTELAGE_RANK_LOGGED"
+"""The level from which the processes write into the run's log."""
 _POLL_SECONDS = 0.05
 _WAKE_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
@@ -72,18 +75,17 @@ def _environment(devices: int, writing: int) -> dict[str, str]:
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(devices),
         FAILURE: str(writing),
-        SHOWN: str(_shown_level()),
+        **_levels(),
     }
 
 
-def _shown_level() -> int:
-    """The level that the log is shown from here, other than in files."""
-    handlers = [
-        handler
-        for handler in logging.getLogger("tutelage").handlers
-        if not isinstance(handler, logging.FileHandler)
-    ]
-    return min((handler.level for handler in handlers), default=logging.CRITICAL)
+def _levels() -> dict[str, str]:
+    """The levels from which is shown and logged here."""
+    least = dict.fromkeys((SHOWN, LOGGED), logging.CRITICAL)
+    for handler in logging.getLogger("tutelage").handlers:
+        place = LOGGED if isinstance(handler, JsonLines) else SHOWN
+        least[place] = min(least[place], handler.level)
+    return {place: str(level) for place, level in least.items()}
 
 
 def _wait(ranks: Sequence[subprocess.Popen[bytes]], request: StopRequest) -> bool:

@@ -189,7 +189,7 @@ class BaseTrainer:
             default_root_dir=str(self.run.path),
             logger=build_loggers(training.loggers, self.run),
             plugins=[
-                TutelageCheckpointIO(),
+                TutelageCheckpointIO(background=True),
                 arithmetic(training.precision, self._device()),
                 LightningEnvironment(),  # we start the ranks, also within a job of a cluster
             ],
