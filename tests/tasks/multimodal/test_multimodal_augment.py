@@ -7,6 +7,8 @@ import torch
 from tutelage.tasks.multimodal.config import Augmentation
 from tutelage.tasks.multimodal.data.augment import as_input, augmented, uniform
 from tutelage.tasks.multimodal.data.batches import KeyedOrder, keys_of, trimmed
+from tutelage.tasks.multimodal.data.words import words_left_out
+from tutelage.tasks.multimodal.towers.byte_text import byte_tokens
 from tutelage.training.samplers import SeededBatchSampler
 
 NONE = Augmentation(crop=1, shift=0, rotate=0, flip=False, colour=0)
@@ -87,3 +89,40 @@ def test_processes_share_the_keys_of_an_epoch() -> None:
     for batch, one, two in zip(whole, *ranks, strict=True):
         both = torch.cat([one, two])
         assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, batch.tolist()))
+
+
+def said(tokens: torch.Tensor) -> list[str]:
+    """The texts of byte tokens."""
+    return ["".join(chr(t - 2) for t in row if t > 1) for row in tokens.tolist()]
+
+
+def test_captions_lose_words_but_never_all_of_them() -> None:
+    whole = ["a red car, vehicle", "sun", "two old trees"] * 40
+    tokens, keys = trimmed(byte_tokens(whole, 32)), keys_of(0, 0, len(whole))
+    left = said(words_left_out(tokens, keys, 1.0, "bytes"))
+    assert left == said(words_left_out(tokens, keys, 1.0, "bytes"))
+    for text, before in zip(left, whole, strict=True):
+        words = text.split()
+        assert words and [w for w in before.split() if w in words] == words
+    assert {"sun"} == {text.strip() for text in left[1::3]}
+    assert len({text.strip() for text in left[::3]}) > 8
+    kept = sum(len(text.split()) for text in left) / sum(len(text.split()) for text in whole)
+    assert 0.45 < kept < 0.75
+    assert said(words_left_out(tokens, keys, 0.0, "bytes")) == whole
+
+
+def test_a_caption_loses_the_same_words_in_any_batch() -> None:
+    texts, keys = ["a red car", "a very long story of a house", "sun"], keys_of(1, 0, 3)
+    together = said(words_left_out(trimmed(byte_tokens(texts, 64)), keys, 1.0, "bytes"))
+    for at, text in enumerate(texts):
+        alone = words_left_out(trimmed(byte_tokens([text], 64)), keys[at : at + 1], 1.0, "bytes")
+        assert said(alone) == [together[at]]
+
+
+def test_an_encoder_s_first_and_last_tokens_stay() -> None:
+    tokens = torch.tensor([[102, 7, 8, 9, 103, 0], [102, 5, 103, 0, 0, 0]]).repeat(50, 1)
+    left = words_left_out(tokens, keys_of(0, 0, 100), 1.0, "transformers")
+    for row in left.tolist():
+        full = [t for t in row if t]
+        assert full[0] == 102 and full[-1] == 103 and 3 <= len(full) <= 5
+    assert len({tuple(row) for row in left[::2].tolist()}) > 4

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tutelage import api
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
-from tutelage.core.store import WEIGHTS, Run, RunStore
+from tutelage.core.store import METRICS, WEIGHTS, Run, RunStore
 from tutelage.losses import LOSSES, BaseContrastiveLoss
 from tutelage.report.page import render_page
 from tutelage.tasks.multimodal import MultimodalTask
@@ -22,6 +22,7 @@ from tutelage.tasks.multimodal.config import MultimodalConfig
 from tutelage.tasks.multimodal.datamodule import DataHandler
 from tutelage.tasks.multimodal.module import TwoTowerModule
 from tutelage.training.launch import launch
+from tutelage.training.metrics import read_metrics
 
 
 @pytest.fixture(scope="session")
@@ -209,3 +210,30 @@ def test_samples_are_pictures_or_captions(drawings: Path, tmp_path: Path) -> Non
     assert every.train_size == int(every.pairs.captions_of[every.train_rows].sum())
     batch = every.keyed_batch(torch.tensor([3]), torch.tensor([1]))
     assert int(batch.rows) == int(every.pairs.image_of[3])
+
+
+def test_two_processes_give_the_losses_and_weights_of_one(drawings: Path, tmp_path: Path) -> None:
+    options = (
+        "training.max_epochs=2",
+        "training.optimizer=sgd",
+        "training.learning_rate=0.5",
+        "training.log_every_n_steps=1",
+        "training.accelerator=cpu",
+        "model.text.dropout=0",
+    )
+    whole = ("training.batch_size=32",)
+    halves = ("training.batch_size=16", "training.devices=2")
+    one, two = (
+        launch(MultimodalTask(), config(drawings, *options, *each), RunStore(tmp_path / each[-1]))
+        for each in (whole, halves)
+    )
+    histories = [read_metrics(each.run.path / METRICS) for each in (one, two)]
+    for name in ("train/loss", "val/loss", "val/mrr"):
+        alone, together = ([value for _, value in history[name]] for history in histories)
+        assert alone == pytest.approx(together, abs=1e-5), name
+    ours, theirs = weights(one.run), weights(two.run)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+    a, b = one.run.record.metrics, two.run.record.metrics
+    assert {name: a[name] for name in a if "recall" in name} == pytest.approx(
+        {name: b[name] for name in b if "recall" in name}, abs=1e-5
+    )

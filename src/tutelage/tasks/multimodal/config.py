@@ -44,7 +44,7 @@ class Columns(Section):
 
 
 class Augmentation(Section):
-    """How far training pictures are changed; all zero leaves them as they are."""
+    """How far training pictures and captions are changed; all zero leaves them as they are."""
 
     crop: float = Field(default=0.75, gt=0, le=1)
     """Least share of the side that a picture is cut to."""
@@ -58,6 +58,9 @@ class Augmentation(Section):
     """Largest relative change of contrast; half of it for each channel."""
     erase: float = Field(default=0.0, ge=0, lt=1)
     """Side of a square that is made grey, as a share of the picture's."""
+    words: float = Field(default=0.0, ge=0, le=1)
+    """Greatest share of a caption's words that is left out; each loses a share of its own from
+    none up to this, and keeps one word at least."""
 
 
 class MultimodalData(DataConfig):
@@ -91,7 +94,7 @@ class MultimodalData(DataConfig):
     test_fraction: float = Field(default=0.25, gt=0, lt=1)
     """Share of the pictures that tests, where the data do not say which."""
     augmentation: Augmentation = Augmentation()
-    """Changes of training pictures."""
+    """Changes of training pictures and captions."""
 
 
 class BytesText(Section):

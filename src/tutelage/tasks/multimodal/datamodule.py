@@ -21,6 +21,7 @@ from tutelage.tasks.multimodal.data.groups import group_ids, thumbnail_digests
 from tutelage.tasks.multimodal.data.pairs import Pairs
 from tutelage.tasks.multimodal.data.sources import load_pairs
 from tutelage.tasks.multimodal.data.splits import Split, split_pairs
+from tutelage.tasks.multimodal.data.words import words_left_out
 from tutelage.tasks.multimodal.folds import fold_units, pool_of, unit_names
 from tutelage.tasks.multimodal.module import TwoTowerModule
 from tutelage.tasks.multimodal.preprocessing import (
@@ -302,12 +303,18 @@ class DataHandler(TaskData):
         return self.pairs.first_caption[rows] + self.pairs.captions_of[rows] - 1
 
     def keyed_batch(self, samples: Tensor, keys: Tensor) -> PairBatch:
-        """Return training samples; the key of each chooses its caption, where it has several."""
+        """Return training samples; the key of each chooses its caption, and words to leave out."""
         if self.config.data.samples == "captions":
-            return self.batch_of(torch.from_numpy(self.pairs.image_of)[samples], samples, keys)
-        first = torch.from_numpy(self.pairs.first_caption)[samples]
-        count = torch.from_numpy(self.pairs.captions_of)[samples]
-        return self.batch_of(samples, first + (keys >> 1) % count, keys)
+            rows, captions = torch.from_numpy(self.pairs.image_of)[samples], samples
+        else:
+            first = torch.from_numpy(self.pairs.first_caption)[samples]
+            count = torch.from_numpy(self.pairs.captions_of)[samples]
+            rows, captions = samples, first + (keys >> 1) % count
+        batch, share = self.batch_of(rows, captions, keys), self.config.data.augmentation.words
+        if not share or not bool(keys.any()):
+            return batch
+        kind = self.config.model.text.name
+        return batch._replace(tokens=words_left_out(batch.tokens, keys, share, kind))
 
     def batch_of(self, rows: Tensor, captions: Tensor, keys: Tensor) -> PairBatch:
         """Return pictures at ``rows`` (B,), each with one of its captions (B,)."""
