@@ -47,6 +47,19 @@ def test_padding_does_not_reach_a_text_s_embedding() -> None:
     assert not torch.allclose(tower(short), tower(byte_tokens(["car"], 8).long()), atol=1e-3)
 
 
+def test_a_word_never_met_does_not_hide_one_that_was_learned() -> None:
+    torch.manual_seed(0)
+    tower = ByteTransformer(config().model.text)  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(tower.parameters(), lr=3e-3)
+    tokens, wanted = byte_tokens(["sun", "moon"], 8).long(), torch.randn(2, tower.out_width)
+    for _ in range(30):
+        optimizer.zero_grad()
+        (-torch.cosine_similarity(tower(tokens), wanted)).sum().backward()
+        optimizer.step()
+    mixed = tower(byte_tokens(["sun qvrzlt", "moon qvrzlt"], 16).long())
+    assert (torch.cosine_similarity(mixed, wanted) > 0.8).all()
+
+
 def test_sizes_that_do_not_come_out_even_are_refused() -> None:
     with pytest.raises(ConfigError, match="patches of 7 pixels on 32"):
         TwoTowers(config("model=vit", "model.patch=7").model, 32)

@@ -106,8 +106,8 @@ class BytesText(Section):
     """Bytes that are read of a caption."""
     width: int = Field(default=128, ge=8, multiple_of=8)
     """Channels."""
-    layers: int = Field(default=1, ge=0)
-    """Transformer layers; 0 averages the n-grams alone."""
+    layers: int = Field(default=0, ge=0)
+    """Transformer layers over the n-grams; 0 averages them, which learns most from few captions."""
     heads: int = Field(default=4, ge=1)
     """Attention heads."""
     buckets: int = Field(default=16_384, ge=16)

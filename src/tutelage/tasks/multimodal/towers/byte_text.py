@@ -19,6 +19,8 @@ GRAMS: Final = (3, 4, 5, 6)
 START: Final = 1
 """Token before a text; 0 is no text, and byte b is b + 2."""
 BYTES: Final = 258
+FIRST_SCALE: Final = 0.1
+"""Of the tables before training: an n-gram that training never met must say little in a caption."""
 _FACTOR: Final = 1_000_003
 _MODULUS: Final = 2**31 - 1
 
@@ -56,7 +58,7 @@ class ByteTransformer(FeatureTower):
         self.bytes = nn.Embedding(BYTES, width, padding_idx=0)
         self.grams = nn.Embedding(config.buckets, width)
         for table in (self.bytes, self.grams):
-            nn.init.normal_(table.weight, std=(len(GRAMS) + 1) ** -0.5)
+            nn.init.normal_(table.weight, std=FIRST_SCALE * (len(GRAMS) + 1) ** -0.5)
         self.places = nn.Parameter(0.02 * torch.randn(config.length // 2, width))
         self.layers = nn.ModuleList(
             TransformerLayer(width, config.heads, config.dropout) for _ in range(config.layers)
@@ -73,8 +75,8 @@ class ByteTransformer(FeatureTower):
         x = x[:, 0::2] + x[:, 1::2] + self.places[: halves.shape[1]]
         for layer in self.layers:
             x = layer(x, halves[:, None, None, :])
-        x = self.norm(x) * halves[..., None]
-        features: Tensor = x.sum(1) / halves.sum(1, keepdim=True).clamp(min=1)
+        total = (x * halves[..., None]).sum(1)
+        features: Tensor = self.norm(total / halves.sum(1, keepdim=True).clamp(min=1))
         return features
 
     def _hashed(self, tokens: Tensor, n: int) -> Tensor:
