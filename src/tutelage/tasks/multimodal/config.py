@@ -58,7 +58,7 @@ class Augmentation(Section):
     """Largest relative change of contrast; half of it for each channel."""
     erase: float = Field(default=0.0, ge=0, lt=1)
     """Side of a square that is made grey, as a share of the picture's."""
-    words: float = Field(default=0.0, ge=0, le=1)
+    words: float = Field(default=0.5, ge=0, le=1)
     """Greatest share of a caption's words that is left out; each loses a share of its own from
     none up to this, and keeps one word at least."""
 
@@ -268,7 +268,7 @@ class StageConfig(Section):
 class MultimodalTraining(Training):
     """The optimiser, the loop and the device."""
 
-    max_epochs: int = Field(default=32, ge=1)
+    max_epochs: int = Field(default=40, ge=1)
     """Passes over the training data."""
     learning_rate: float = Field(default=1.5e-3, gt=0)
     """Peak learning rate."""
