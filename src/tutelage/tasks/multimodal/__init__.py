@@ -72,6 +72,9 @@ class MultimodalTask(
         "mrr": "MRR",
     }
     config_type = MultimodalConfig
+    preprocessing_migrations: ClassVar = (
+        "its text tower took the norm before the mean; train it again",
+    )
     predicts_own_data: ClassVar = True
 
     def data_fingerprint(self, config: MultimodalConfig) -> str:
