@@ -12,10 +12,12 @@ from made_ner_data import SMALL, made_data, ner_config, write_texts
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.store import Run, RunStore
+from tutelage.losses import SoftTargetLoss
 from tutelage.task import load_task
 from tutelage.tasks.ner.curriculum import NERCurriculumData
 from tutelage.tasks.ner.masking import MaskedTokens
 from tutelage.tasks.ner.models.config import BiLSTMConfig, MiniLMConfig, Pretraining
+from tutelage.tasks.ner.teaching import WeighedSoftTargets
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
 from tutelage.training.modes.distillation import Distillation
@@ -185,6 +187,16 @@ def test_a_teacher_of_other_tokens_and_windows_teaches_the_same_words(
     assert batch.lessons is not None and batch.lessons.said is not None  # of every later batch
     assert data.train_batch(torch.arange(3, 5)).lessons is batch.lessons
     assert data.batch_of_size(2).lessons is None  # probed in a process that ends
+
+
+def test_words_are_taught_with_the_weights_of_the_tags_that_the_teacher_expects() -> None:
+    student, teacher = (torch.randn(6, 3, generator=torch.manual_seed(n)) for n in (1, 2))
+    alike = WeighedSoftTargets(2.0, torch.ones(3))(student, teacher)
+    assert torch.allclose(alike, SoftTargetLoss(2.0)(student, teacher))
+    sure = torch.tensor([[9.0, -9, -9], [-9, 9, -9]])  # nothing, and an entity
+    losses = [SoftTargetLoss(2.0)(student[n : n + 1], sure[n : n + 1]) for n in (0, 1)]
+    weighed = WeighedSoftTargets(2.0, torch.tensor([0.5, 1.5, 1.0]))(student[:2], sure)
+    assert torch.allclose(weighed, 0.25 * losses[0] + 0.75 * losses[1], atol=1e-5)
 
 
 def test_a_student_learns_words_from_its_teacher(home: RunStore, root: Path, teacher: Run) -> None:

@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 
 from tutelage.core.config import DistillationMode, Training
 from tutelage.core.errors import ConfigError
-from tutelage.losses import BaseSupervisedLoss, SoftTargetLoss, get_loss
+from tutelage.losses import BaseSupervisedLoss, get_loss
 from tutelage.tasks.ner.config import NERConfig
 from tutelage.tasks.ner.labels import Integers, LabelSet
 from tutelage.tasks.ner.models.body import Body
@@ -25,6 +25,7 @@ from tutelage.tasks.ner.models.config import (
 )
 from tutelage.tasks.ner.models.tagger import Tagger
 from tutelage.tasks.ner.preprocessing import Preprocessing
+from tutelage.tasks.ner.teaching import WeighedSoftTargets
 from tutelage.tasks.ner.tokens.batch import TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.training.contracts import TaskModule
@@ -132,7 +133,7 @@ class NERModule(TaskModule):
         return (found, features) if rows is None else (found[rows], features[rows])
 
     def soft_targets(self, mode: DistillationMode) -> nn.Module:
-        """Return the divergence of the words' tags.
+        """Return the divergence of the words' tags, weighed as this network's loss weighs them.
 
         Raises:
             ConfigError: The tags are those of a CRF, which says of rows, not of words.
@@ -140,7 +141,7 @@ class NERModule(TaskModule):
         if self.network.crf is not None:
             hint = "Leave model.head out for the student; a teacher may have a CRF."
             raise ConfigError("a CRF can't learn from what is said of single words", hint=hint)
-        return SoftTargetLoss(mode.temperature)
+        return WeighedSoftTargets(mode.temperature, self.loss.class_weights)
 
     def difficulty_scores(self, batch: TokenBatch) -> Tensor:
         """Return (B,) the mean loss of the words of each window."""

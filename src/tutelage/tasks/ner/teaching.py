@@ -1,4 +1,4 @@
-"""`Lessons`: what a teacher says of the words of the training texts, asked once."""
+"""What a teacher says of the words of the training texts, asked once, and how it is learned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.training.length_batches import length_batches
 
@@ -48,3 +48,31 @@ class Lessons:
             batch = self.texts.batch(torch.from_numpy(windows)).to(teacher.device)
             said[batch.word] = teacher.log_probabilities(batch).float()
         return said
+
+
+class WeighedSoftTargets(nn.Module):
+    """Soft targets of words, each word weighed as the tags are that its teacher expects there.
+
+    Most words are outside of every entity. Where a student's tags are weighed so that it finds rare
+    ones, soft targets of words that all count alike would teach it to find them no more.
+
+    Args:
+        temperature: T, which softens both models' outputs.
+        weights: (C,) of the tags, as the student's own loss has them.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, with the words' weights.
+    """
+
+    weights: Tensor
+
+    def __init__(self, temperature: float, weights: Tensor) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.register_buffer("weights", weights.clone(), persistent=False)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the weighed mean of T² KL, a scalar, of logits (W, C) of both."""
+        ours, theirs = ((z / self.temperature).log_softmax(1) for z in (student, teacher))
+        divergence = (theirs.exp() * (theirs - ours)).sum(1)
+        weight = teacher.softmax(1) @ self.weights
+        return self.temperature**2 * (weight * divergence).sum() / weight.sum()
