@@ -91,13 +91,10 @@ class NERTask(
     config_type = NERConfig
 
     def data_fingerprint(self, config: NERConfig) -> str:
-        """Digest the texts' content, of those to be pretrained on too."""
-        from tutelage.core.files import digest_json
+        """Digest the texts' content."""
         from tutelage.tasks.ner.corpus import data_fingerprint
-        from tutelage.tasks.ner.sets import set_digest
 
-        own, more = data_fingerprint(config.data), config.pretraining.root
-        return own if more is None else digest_json([own, set_digest(config.data, more)])
+        return data_fingerprint(config.data)
 
     def combined(self, config: NERConfig, older: NERConfig, how: str) -> NERConfig:
         """Return a configuration with the older texts as those that the new ones are added to."""
@@ -112,10 +109,13 @@ class NERTask(
         return build_config(NERConfig, layers)
 
     def weights_fingerprint(self, config: NERConfig) -> str | None:
-        """Digest the weights of the encoder that the model begins with, if it has one."""
+        """Digest what the tagger begins with: an encoder's weights, texts that teach it words."""
+        from tutelage.core.files import digest_json
         from tutelage.tasks.ner.models.folder import weights_digest
+        from tutelage.tasks.ner.sets import set_digest
 
-        return weights_digest(config.model)
+        weights, texts = weights_digest(config.model), config.pretraining.root
+        return weights if texts is None else digest_json([weights, set_digest(config.data, texts)])
 
     def datamodule(
         self, config: NERConfig, cache: Path, preprocessing: Mapping[str, Any] | None = None
