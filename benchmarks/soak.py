@@ -20,6 +20,7 @@ SOAKS = {
     "resume_kills": (("--warm",), ("--warm", "--only", "ner normal")),
     "faults": ((), ("--times", "40")),
     "study_kills": (("--kills", "20"), ("--kills", "2")),
+    "fuzz_readers": (("--processes", "2"), ("--inputs", "100")),
     "soak_watch": (("--seconds", "600"), ("--seconds", "10")),
 }
 """The arguments of each script, in the long form and in the short one."""

@@ -143,7 +143,7 @@ def fuzz(
             tally.tried, tally.seconds = number + 1, before + time.perf_counter() - began
             slot.note(tally, data)
             started = time.perf_counter()
-            error = _outcome(reader, folder, data, fence)
+            error = outcome(reader, folder, data, fence)
             tally.slowest = max(tally.slowest, time.perf_counter() - started)
             if error is None:
                 tally.accepted += 1
@@ -151,7 +151,7 @@ def fuzz(
                 tally.refused += 1
             else:
                 tally.crashes += 1
-                _save(error, reader, number, data, crashes, kinds)
+                save(error, reader, number, data, crashes, kinds)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         shutil.rmtree(folder, ignore_errors=True)
@@ -160,7 +160,7 @@ def fuzz(
 def _warm_up(reader: Reader, folder: Path, seeds: list[bytes]) -> None:
     """Read the seeds, so that all is imported; each must be accepted."""
     for data in seeds:
-        if (error := _outcome(reader, folder, data, None)) is not None:
+        if (error := outcome(reader, folder, data, None)) is not None:
             raise SystemExit(f"{reader.name}: a seed is refused: {error!r}") from error
 
 
@@ -170,9 +170,7 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (taken + MEMORY, resource.RLIM_INFINITY))
 
 
-def _outcome(
-    reader: Reader, folder: Path, data: bytes, fence: Fence | None
-) -> BaseException | None:
+def outcome(reader: Reader, folder: Path, data: bytes, fence: Fence | None) -> BaseException | None:
     """Read one input; return what was raised, if something was."""
     path = folder / reader.file
     path.write_bytes(data)
@@ -191,7 +189,7 @@ def _outcome(
     return None
 
 
-def _save(
+def save(
     error: BaseException, reader: Reader, number: int, data: bytes, folder: Path, kinds: set[str]
 ) -> None:
     """Keep the first input of each kind of crash, and say what happened."""
