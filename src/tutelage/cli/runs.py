@@ -64,10 +64,12 @@ def list_runs(
         raise UnknownNameError("status", status, STATUSES)
     tags = dict(map(_tag, tag or ()))
     store = RunStore.default()
+    there = [(run, overview(run)) for run in store.runs()]
     fitting = [
         row
-        for row in map(overview, store.runs())
-        if task in (None, row.task)
+        for run, row in there
+        if run.path.exists()  # it may have been removed meanwhile
+        and task in (None, row.task)
         and status in (None, row.status)
         and tags.items() <= row.tags.items()
     ]

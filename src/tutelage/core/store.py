@@ -314,7 +314,8 @@ class RunStore:
             try:
                 found.append((run, run.record))
             except StoreError as error:
-                log.warning("left out: %s", error)
+                if run.path.exists():  # else it was removed meanwhile
+                    log.warning("left out: %s", error)
         return found
 
     def with_fingerprint(self, fingerprint: str) -> list[Run]:
