@@ -92,7 +92,7 @@ def trained(options: argparse.Namespace) -> dict[str, list[Trained]]:
     run = teacher.run
     ways = {
         "alone": (),
-        "taught": ("mode=distillation", f"mode.teacher={run}"),
+        "taught": ("mode=distillation", "mode.temperature=1", f"mode.teacher={run}"),
         "masked words first": ("mode=autoencoder", "training.max_epochs=24"),
         "as long, without": ("training.max_epochs=24",),
         "easy texts first": ("mode=curriculum", "mode.measure=length"),
@@ -140,10 +140,11 @@ def main() -> None:
         }
         deviation = rows[name]["test_f1_deviation"]
         apart = "" if deviation is None else f" +- {deviation:.4f}"
+        spent = rows[name]["cpu_seconds"]
         print(
             f"{name:20} {runs[0].parameters:>11,} parameters, {len(runs)} seeds, "
-            f"test F1 {mean(scores):.4f}{apart}, held-out F1 higher by {mean(gaps):.3f}, "
-            f"{rows[name]['cpu_seconds']:.0f} CPU-s here"
+            f"test F1 {mean(scores):.4f}{apart}, held-out F1 higher by {mean(gaps):.3f}"
+            + (f", {spent:.0f} CPU-s" if spent else "")
         )
     if options.json:
         machine = {"cpu": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
