@@ -116,6 +116,15 @@ def test_a_task_that_keeps_a_state_out_of_its_checkpoints_fails(tmp_path: Path) 
         cut(Inexact(), "normal", tmp_path)
 
 
+def test_a_cell_that_is_a_donor_fails(tmp_path: Path) -> None:
+    class Same(TestTiny):
+        donors: ClassVar = {"teacher": ()}
+        cells: ClassVar = {"normal": ("run.tags.taught_by={teacher}",)}
+
+    with pytest.raises(AssertionError, match="'normal' trains no step"):
+        cut(Same(), "normal", tmp_path)
+
+
 def test_a_run_too_short_to_be_cut_fails(tmp_path: Path) -> None:
     class Short(TestTiny):
         small = (*TestTiny.small, "training.max_epochs=1", "training.batch_size=70")

@@ -120,6 +120,7 @@ class ResumeConformance:
             shutil.copytree(self._home.name, home)
         steps: list[int] = []
         whole = self._train(config, homes[0], _Steps(steps))
+        assert steps, f"{cell!r} trains no step: is it the same run as a donor?"
         cut = (2 * steps[-1] // 3) | 1
         assert 3 <= cut <= steps[-1], f"a run of {steps[-1] + 1} steps is too short to be cut"
         self._cut(config, homes[1], cut)
