@@ -285,7 +285,9 @@ def soak(rounds: int, seed: int, only: str, warm: bool, folder: Path) -> list[Ro
             try_cell(row, place, rounds, random.Random(f"{seed} {row.what}"))
             row.seconds = round(time.monotonic() - started, 1)
             rows.append(row)
-            print(f"{row.what:40} {row.held:3} of {row.tried:3} {row.seconds:7} s", flush=True)
+            where = ", ".join(f"{count} {place}" for place, count in row.hit.items())
+            said = f"{row.held:3} of {row.tried:3} {row.seconds:7} s  {where}"
+            print(f"{row.what:40} {said}", flush=True)
             for failure in row.failures:
                 print(f"    {failure}", flush=True)
     finally:
