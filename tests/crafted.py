@@ -109,6 +109,22 @@ def safetensors_giant(path: Path) -> Path:
     return path
 
 
+def onnx_with_outside(place: str) -> bytes:
+    """A model whose weights stand in another file."""
+    from onnx import TensorProto, helper
+
+    tensor = TensorProto(name="w", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", place), ("offset", "0"), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    out = helper.make_tensor_value_info("y", 1, [4])
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["y"])], "g", [], [out], [tensor]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def tar_with(path: Path, *members: tarfile.TarInfo) -> Path:
     """A tar of members without content."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:

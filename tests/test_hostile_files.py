@@ -38,6 +38,7 @@ from tutelage.tasks.ner.models.encoder import token_classifier
 from tutelage.tasks.ner.sets import read_set
 from tutelage.tasks.neural.sessions.hdf5 import read_hdf5
 from tutelage.tasks.neural.sessions.npz import read_npz
+from tutelage.training.export.runtime import open_session
 from tutelage.training.model_card import read_card
 from tutelage.training.state import load_tree
 from tutelage.training.tensorfile import open_tensors
@@ -233,6 +234,14 @@ def test_a_crafted_checkpoint_is_refused(tmp_path: Path, tree: str) -> None:
         tmp_path / "a", {"__metadata__": metadata, "t0": entry}, bytes(8)
     )
     refused(lambda: load_tree(path), "its structure can't be read")
+
+
+def test_an_onnx_file_takes_no_weights_from_other_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(16))
+    for place in (str(tmp_path / "secret"), "../secret", "secret"):
+        content = crafted.onnx_with_outside(place)
+        with pytest.raises(RequestError, match="can't run this model"):
+            open_session(content)
 
 
 @pytest.mark.parametrize("task", ["can", "ner", "neural", "multimodal"])
