@@ -16,6 +16,7 @@ from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
 from tutelage.tasks.ner.config import NERConfig
 from tutelage.tasks.ner.labels import LabelSet
+from tutelage.tasks.ner.learned import Learned
 from tutelage.tasks.ner.models.encoder import PretrainedEncoder
 from tutelage.tasks.ner.models.folder import read_folder, weights_digest
 from tutelage.tasks.ner.modules import NERModule, build_module
@@ -39,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learned(config: NERConfig) -> Preprocessing:
-    corpus = {"labels": LABELS.to_json()}
+    told = Learned.from_texts(few_texts(), (), "iob2", data="", split="")
+    corpus = told.to_json() | {"labels": LABELS.to_json()}
     if config.model.name != "encoder":
         words = [word for one in few_texts() for word in one.word_texts()]
         return Preprocessing(corpus, VocabularyCoder.learn(words, 1, 12), 64, 4)
@@ -217,7 +219,7 @@ def broken(folder: Path, **files: Any) -> Path:
         ({"config__json": '{"auto_map": {}}'}, "code of its own"),
         ({"model__safetensors": None}, "has no weights"),
         ({"model__safetensors": None, "pytorch_model__bin": "x"}, "which can run code"),
-        ({"model__safetensors": None, "model__safetensors__index__json": "{}"}, "missing: all"),
+        ({"model__safetensors": None, "model__safetensors__index__json": "{}"}, "no weight_map"),
     ],
 )
 def test_a_folder_that_lacks_something_is_refused(
