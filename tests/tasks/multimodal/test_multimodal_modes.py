@@ -101,6 +101,7 @@ def test_towers_rest_and_learn_by_stage(
     assert rates[3]["projections"] == pytest.approx(7.5e-4)
     assert [by_epoch[e][-1][5] for e in range(4)] == [0, 40, 40, 0]
     assert any(table.title == "Stages" for table in run.record.tables)
+    assert 0 < run.record.metrics["test/gradient_share_image"] < 1  # none rests any more
 
 
 @pytest.mark.parametrize(
