@@ -231,7 +231,7 @@ def _checkpoints(evidence: Evidence) -> Iterable[str]:
     if whole:
         yield f"{len(whole)} whole checkpoints, the newest of step {whole[-1].step}"
     else:
-        yield "no whole checkpoint"
+        yield "no checkpoint is whole" if evidence.saved else "no checkpoint was taken yet"
     for one in evidence.saved:
         if one.problem is not None:
             yield f"{one.path.name} can't be used: {one.problem}"
