@@ -93,6 +93,19 @@ def test_sessions_that_pass_the_core_together_get_what_each_gets_alone(
         torch.testing.assert_close(together, module.rates(part), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [*FEEDFORWARD.values(), *RECURRENT.values()])
+def test_no_stretches_at_all_have_a_loss_of_zero_that_is_part_of_the_graph(
+    options: tuple[str, ...],
+) -> None:
+    module, config = made(*options)
+    nothing = chunk(card("a.1", 3, behaviour=2), 2, config.context, LENGTH).none()
+    loss = module.step(NeuralBatch((nothing,)))["loss"]
+    assert float(loss.detach()) == 0
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = [p.grad for p in module.parameters() if p.grad is not None]
+    assert len(reached) > 3 and not any(bool(each.any()) for each in reached)
+
+
 def test_gradients_flow_through_stacked_frames() -> None:
     clip = torch.randn(2, 5, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     torch.manual_seed(0)

@@ -82,7 +82,8 @@ def test_scores_are_there_for_all_for_sessions_and_for_kinds(simulated: Evaluati
         assert f"test/session anna_01/{name}" in metrics, name
     assert metrics["test/corr_low"] <= metrics["test/corr"] <= metrics["test/corr_high"]
     titles = [table.title for table in simulated.tables]
-    assert titles == ["Model and baselines", "Sessions", "Receptive fields against the truth"]
+    fields = ["Receptive fields against the truth", "Receptive fields recovered"]
+    assert titles == ["Model and baselines", "Sessions", *fields]
     drawn = [figure.title for figure in simulated.figures]
     assert any("Receptive fields" in title for title in drawn)
     assert any("Most exciting" in title for title in drawn)

@@ -35,5 +35,6 @@ class FeatureMatchingLoss(nn.Module):
         )
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean loss, a scalar, of ``student`` (B, S) against ``teacher`` (B, W)."""
-        return F.mse_loss(self.projection(student), teacher)
+        """Return the mean loss of ``student`` (B, S) against ``teacher`` (B, W); 0 without rows."""
+        total = F.mse_loss(self.projection(student), teacher, reduction="sum")
+        return total / max(1, teacher.numel())

@@ -45,6 +45,18 @@ class SessionChunk:
         """B · L, the frames that are predicted."""
         return self.responses.shape[0] * self.responses.shape[1]
 
+    def none(self) -> Self:
+        """Return the chunk without its stretches, B = 0."""
+        return replace(
+            self,
+            stimulus=self.stimulus[:0],
+            responses=self.responses[:0],
+            valid=self.valid[:0],
+            behaviour=None if self.behaviour is None else self.behaviour[:0],
+            past=self.past[:0],
+            frames=self.frames[:0],
+        )
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """Return the chunk on a device."""
         return replace(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tutelage.tasks.neural.models.distributed import share_of_mean
+
 TINY_RATE = 1e-8
 """Smallest predicted rate whose logarithm is taken."""
 
@@ -39,13 +41,26 @@ def masked_sum(name: str, rates: Tensor, responses: Tensor, valid: Tensor) -> Te
     return torch.where(valid, loss, torch.zeros_like(loss)).sum()
 
 
-class PoissonDivergence(nn.Module):
-    """Mean KL divergence of a student's Poisson law from its teacher's: t log(t / s) - t + s.
+def poisson_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return each entry's KL divergence of two Poisson laws: t log(t / s) - t + s."""
+    ratio = (teacher + TINY_RATE).log() - (student + TINY_RATE).log()
+    return teacher * ratio - teacher + student
 
-    Args of `forward`: rates of student and teacher, both (M,), above 0.
+
+class RateMatching(nn.Module):
+    """Mean divergence of a student's rates from its teacher's, over the entries of all processes.
+
+    A process without any entry adds 0.
+
+    Args:
+        name: Loss that the student is trained by, *poisson* or *mse*.
     """
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.divergence = poisson_divergence if name == "poisson" else squared_error
+
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean, a scalar; 0 only where both agree."""
-        ratio = (teacher + TINY_RATE).log() - (student + TINY_RATE).log()
-        return (teacher * ratio - teacher + student).mean()
+        """Return a scalar of rates (M,) and (M,), all above 0; 0 only where both agree."""
+        entries = self.divergence(student, teacher)
+        return entries.sum() / share_of_mean(entries.new_tensor(entries.numel()))

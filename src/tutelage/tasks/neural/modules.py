@@ -13,7 +13,7 @@ from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.evaluation.statistics import UnitStatistics
-from tutelage.tasks.neural.losses import LOSSES, PoissonDivergence, masked_sum
+from tutelage.tasks.neural.losses import LOSSES, RateMatching, masked_sum
 from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
 from tutelage.tasks.neural.models.distributed import share_of_mean
 from tutelage.tasks.neural.models.multi_dataset import MultiDatasetModel, part_name
@@ -126,7 +126,7 @@ class NeuralModule(TaskModule):
         return loss
 
     def soft_targets(self, mode: DistillationMode) -> nn.Module:
-        """Return the loss of (student's rates, teacher's rates): a divergence of Poisson laws.
+        """Return the loss of (student's rates, teacher's rates): a divergence.
 
         Raises:
             ConfigError: A temperature is asked for, which rates don't have.
@@ -134,7 +134,7 @@ class NeuralModule(TaskModule):
         if "temperature" in mode.moved():
             hint = "Leave mode.temperature out."
             raise ConfigError("rates have no temperature", where="mode.temperature", hint=hint)
-        return PoissonDivergence() if self.loss_name == "poisson" else nn.MSELoss()
+        return RateMatching(self.loss_name)
 
     def difficulty_scores(self, batch: NeuralBatch) -> Tensor:
         """Return (n,) mean loss of each stretch over its valid entries, in order."""

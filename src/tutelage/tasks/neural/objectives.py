@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.models.config import Pretraining
+from tutelage.tasks.neural.models.distributed import share_of_mean
 from tutelage.tasks.neural.models.multi_dataset import MultiDatasetModel
 from tutelage.tasks.neural.modules import NeuralModule
 from tutelage.training.contracts import Objective, TaskModule
@@ -49,7 +50,7 @@ class StimulusPretraining(Objective):
             squares, seen = self._error(module.network, part)
             errors.append((squares * seen).sum())
             counts.append(seen.sum())
-        return {"loss": torch.stack(errors).sum() / torch.stack(counts).sum().clamp(min=1)}
+        return {"loss": torch.stack(errors).sum() / share_of_mean(torch.stack(counts).sum())}
 
     def _error(self, network: MultiDatasetModel, part: SessionChunk) -> tuple[Tensor, Tensor]:
         """Return squared errors (B, T, 2h, 2w) and which of them count."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -300,15 +299,16 @@ class MultiDatasetDM(TaskData):
         names = session_names(self.config.data.simulated_sessions)
         return simulated_truth(settings, names.index(self.sessions[session].id))
 
-    def idle(self, table: ChunkTable, places: Tensor) -> NeuralBatch:
-        """Return stretches of which nothing counts, for a process that has none of its own.
+    def idle(self, table: ChunkTable, place: Tensor) -> NeuralBatch:
+        """Return no stretch at all, for a process that has none of its own.
+
+        Not even its stimuli may count: the core's norms take their moments of all processes.
 
         Args:
             table: The stretches of a part.
-            places: (B,) int64, which, all of one session.
+            place: (1,) int64, one whose session has a head.
         """
-        chunk = self.chunk(table, places)
-        return NeuralBatch((replace(chunk, valid=torch.zeros_like(chunk.valid)),))
+        return NeuralBatch((self.chunk(table, place).none(),))
 
     def val_dataloader(self) -> EvalLoader[NeuralBatch]:
         """This process's share of the validation stretches, in order; all have as many batches."""

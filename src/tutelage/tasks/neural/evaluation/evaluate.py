@@ -17,9 +17,9 @@ from tutelage.tasks.neural.evaluation.plots import (
     receptive_fields,
     shapes,
     traces,
-    truth_table,
 )
 from tutelage.tasks.neural.evaluation.predictions import Predictions, predict
+from tutelage.tasks.neural.evaluation.recovery import truth_tables
 from tutelage.tasks.neural.evaluation.scores import (
     MODEL_FREE,
     UnitScores,
@@ -101,8 +101,7 @@ def _against_truth(module: RateModel, data: MultiDatasetDM) -> Iterator[Table]:
                 for unit, shape in zip(truth, shapes(fields), strict=True)
                 if shape is not None
             }
-    if found:
-        yield truth_table(found)
+    yield from truth_tables(found)
 
 
 def _baselines(

@@ -47,11 +47,15 @@ def spike_triggered(
 
 
 def model_fields(module: RateModel, chunk: SessionChunk, units: Sequence[int]) -> Double:
-    """Return (n, C + 1, H, W), the stimulus direction that moves each unit's rate the most.
+    """Return (n, 2, C + 1, H, W), the stimulus directions that move each unit's rate the most.
 
-    It is the first principal axis of the rate's gradients over the windows of ``chunk``: of a
-    linear unit its filter; of a complex cell, whose gradients change their sign, one of its pair.
-    The first lag is the frame of the response itself; the sign is arbitrary.
+    They are the first two principal axes of the rate's gradients over the windows of ``chunk``. Of
+    a linear unit the first is its filter, and the second is weak. The gradients of a complex cell
+    change their sign and phase: its axes span the plane of its quadrature pair, about equally
+    strong; which two phases they are says nothing, the sum of their energies does.
+
+    The first axis has norm 1, the second its strength beside that (the root of the ratio of their
+    eigenvalues). The first lag is the frame of the response itself; signs are arbitrary.
 
     Args:
         module: The model, in evaluation.
@@ -63,12 +67,13 @@ def model_fields(module: RateModel, chunk: SessionChunk, units: Sequence[int]) -
     fields = []
     for unit in units:
         (gradient,) = torch.autograd.grad(rates[:, unit].sum(), stimulus, retain_graph=True)
-        flat = gradient[:, 0].flatten(1)
-        # the eigenvector of the small Gram matrix gives that of the large one
-        _, vectors = torch.linalg.eigh((flat @ flat.T).double())
-        axis = (vectors[:, -1].float() @ flat).view_as(gradient[0, 0])
-        fields.append(axis.flip(0) / axis.norm().clamp(min=1e-12))
-    return torch.stack(fields).double().cpu().numpy()
+        flat = torch.nn.functional.pad(gradient[:, 0].flatten(1).double(), (0, 0, 0, 1))
+        # the row of zeros gives one window two axes; eigenvectors of the small Gram matrix give
+        # those of the large one, each times the root of its eigenvalue
+        _, vectors = torch.linalg.eigh(flat @ flat.T)
+        axes = (vectors[:, [-1, -2]].T @ flat).unflatten(1, gradient.shape[2:])
+        fields.append(axes.flip(1) / axes[0].norm().clamp(min=1e-12))
+    return torch.stack(fields).cpu().numpy()
 
 
 def most_exciting(
@@ -95,7 +100,7 @@ def most_exciting(
         frames=chunk.frames[:1],
         behaviour=None if chunk.behaviour is None else torch.zeros_like(chunk.behaviour[:1]),
     )
-    field = model_fields(module, chunk, [unit])[0]
+    field = model_fields(module, chunk, [unit])[0, 0]
     start = torch.from_numpy(field[::-1].copy()).float().to(chunk.stimulus.device)[None, None]
     candidates = []
     for sign in (1.0, -1.0):
@@ -126,22 +131,25 @@ class FieldShape:
         x: The same from the left.
         orientation: Direction of its bars in degrees, 0 to 180.
         latency: The lag of its greatest energy in frames, interpolated.
+        second: Energy of its second axis beside the first's: 0 of a linear unit, towards 1 of a
+            complex cell.
     """
 
     y: float
     x: float
     orientation: float
     latency: float
+    second: float
 
 
 def field_shape(field: Double) -> FieldShape:
-    """Measure a field (lags, H, W).
+    """Measure the axes of a field (axes, lags, H, W), by the sum of their energies.
 
     The centre is that of the energy above a quarter of its peak, after smoothing; the orientation
     that of the greatest power in the frame of greatest energy; the latency that of a parabola
     through the lags' energies around the greatest.
     """
-    energy = field**2
+    energy = (field**2).sum(axis=0)
     lag = energy.sum(axis=(1, 2))
     best = int(lag.argmax())
     latency = float(best)
@@ -153,7 +161,9 @@ def field_shape(field: Double) -> FieldShape:
     weight = np.where(smooth > 0.25 * smooth.max(), smooth, 0)
     grid = np.mgrid[: weight.shape[0], : weight.shape[1]]
     y, x = (float((weight * axis).sum() / weight.sum()) for axis in grid)
-    return FieldShape(y, x, _orientation(field[best]), latency)
+    of_axis = (field**2).sum(axis=(1, 2, 3))
+    second = float(of_axis[1:].sum() / of_axis[0])
+    return FieldShape(y, x, _orientation(field[:, best]), latency, second)
 
 
 def _smoothed(image: Double) -> Double:
@@ -165,9 +175,14 @@ def _smoothed(image: Double) -> Double:
     return smooth
 
 
-def _orientation(image: Double) -> float:
-    """Return the direction of the bars in degrees: across the mean direction of spatial power."""
-    power = np.abs(np.fft.fft2(image - image.mean(), (64, 64))) ** 2
+def _orientation(axes: Double) -> float:
+    """Return the direction of the bars in degrees: across the mean direction of spatial power.
+
+    Args:
+        axes: (axes, H, W), whose powers are added.
+    """
+    centred = axes - axes.mean(axis=(1, 2), keepdims=True)
+    power = (np.abs(np.fft.fft2(centred, (64, 64))) ** 2).sum(axis=0)
     fy, fx = np.meshgrid(np.fft.fftfreq(64), np.fft.fftfreq(64), indexing="ij")
     power = np.where(power > 0.25 * power.max(), power, 0)
     doubled = (power * np.exp(2j * np.arctan2(fx, fy))).sum()

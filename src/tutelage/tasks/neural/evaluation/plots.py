@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.core.records import Figure, Line, Panel, Table
+from tutelage.core.records import Figure, Line, Panel
 from tutelage.tasks.neural.batch import SessionChunk
 from tutelage.tasks.neural.data.chunks import ChunkTable, cut_chunk
 from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
@@ -28,7 +28,7 @@ from tutelage.tasks.neural.simulator import UnitTruth
 Double = NDArray[np.float64]
 UNITS = 6
 """Units of a session that are drawn."""
-WINDOWS = 48
+WINDOWS = 96
 """Windows over which a model's gradients are taken."""
 FRAMES = 240
 """Frames of a trace."""
@@ -59,7 +59,7 @@ def traces(predictions: Predictions, scores: UnitScores) -> Figure:
 
 
 def fields_of(module: RateModel, data: MultiDatasetDM, place: int, units: Sequence[int]) -> Double:
-    """Return (n, lags, H, W), the model's receptive fields of some units of a session."""
+    """Return (n, 2, lags, H, W), the model's receptive fields of some units of a session."""
     chunk = windows(data, place).to(module.device)
     return model_fields(module, chunk, units)
 
@@ -96,7 +96,7 @@ def receptive_fields(
         yield _images(
             f"Receptive fields in the model, {session.id}",
             [
-                (session.unit_ids[u], _peak(f), m)
+                (session.unit_ids[u], _peak(f[0]), m)
                 for u, f, m in zip(units, fields, marks, strict=True)
             ],
             "The stimulus direction that moves each unit's rate the most, at its strongest lag."
@@ -134,33 +134,8 @@ def kernels(module: RateModel) -> Figure | None:
     return Figure(title="Kernels", panels=tuple(panels)) if panels else None
 
 
-def truth_table(
-    fields: Mapping[str, tuple[UnitTruth, FieldShape]],
-) -> Table:
-    """Set what the model says of receptive fields beside what is true."""
-    columns = (
-        "unit", "kind", "y", "true y", "x", "true x", "orientation", "true orientation",
-        "latency", "true latency",
-    )  # fmt: skip
-    rows = [
-        (
-            name, true.kind, _short(found.y), _short(true.y), _short(found.x), _short(true.x),
-            None if true.orientation is None else _short(found.orientation),
-            None if true.orientation is None else _short(true.orientation),
-            _short(found.latency), _short(true.latency),
-        )
-        for name, (true, found) in fields.items()
-    ]  # fmt: skip
-    return Table(
-        title="Receptive fields against the truth",
-        columns=columns,
-        rows=tuple(rows),
-        note="Centres in pixels, orientations in degrees, latencies in frames.",
-    )
-
-
 def shapes(fields: Double) -> list[FieldShape | None]:
-    """Measure fields (n, lags, H, W); null for a unit that the model lets depend on no pixel."""
+    """Measure fields (n, axes, lags, H, W); null for a unit that depends on no pixel."""
     return [field_shape(field) if field.any() else None for field in fields]
 
 
@@ -196,7 +171,3 @@ def _image(frame: Double) -> tuple[tuple[float, ...], ...]:
 
 def _values(values: NDArray[np.floating]) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in values)
-
-
-def _short(value: float) -> float:
-    return round(float(value), 1)

@@ -35,6 +35,7 @@ class AffineAdapter(nn.Module):
 
     def _moved(self, frames: Tensor) -> Tensor:
         affine = torch.cat([torch.diag(self.log_scale.exp()), self.shift[:, None]], dim=1)
-        size = (len(frames), 1, *frames.shape[2:])
-        grid = F.affine_grid(affine.expand(len(frames), -1, -1), list(size), align_corners=False)
-        return F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
+        size = [1, 1, *frames.shape[2:]]
+        grid = F.affine_grid(affine[None], size, align_corners=False)
+        each = grid.expand(len(frames), -1, -1, -1)
+        return F.grid_sample(frames, each, padding_mode="border", align_corners=False)

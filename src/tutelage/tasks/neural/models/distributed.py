@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 
 def processes() -> int:
@@ -33,6 +34,23 @@ def share_of_mean(count: Tensor) -> Tensor:
     return count.clamp(min=1e-12)
 
 
+class _OverProcesses(torch.autograd.Function):
+    """A sum over processes, whose gradient is the sum of all processes' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (grad,) = grads
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
 def pooled_moments(images: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """Return mean (C,), variance (C,) and count of images (n, C, H, W) over all processes.
 
@@ -43,7 +61,7 @@ def pooled_moments(images: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     values = images.float()
     size = values.new_tensor([values.numel() / values.shape[1]])
     sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), size])
-    total: Tensor = all_reduce(sums)  # type: ignore[no-untyped-call]
+    total: Tensor = _OverProcesses.apply(sums)  # type: ignore[no-untyped-call]
     count = total[-1]
     mean, square = (total[:-1] / count).chunk(2)
     return mean, (square - mean.square()).clamp(min=0), count

@@ -144,7 +144,7 @@ class GaborEnergy(FrontendLayer):
             maps = [self._energy(images, half, scale) for scale in range(len(self.wavelengths))]
             maps += [F.avg_pool2d(each, self.stride) for each in (images, images.square())]
         joined = torch.cat(maps, dim=1).contiguous(memory_format=torch.channels_last)
-        normed: Tensor = self.norm(clip_of(joined, len(frames)))
+        normed: Tensor = self.norm(clip_of(joined, *frames.shape[:2]))
         return normed
 
     def _energy(self, images: Tensor, half: Tensor, scale: int) -> Tensor:

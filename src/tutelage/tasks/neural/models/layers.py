@@ -25,9 +25,9 @@ def frames_of(clip: Tensor) -> Tensor:
     return clip.flatten(0, 1).permute(0, 3, 1, 2)
 
 
-def clip_of(frames: Tensor, batch: int) -> Tensor:
-    """Return images (B * T, C, H, W) as a clip (B, T, H, W, C), without a copy."""
-    shape = (batch, frames.shape[0] // batch, *frames.shape[2:], frames.shape[1])
+def clip_of(frames: Tensor, batch: int, length: int) -> Tensor:
+    """Return images (B * T, C, H, W) as a clip (B, T, H, W, C), without a copy; B may be 0."""
+    shape = (batch, length, *frames.shape[2:], frames.shape[1])
     return frames.permute(0, 2, 3, 1).reshape(shape)
 
 
@@ -97,11 +97,11 @@ class ClipConv(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return (B, T - frames + 1, H', W', outputs) of clip (B, T, H, W, inputs)."""
-        images = frames_of(stacked_taps(clip, self.frames))
+        stacked = stacked_taps(clip, self.frames)
         weight = self.weight.contiguous(memory_format=torch.channels_last)
         padding = self.kernel // 2 if self.same else 0
-        out = F.conv2d(images, weight, self.bias, self.stride, padding)
-        return clip_of(out, len(clip))
+        out = F.conv2d(frames_of(stacked), weight, self.bias, self.stride, padding)
+        return clip_of(out, *stacked.shape[:2])
 
     def kernels(self) -> Tensor:
         """Return the filters, (outputs, inputs, frames, kernel, kernel), the oldest frame first."""
@@ -134,10 +134,10 @@ class ClipNorm(nn.BatchNorm2d):
                 0.0,
                 self.eps,
             )
-            return clip_of(kept, len(clip))
+            return clip_of(kept, *clip.shape[:2])
         moments = pooled_moments(images) if self.training else None
         if moments is None:
-            return clip_of(super().forward(images), len(clip))
+            return clip_of(super().forward(images), *clip.shape[:2])
         mean, variance, count = moments
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
@@ -153,4 +153,4 @@ def pooled(clip: Tensor, places: int) -> Tensor:
     """Return means over ``places`` by ``places`` neighbours of clip (B, T, H, W, C)."""
     if places == 1:
         return clip
-    return clip_of(F.avg_pool2d(frames_of(clip), places), len(clip))
+    return clip_of(F.avg_pool2d(frames_of(clip), places), *clip.shape[:2])

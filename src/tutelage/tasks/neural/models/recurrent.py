@@ -56,10 +56,10 @@ class PlaceRecurrence(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the states (B, T, H, W, channels) over clip (B, T, H, W, inputs), from zero."""
-        batch, _, height, width, _ = clip.shape
+        batch, length, height, width, _ = clip.shape
         places = clip.permute(0, 2, 3, 1, 4).flatten(0, 2)
         states, _ = self.cell(places)
-        grid = states.reshape(batch, height, width, -1, self.channels)
+        grid = states.reshape(batch, height, width, length, self.channels)
         moved: Tensor = grid.permute(0, 3, 1, 2, 4).contiguous()
         return moved
 
