@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
+from psutil import Process
 from safetensors.torch import load_file
 
 from tutelage.core.errors import CheckpointError, ConfigError
@@ -160,17 +164,63 @@ def test_rates_have_no_temperature(home: Path, donor: Run) -> None:
         train(home, ALONE, "mode=distillation", f"mode.teacher={donor.id}", "mode.temperature=2")
 
 
-def test_two_processes_give_the_losses_of_one(home: Path) -> None:
-    settings = (ALONE, "training.max_epochs=1", "training.gradient_clip=null")
-    one = train(home, *settings, "training.batch_size=8", "training.log_every_n_steps=1")
-    two = train(
-        home, *settings, "training.batch_size=4", "training.devices=2",
-        "training.log_every_n_steps=1",
-    )  # fmt: skip
-    losses = [read_metrics(run.path / METRICS) for run in (one, two)]
-    for name in ("train/loss", "val/loss", "val/corr", "val/bps"):
-        alone, together = ([value for _, value in each[name]] for each in losses)
+TOGETHER = (
+    ALONE, "training.max_epochs=4", "training.gradient_clip=null", "training.log_every_n_steps=1",
+    "training.checkpoints.every_n_steps=1", "data.sampler=contrast", "data.contrast_warmup_steps=4",
+)  # fmt: skip
+TWO = ("training.batch_size=4", "training.devices=2")
+
+
+@pytest.fixture(scope="module")
+def pair(home: Path) -> Run:
+    """A run of two processes."""
+    return train(home, *TOGETHER, *TWO)
+
+
+def test_two_processes_give_the_losses_of_one(home: Path, pair: Run) -> None:
+    one = train(home, *TOGETHER, "training.batch_size=8")
+    losses = [read_metrics(run.path / METRICS) for run in (one, pair)]
+    steps = len(losses[0]["train/loss"]) // 4
+    for name, count in (("train/loss", steps), ("val/loss", 1), ("val/corr", 1), ("val/bps", 1)):
+        alone, together = ([value for _, value in each[name][:count]] for each in losses)
         assert alone == pytest.approx(together, abs=1e-5)
+
+
+@contextmanager
+def one_of_two_killed(folder: Path, step: int) -> Iterator[None]:
+    """Kill a training process of this one as soon as there is a checkpoint of that step."""
+    over = Event()
+
+    def watch() -> None:
+        while not any(folder.glob(f"*/checkpoints/step-*{step}.json")):
+            if over.wait(0.002):
+                return
+        ranks = [p for p in Process().children() if "tutelage.training.rank" in p.cmdline()]
+        ranks[-1].kill()
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_two_processes_of_which_one_was_killed_resume_to_the_same_bits(
+    tmp_path: Path, pair: Run
+) -> None:
+    with (
+        one_of_two_killed(tmp_path, step=3),
+        pytest.raises(RunFailedError, match="killed by SIGKILL"),
+    ):
+        train(tmp_path, *TOGETHER, *TWO)
+    resumed = train(tmp_path, *TOGETHER, *TWO, "run.policy=resume_if_incomplete")
+    assert "resum" in (resumed.path / LOG).read_text(encoding="utf-8")
+    whole, other = (load_file(run.path / WEIGHTS) for run in (pair, resumed))
+    assert whole.keys() == other.keys()
+    assert all(torch.equal(whole[name], other[name]) for name in whole)
+    assert read_metrics(resumed.path / METRICS) == read_metrics(pair.path / METRICS)
 
 
 def test_a_fusion_weighs_experts_for_each_unit(home: Path, donor: Run) -> None:

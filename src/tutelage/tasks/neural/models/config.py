@@ -74,6 +74,8 @@ class ConvFrontend(Section):
     """Height and width of a filter in pixels."""
     stride: Positive = 1
     """Pixels from one place to the next."""
+    pairs: int = Field(default=0, ge=0)
+    """Pairs of further filters that hand on their energy, the root of the sum of their squares."""
 
     @property
     def context(self) -> int:

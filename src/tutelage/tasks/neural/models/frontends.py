@@ -182,20 +182,25 @@ def gabor_pairs(wavelength: float, orientations: int, bandwidth: float) -> Tenso
 
 
 class LearnedFilters(FrontendLayer):
-    """A learned convolution over space and time.
+    """A learned convolution over space and time, and energies of pairs of such filters.
+
+    A complex cell answers to a grating whatever its phase: no single filter tells of it, the energy
+    of two that are a quarter of a wave apart does (Adelson & Bergen 1985).
 
     Args:
-        config: Lags, filters, kernel, stride.
+        config: Lags, filters, pairs, kernel, stride.
     """
 
     def __init__(self, config: ConvFrontend) -> None:
         super().__init__()
-        self.channels = config.channels
+        self.filters, self.pairs = config.channels, config.pairs
+        self.channels = config.channels + config.pairs
         size = (config.kernel, config.lags)
-        self.conv = ClipConv(1, config.channels, *size, stride=config.stride, bias=False)
+        filters = config.channels + 2 * config.pairs
+        self.conv = ClipConv(1, filters, *size, stride=config.stride, bias=False)
 
     def kernels(self) -> Tensor:
-        """Return the filters, (channels, lags, kernel, kernel)."""
+        """Return the filters, (channels + 2 * pairs, lags, kernel, kernel)."""
         return self.conv.kernels()[:, 0]
 
     def axis(self, axis: Axis) -> Axis:
@@ -205,7 +210,10 @@ class LearnedFilters(FrontendLayer):
     def forward(self, frames: Tensor) -> Tensor:
         """Return (B, T - lags + 1, H / stride, W / stride, channels)."""
         clip: Tensor = self.conv(frames[..., None])
-        return clip
+        if not self.pairs:
+            return clip
+        linear, one, other = clip.split([self.filters, self.pairs, self.pairs], dim=-1)
+        return torch.cat([linear, (one.square() + other.square() + 1e-6).sqrt()], dim=-1)
 
 
 def build_frontend(
