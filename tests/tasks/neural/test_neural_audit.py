@@ -70,7 +70,13 @@ def test_a_drift_is_told_and_noise_is_not(tmp_path: Path) -> None:
 
 
 def test_weak_units_and_missing_responses_are_told(tmp_path: Path) -> None:
-    found = _audit(tmp_path, movie_arrays(trials=20))
-    told = " ".join(found.stamp.findings)
-    assert "units have under 50 test spikes" not in told or "session ada_s0" in told
-    assert "of the responses are not valid" in told
+    arrays = movie_arrays(trials=40)
+    arrays["responses"] = np.ones_like(arrays["responses"])
+    arrays["responses"][:, 1] = 0
+    arrays["responses"][::8, 1] = 1  # an eighth of some 160 test rows
+    found = _audit(tmp_path / "weak", arrays)
+    assert "session ada_s0: 1 units have under 50 test spikes" in found.stamp.findings
+    missing = float(1 - arrays["valid"].mean())
+    assert f"session ada_s0: {missing:.1%} of the responses are not valid" in found.stamp.findings
+    strong = arrays | {"responses": np.ones_like(arrays["responses"]), "valid": arrays["valid"] | 1}
+    assert not _audit(tmp_path / "strong", strong).stamp.findings
