@@ -10,6 +10,8 @@ from threading import Event, Thread
 
 import pytest
 import torch
+from made_sessions import movie_arrays, write
+from neural_chunks import card, chunk
 from psutil import Process
 from safetensors.torch import load_file
 
@@ -71,6 +73,19 @@ def test_a_frozen_core_is_its_donors_to_the_bit_and_the_donor_is_a_parent(
     assert f"core of run {donor.id} taken over: {len(mine)} tensors" in (run.path / LOG).read_text(
         encoding="utf-8"
     )
+
+
+def test_a_finished_run_holds_all_that_its_model_needs(tmp_path: Path) -> None:
+    write(tmp_path / "data", "raw", movie_arrays(trials=20))
+    (tmp_path / "data" / "one.yaml").write_text("id: one\nanimal: eve\nfile: raw.npz\n")
+    root = f"data.root={tmp_path / 'data' / 'one.yaml'}"
+    run = train(tmp_path / "home", root, "training.max_epochs=1")
+    shutil.rmtree(tmp_path / "data")
+    run.path.rename(tmp_path / "moved")
+    module = restore_module(NeuralTask(), Run(tmp_path / "moved"))
+    assert isinstance(module, NeuralModule)
+    stretch = chunk(card("one", 3, behaviour=2, side=8), 2, module.network.core.context, 4)
+    assert module.rates(stretch).shape == (2, 4, 3)
 
 
 def test_a_core_that_is_not_frozen_goes_on_learning(home: Path, donor: Run) -> None:
