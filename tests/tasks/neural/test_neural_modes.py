@@ -15,7 +15,7 @@ from neural_chunks import card, chunk
 from psutil import Process
 from safetensors.torch import load_file
 
-from tutelage.core.errors import CheckpointError, ConfigError
+from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import LOG, METRICS, WEIGHTS, Run, RunStore
 from tutelage.tasks.neural import NeuralTask
