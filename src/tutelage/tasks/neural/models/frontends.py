@@ -212,7 +212,7 @@ class LearnedFilters(FrontendLayer):
         clip: Tensor = self.conv(frames[..., None])
         if not self.pairs:
             return clip
-        linear, one, other = clip.split([self.filters, self.pairs, self.pairs], dim=-1)
+        linear, one, other = torch.split(clip, [self.filters, self.pairs, self.pairs], dim=-1)
         return torch.cat([linear, (one.square() + other.square() + 1e-6).sqrt()], dim=-1)
 
 
