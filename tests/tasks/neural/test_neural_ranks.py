@@ -1,4 +1,4 @@
-"""One, two and four processes find the same scores and gradients; two resume to the same bits."""
+"""One, two and four processes find the same scores and gradients."""
 
 from __future__ import annotations
 
