@@ -101,6 +101,6 @@ class Preprocessing:
             operating = None if points is None else OperatingPoints.from_json(points)
             known = tuple(Baseline.from_json(vehicle) for vehicle in value["vehicles"])
             return cls(profile, rules, trained_on, share, validated_on, operating, known)
-        except (KeyError, TypeError, ValueError, DataError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, DataError) as error:
             hint = "Use the card that was written with these weights."
             raise CheckpointError(f"the card is of no CAN model: {error!r}", hint=hint) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from tutelage.core.errors import CheckpointError
 
@@ -33,8 +33,8 @@ class SessionCard:
     id: str
     animal: str
     unit_ids: tuple[str, ...]
-    height: int
-    width: int
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
     mean_rates: tuple[float, ...]
     rate_hz: float | None = None
     behaviour: tuple[str, ...] = ()
