@@ -175,3 +175,8 @@ def test_scripts_without_spaces_are_cut_into_characters():
     assert Document.of_text("1", "Ana lives in 東京.").word_texts() == [
         "Ana", "lives", "in", "東", "京", ".",
     ]  # fmt: skip
+
+
+def test_an_unknown_scheme_is_refused_when_it_is_read():
+    with pytest.raises(ValueError, match="no scheme 'bilou2'"):
+        LabelSet.from_json({"types": ["person"], "scheme": "bilou2"})

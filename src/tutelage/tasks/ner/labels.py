@@ -53,7 +53,13 @@ class LabelSet:
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Self:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: There is no such scheme.
+        """
+        if value["scheme"] not in _PREFIXES:
+            raise ValueError(f"there is no scheme {value['scheme']!r}")
         types = cast("Sequence[str]", value["types"])
         return cls(tuple(types), cast("Scheme", value["scheme"]))
 
