@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
 from made_sessions import movie_arrays, write
 from neural_chunks import card, chunk
+from psutil import Process
 from safetensors.torch import load_file
 
-from tutelage.core.errors import CheckpointError, ConfigError
+from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import LOG, METRICS, WEIGHTS, Run, RunStore
 from tutelage.tasks.neural import NeuralTask
@@ -195,6 +199,43 @@ def test_two_processes_give_the_losses_of_one(home: Path, pair: Run) -> None:
     for name, count in (("train/loss", steps), ("val/loss", 1), ("val/corr", 1), ("val/bps", 1)):
         alone, together = ([value for _, value in each[name][:count]] for each in losses)
         assert alone == pytest.approx(together, abs=1e-5)
+
+
+@contextmanager
+def one_of_two_killed(folder: Path, step: int) -> Iterator[None]:
+    """Kill a training process of this one as soon as there is a checkpoint of that step."""
+    over = Event()
+
+    def watch() -> None:
+        while not any(folder.glob(f"*/checkpoints/step-*{step}.json")):
+            if over.wait(0.002):
+                return
+        ranks = [p for p in Process().children() if "tutelage.training.rank" in p.cmdline()]
+        ranks[-1].kill()
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_two_processes_of_which_one_was_killed_resume_to_the_same_bits(
+    tmp_path: Path, pair: Run
+) -> None:
+    with (
+        one_of_two_killed(tmp_path, step=3),
+        pytest.raises(RunFailedError, match="killed by SIGKILL"),
+    ):
+        train(tmp_path, *TOGETHER, *TWO)
+    resumed = train(tmp_path, *TOGETHER, *TWO, "run.policy=resume_if_incomplete")
+    assert "resum" in (resumed.path / LOG).read_text(encoding="utf-8")
+    whole, other = (load_file(run.path / WEIGHTS) for run in (pair, resumed))
+    assert whole.keys() == other.keys()
+    assert all(torch.equal(whole[name], other[name]) for name in whole)
+    assert read_metrics(resumed.path / METRICS) == read_metrics(pair.path / METRICS)
 
 
 def test_a_fusion_weighs_experts_for_each_unit(home: Path, donor: Run) -> None:

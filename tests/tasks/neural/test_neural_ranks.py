@@ -1,4 +1,4 @@
-"""One, two and four processes find the same scores and gradients."""
+"""One, two and four processes find the same scores and gradients; two resume to the same bits."""
 
 from __future__ import annotations
 
