@@ -138,19 +138,19 @@ def break_once(study: Study, kind: str, draw: random.Random, longest: float) -> 
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
-    victim = victim_of(process, kind) or victim_of(process, "orchestrator")
+    while (victim := victim_of(process, kind)) is None and process.poll() is None:
+        time.sleep(0.01)
     if process.poll() is not None or victim is None:
         study.finish(process)
         return None
-    killed = "orchestrator" if victim.pid == process.pid else kind
     with suppress(psutil.NoSuchProcess):
         victim.send_signal(signal.SIGKILL)
-    if killed == "orchestrator":
+    if kind == "orchestrator":
         process.communicate()
         assert not study.is_left(), f"outlived the orchestrator: {study.processes()}"
     else:
         study.finish(process)  # it goes on by itself
-    return killed
+    return kind
 
 
 def soak(kills: int, seed: int, folder: Path) -> dict[str, Any]:
