@@ -111,12 +111,16 @@ def _how_to_resume(run: Run) -> str:
 
 
 def _extras() -> dict[str, str]:
-    """Name that a package is imported by, to the extra that brings it; dashes for underscores."""
-    found: dict[str, str] = {}
+    """Name that a package is imported by, to the smallest extra that brings it.
+
+    A wheel's extras name all that they bring, also by way of others.
+    """
+    brought: dict[str, list[str]] = {}
     for line in metadata.requires("tutelage") or []:
         requirement = Requirement(line)
         extra = str(requirement.marker or "").partition('extra == "')[2].partition('"')[0]
         if extra and extra not in ("all", "dev", "docs"):
             name = requirement.name.lower()
-            found.setdefault(_IMPORTED_AS.get(name, name), extra)
-    return found
+            brought.setdefault(extra, []).append(_IMPORTED_AS.get(name, name))
+    largest_first = sorted(brought, key=lambda extra: len(brought[extra]), reverse=True)
+    return {name: extra for extra in largest_first for name in brought[extra]}

@@ -27,7 +27,7 @@ EAGER = ("pruner.startup_trials=1", "pruner.warmup_epochs=0", "fold_pruner.start
 def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """A study with folds, pruning and a refit."""
     path = tmp_path_factory.mktemp("finished")
-    settings = ("folds=2", "trials=8", "refit=all", "refit_seeds=2", *EAGER)
+    settings = ("folds=2", "split=kfold", "trials=8", "refit=all", "refit_seeds=2", *EAGER)
     return study(path, *settings).study
 
 

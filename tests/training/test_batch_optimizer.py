@@ -74,7 +74,7 @@ def open_files() -> set[str]:
 def test_a_choice_explains_itself_and_is_json(samples: TensorDataset) -> None:
     choice = choose(Classifier(), samples)
     assert choice.size in [row.size for row in choice.table]
-    assert f"{choice.size} is the smallest size within 5%" in choice.reason
+    assert f"{choice.size} is the smallest size within 3%" in choice.reason
     assert choice.budget is None
     assert 0 < choice.peak_bytes_predicted <= choice.memory_limit_bytes
     assert json.loads(json.dumps(asdict(choice), allow_nan=False))["size"] == choice.size
@@ -183,10 +183,11 @@ def test_a_step_that_crashes_is_reported_with_its_signal(samples: TensorDataset)
 
 
 def test_a_step_that_hangs_is_stopped_and_reported(samples: TensorDataset) -> None:
+    children = psutil.Process().children()
     options = BatchSizeOptions(max_size=4, timeout_s=0.5)
     with pytest.raises(RunFailedError, match="no answer in 0.5 s"):
         choose(Classifier(lambda size: threading.Event().wait()), samples, options)
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == children
 
 
 class Graph:
@@ -298,6 +299,7 @@ def test_a_cgroup_without_a_limit_sets_none(tmp_path: Path) -> None:
 
 
 def test_a_fresh_interpreter_probes_as_well(tmp_path: Path) -> None:
+    children = psutil.Process().children()
     program = tmp_path / "serve.py"
     program.write_text(
         textwrap.dedent("""
@@ -329,7 +331,7 @@ def test_a_fresh_interpreter_probes_as_well(tmp_path: Path) -> None:
     options = BatchSizeOptions(steps=3, rounds=1, budget_s=1.0)
     choice = BatchSizeOptimizer(options).optimize_with_command([sys.executable, str(program)])
     assert {row.size for row in choice.table} <= {2, 4, 8, 16, 32}
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == children
 
 
 def test_a_command_that_fails_is_reported_with_its_words() -> None:

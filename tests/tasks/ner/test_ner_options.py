@@ -139,7 +139,8 @@ DATA: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bad_share": (("data.root=wrong.jsonl",), ("data.bad_share=1",)),
     "combine": (NOTES, ("data.combine.name=combined", "data.combine.root=older.jsonl")),
 }
-ELSEWHERE = {"root", "split_file", "fold"}  # held by every test, and by test_ner_folds.py
+# held by every test, by test_ner_folds.py and by test_hostile_files.py
+ELSEWHERE = {"root", "split_file", "fold", "links"}
 
 
 @pytest.fixture(scope="module")
