@@ -80,7 +80,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than its header says")
     with archive.open(member) as file:
-        return plain(read_array(file, allow_pickle=False))
+        return plain(read_array(file))
 
 
 def plain(array: Array) -> Array:
