@@ -103,6 +103,7 @@ def test_windows_judged_few_at_a_time_get_the_same_alarms(
 
 def test_a_bus_gets_the_verdicts_of_its_frames(small: Detector, tmp_path: Path) -> None:
     path, frames = log_of(drive(seed=4), tmp_path)
+    frames = frames[: len(frames) // 100 * 100]  # none comes after the last verdict, and the stop
     channel = f"verdicts {next(CHANNELS)}"
     with (
         can.Bus(interface="virtual", channel=channel, preserve_timestamps=True) as sender,
