@@ -20,3 +20,11 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip("real data are not on this machine")
     return root
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests count for people, whichever process ran them."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "printed":
+                terminalreporter.write_line(str(value))
