@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import SMALL, Shared, Tutelage
+from command import EVERY, LONG, SMALL, Shared, Tutelage, wait_for_step
 
 from browser import opened
 
@@ -31,6 +31,27 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     result = tutelage("train", "can", *settings, environment={"TMPDIR": str(temporary)})
     assert result.code == 0, result.err
     return Shared(tutelage, result, temporary)
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Tutelage:
+    """A home with one run of `LONG` that nothing stopped; read, or added to, never changed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    tutelage = Tutelage(folder / "home", folder)
+    tutelage.done("train", "can", *LONG, "--json")
+    return tutelage
+
+
+@pytest.fixture(scope="session")
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Tutelage:
+    """A home with one run of `LONG` that was killed in its first epoch, to be copied."""
+    folder = tmp_path_factory.mktemp("broken_off")
+    tutelage = Tutelage(folder / "home", folder)
+    process = tutelage.start("train", "can", *LONG, "--json")
+    wait_for_step(tutelage, process, 2 * EVERY)
+    process.kill()
+    tutelage.finish(process)
+    return tutelage
 
 
 @pytest.fixture

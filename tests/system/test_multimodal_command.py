@@ -31,14 +31,14 @@ def test_one_s_own_folder_trains_at_once_and_the_run_is_used(tutelage: Tutelage)
     assert table.num_rows == 2 * 143 and "e15" in table.column_names
     found = tutelage.done("predict", "@last", "--query", "a large blue circle").out.splitlines()
     assert len(found) == 6 and found[1].startswith("a large blue circle,1,")
-    tutelage.done("report", "@last", "--output", "page.html")
-    assert "data:image/png" in (tutelage.folder / "page.html").read_text()
+    page = Path(str(value["path"]), "report.html")
+    assert "data:image/png" in page.read_text()
     evaluated = tutelage.done("evaluate", "@last", "--json").json
     assert evaluated["metrics"]["test/recall@10"] == pytest.approx(  # type: ignore[index]
         value["metrics"]["test/recall@10"],
         abs=1e-6,  # type: ignore[index]
     )
-    look_at(tutelage.folder / "page.html")
+    look_at(page)
 
 
 @pytest.mark.parametrize(

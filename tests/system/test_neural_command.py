@@ -35,11 +35,10 @@ def test_embedded_recordings_train_and_are_scored_beside_the_truth(tutelage: Tut
     assert set(table["session"].to_pylist()) == {"anna_01", "bert_01"}
     again = tutelage.done("evaluate", "@last", "--json").json
     assert again["metrics"] == value["metrics"]
-    tutelage.done("report", "@last", "--output", "page.html")
-    page = (tutelage.folder / "page.html").read_text()
+    page = (run / "report.html").read_text()
     for words in ("Receptive fields in the model", "Most exciting stimuli", "recorded", "true x"):
         assert words in page, words
-    look_at(tutelage.folder / "page.html")
+    look_at(run / "report.html")
 
 
 def test_a_folder_of_images_trains_and_is_audited(tutelage: Tutelage) -> None:

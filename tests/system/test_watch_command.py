@@ -83,10 +83,6 @@ def test_alarms_are_lines_for_people_and_counts_go_to_standard_error(
 
 
 def test_what_is_no_source_is_refused(shared: Shared) -> None:
-    for source, said in (
-        ("absent.log", "no such file"),
-        ("sockercan:can0", "unknown bus interface"),
-        ("socketcan:nowhere0", "can't be opened"),
-    ):
-        assert_refused(shared.tutelage("watch", "@last", "--input", source), said)
+    refused = shared.tutelage("watch", "@last", "--input", "sockercan:can0")
+    assert_refused(refused, "unknown bus interface")
     assert_refused(shared.tutelage("watch", "@last", "--engine", "tpu"), "unknown engine 'tpu'")
