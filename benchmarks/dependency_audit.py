@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -29,20 +28,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tried import Row, write
 from tutelage.cli.checks import check_malicious
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 OURS = "tutelage"
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was asked, of how many, and how many answered it well."""
-
-    what: str
-    tried: int
-    held: int
-    seconds: float
 
 
 @cache
@@ -158,8 +148,7 @@ def main() -> int:
         rows.append(ask_pip_audit(options.pip_audit))
     for row in rows:
         print(f"{row.what:<42} {row.tried:>5} {row.held:>5} {row.seconds:>7.1f} s")
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    write(rows, options.json)
     return 0 if all(row.held == row.tried for row in rows) else 1
 
 

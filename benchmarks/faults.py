@@ -14,7 +14,6 @@ one that is mounted for it, where the machine allows that; else the line says 0.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -24,9 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+
+from tried import Row, write
 
 ROOT = Path(__file__).parents[1]
 TESTS = tuple(ROOT / "tests" / name for name in ("", "training", "core", "system"))
@@ -70,16 +70,6 @@ with Run(Path(sys.argv[1])).hold():
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was tried, how often, and how often all that must hold did."""
-
-    what: str
-    tried: int
-    held: int
-    seconds: float
 
 
 Fault = Callable[[Path, int, random.Random], tuple[int, int]]
@@ -329,8 +319,7 @@ def main() -> int:
         rows.append(row(what, fault))
         done = rows[-1]
         print(f"{done.what:<64} {done.tried:>6} {done.held:>6} {done.seconds:>8.1f} s", flush=True)
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(one) for one in rows], indent=2) + "\n")
+    write(rows, options.json)
     return 0 if all(one.held == one.tried for one in rows) else 1
 
 

@@ -16,7 +16,6 @@ differs.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
 import signal
@@ -26,12 +25,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from killed_commands import LONGEST, ROOT, FailedError, Place, Process, environment
+from tried import Row, write
 
 sys.path.insert(0, str(ROOT / "tests"))
 from resume_cells import TASKS  # noqa: E402
@@ -202,18 +202,14 @@ def broken(place: Place, whole: Whole, draw: random.Random, hit: Counter[str]) -
 
 
 @dataclass
-class Row:
-    """What was tried on a cell and what held, for the table and for `--json`."""
+class Cell(Row):
+    """What was tried on a cell and what held, with the moments that were hit and what differed."""
 
-    what: str
-    tried: int = 0
-    held: int = 0
-    seconds: float = 0.0
     hit: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
-def try_cell(row: Row, base: Place, rounds: int, draw: random.Random) -> None:
+def try_cell(row: Cell, base: Place, rounds: int, draw: random.Random) -> None:
     """Train a cell unbroken; kill and compare it, so many times for each kind of moment."""
     place = Place(base.home.with_name(f"{row.what}, whole"), base.arguments, base.warm)
     shutil.copytree(base.home, place.home)
@@ -269,7 +265,7 @@ class Tasks:
         return place.finish(place.start()).id
 
 
-def soak(rounds: int, seed: int, only: str, warm: bool, folder: Path) -> list[Row]:
+def soak(rounds: int, seed: int, only: str, warm: bool, folder: Path) -> list[Cell]:
     """Try every cell whose name has ``only`` in it."""
     asked = [(task, name, "") for task, cells in TASKS.items() for name in cells.cells]
     asked += [(task, name, ", two processes") for task, name in TOGETHER.items()]
@@ -277,7 +273,7 @@ def soak(rounds: int, seed: int, only: str, warm: bool, folder: Path) -> list[Ro
     tasks = Tasks(folder, server)
     try:
         for task, name, together in asked:
-            row = Row(f"{task} {name}{together}")
+            row = Cell(f"{task} {name}{together}")
             if only not in row.what:
                 continue
             started = time.monotonic()
@@ -312,8 +308,7 @@ def main() -> int:
     where = ", ".join(f"{count} {place}" for place, count in hit.most_common())
     print(f"killed {sum(row.tried for row in rows)} times ({where});", end=" ")
     print(f"identical after {sum(row.held for row in rows)}")
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    write(rows, options.json)
     return 1 if any(row.failures for row in rows) else 0
 
 
