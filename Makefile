@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
 PEERS := lightly open_clip_torch pytorch-metric-learning
-# Tests run in as many processes as there are cores, each on one thread.
+# Tests run in as many processes as there are cores, each on one thread; those of the command wait more, so one more.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
@@ -36,7 +36,7 @@ test-cluster: $(VENV)/.dev  ## jobs through a Ray and, where its packages are, a
 	$(ONE_THREAD) $(BIN)/pytest -q -m cluster tests
 
 test-system: $(VENV)/.dev  ## tests that run the installed command as a user would
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests/system
+	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal tests/system
 
 check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
 	$(BIN)/ruff check src tests benchmarks docs
