@@ -39,8 +39,8 @@ test-system: $(VENV)/.dev  ## tests that run the installed command as a user wou
 	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal tests/system
 
 check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs examples
+	$(BIN)/ruff format --check src tests benchmarks docs examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
 from made_runs import can_config
-from tutelage.core.fingerprint import config_digest, fingerprint, source_digest
+from tutelage.core.config import ModelConfig
+from tutelage.core.fingerprint import _foreign_digest, config_digest, fingerprint, source_digest
 
 BASE = fingerprint(can_config(), "data")
 
@@ -52,6 +56,29 @@ def test_data_and_parents_count_and_so_does_the_order_of_the_parents() -> None:
 
 def test_the_source_counts_and_is_stable() -> None:
     assert BASE.source == source_digest() == fingerprint(can_config(), "data").source
+
+
+def test_the_source_of_a_task_from_elsewhere_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "foreign_task"
+    package.mkdir()
+    code = "from tutelage.core.config import *\nclass Own(RunConfig):\n    task: str = 'own'\n"
+    (package / "__init__.py").write_text(code)
+    (package / "network.py").write_text("WIDTH = 8\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = import_module("foreign_task").Own(model=ModelConfig(name="net"))
+
+    def source() -> str:
+        _foreign_digest.cache_clear()
+        return fingerprint(config, "data").source
+
+    before = source()
+    assert before == source() != source_digest()
+    (package / "notes.txt").write_text("not code")
+    assert source() == before
+    (package / "network.py").write_text("WIDTH = 9\n")
+    assert source() != before
 
 
 def test_of_folds_it_counts_how_they_were_dealt_and_not_where_they_lie() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,12 +19,35 @@ _COMPUTES_NOTHING: Final[dict[str, bool | dict[str, bool]]] = {
 }
 
 
+def source_digest(module: str = "tutelage") -> str:
+    """Digest of the code that computes a run: every file of ours, and a task's from elsewhere.
+
+    Args:
+        module: A module of the task. Of another package than ours, all its Python files count; of
+            a module that is no package, its file.
+    """
+    package = module.partition(".")[0]
+    own = _own_digest()
+    return own if package == "tutelage" else digest_json([own, _foreign_digest(package)])
+
+
 @cache
-def source_digest() -> str:
+def _own_digest() -> str:
     """Digest of the installed package: every source file, DBC and preset, by path and content."""
     root = Path(__file__).parents[1]
     files = sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     return digest_bytes("".join(f"{p.relative_to(root)}:{digest_file(p)};" for p in files).encode())
+
+
+@cache
+def _foreign_digest(package: str) -> str:
+    """Digest of the Python files of an imported package, or of the file of a single module."""
+    module = sys.modules[package]
+    roots = [Path(folder) for folder in getattr(module, "__path__", ())]
+    files = {str(p.relative_to(root)): p for root in roots for p in root.rglob("*.py")}
+    if not files and (file := getattr(module, "__file__", None)) and Path(file).is_file():
+        files = {Path(file).name: Path(file)}
+    return digest_json({name: digest_file(path) for name, path in files.items()})
 
 
 def config_digest(config: RunConfig) -> str:
@@ -86,7 +110,7 @@ def fingerprint(
         config=config_digest(config),
         data=data,
         parents=tuple(parents),
-        source=source_digest(),
+        source=source_digest(type(config).__module__),
         split=split,
     )
     return prints.model_copy(update={"run": combined(prints, weights)})

@@ -106,16 +106,16 @@ def _where(config: RunConfig) -> str:
 
 def _whole(run: Run, record: RunRecord, config: RunConfig, present: Present) -> Check:
     """Of a run that does not list its files: whether the data are the same as a whole."""
-    state, said = _compare(record, present)
+    state, said = _compare(record, config, present)
     return Check(run.id, "data", _where(config), state, said)
 
 
-def _compare(record: RunRecord, present: Present) -> tuple[State, str]:
+def _compare(record: RunRecord, config: RunConfig, present: Present) -> tuple[State, str]:
     if present.fingerprint is None:
         return "unchecked", present.problem
     if present.fingerprint == record.fingerprints.data:
         return "same", ""
-    if record.fingerprints.source != source_digest():
+    if record.fingerprints.source != source_digest(type(config).__module__):
         return "unchecked", "differ, but so does the source that reads or makes them"
     return "changed", "differ from those of the record"
 

@@ -114,7 +114,8 @@ def differences(
 ) -> Iterator[Difference]:
     """What of source, packages, machine and data is not as the record has it."""
     then, now = record.environment, Environment.here()
-    if record.fingerprints.source != (source := source_digest()):
+    source = source_digest(type(config).__module__)
+    if record.fingerprints.source != source:
         digests = (record.fingerprints.source, source)
         said = [
             f"{digest} (revision {each.revision})" if each.revision else digest

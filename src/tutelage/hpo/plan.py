@@ -81,7 +81,8 @@ class StudyPlan:
         rule = self.hpo.workers if self.hpo.deterministic and self.hpo.workers > 1 else None
         space = {name: p.model_dump(mode="json") for name, p in self.space.parameters.items()}
         judged = [self.metric, self.direction]
-        parts = (config_digest(self.base), self.data, hpo, rule, space, judged, source_digest())
+        source = source_digest(type(self.base).__module__)
+        parts = (config_digest(self.base), self.data, hpo, rule, space, judged, source)
         return digest_json(parts)
 
 

@@ -47,6 +47,7 @@ class Guide:
                 hint="Name a run of another model, or leave mode.guide out.",
             )
         self.run, self.module, self.card = run, module, read_card(run.path)
+        self._source = source_digest(task.config_type.__module__)
 
     def scores(self, data: CurriculumData, places: Tensor, content: object, cache: Path) -> Tensor:
         """Return one score for each sample, (B,), larger is harder; from the cache where known.
@@ -57,7 +58,7 @@ class Guide:
             content: JSON value that is equal only for the same samples at the same places.
             cache: Folder for things that can be made again.
         """
-        key = digest_json([self.card.model_dump(mode="json"), content, source_digest()])
+        key = digest_json([self.card.model_dump(mode="json"), content, self._source])
         path = cache / "difficulty" / f"{key}.safetensors"
         if path.exists():
             try:

@@ -1,4 +1,4 @@
-"""Conformance suites that a task's author extends: does it keep what Tutelage promises?"""
+"""`ResumeConformance`: a run that is cut goes on to the bits of the unbroken one, in each mode."""
 
 from __future__ import annotations
 
