@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +14,6 @@ from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-
-
-_CONNECTIONS = 256
-"""Open at once; one more is answered 503."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +35,9 @@ def serve(
     max_bytes: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1_000_000,
     max_characters: Annotated[int, typer.Option(min=1, help="Of a text.")] = 20_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Of a request.")] = 64,
-    max_seconds: Annotated[int, typer.Option(min=1, help="Until a request has come.")] = 30,
+    max_seconds: Annotated[
+        int, typer.Option(min=1, help="Until a request's headers have come, and then its body.")
+    ] = 30,
 ) -> None:
     """Answer over HTTP by a finished run's exported model, until Ctrl-C.
 
@@ -62,16 +59,22 @@ def serve(
     }
     with showing_log(quiet=False):
         app = api.service(run, *(overrides or ()), format=format, model=model, limits=limits)
-    listen(app, host, port)
+    listen(app, host, port, max_seconds)
 
 
-def listen(app: ASGIApp, host: str, port: int) -> None:
+def listen(app: ASGIApp, host: str, port: int, seconds: float) -> None:
     """Answer on an address until the process is told to stop.
+
+    Args:
+        app: What answers.
+        host: Address to listen on.
+        port: 0 takes any free one.
+        seconds: Until a request's headers have come.
 
     Raises:
         RequestError: The address can't be listened on.
     """
-    import uvicorn
+    from tutelage.cli.connections import server
 
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -83,7 +86,4 @@ def listen(app: ASGIApp, host: str, port: int) -> None:
         ) from error
     place = f"[{host}]" if ":" in host else host
     err.print(f"listening on http://{place}:{bound.getsockname()[1]} (Ctrl-C ends)", markup=False)
-    config = uvicorn.Config(
-        app, log_level=logging.WARNING, access_log=False, limit_concurrency=_CONNECTIONS
-    )
-    uvicorn.Server(config).run(sockets=[bound])
+    server(app, seconds).run(sockets=[bound])

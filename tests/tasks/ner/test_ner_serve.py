@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from made_ner_data import SMALL, ner_config, write_texts
 
 from tutelage import api
+from tutelage.cli import connections
 from tutelage.core.errors import CheckpointError, ConfigError, TutelageError
 from tutelage.core.store import Run, RunStore
 from tutelage.task import load_task
@@ -39,7 +39,7 @@ def run(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def address(run: Run, home: Path) -> Iterator[str]:
     app = api.service(run, limits=LIMITS, home=home)
     bound = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = connections.server(app, LIMITS["seconds"])
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -136,6 +136,15 @@ def test_a_body_that_does_not_come_is_given_up(address: str) -> None:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         answer = b"".join(iter(lambda: slow.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 408") and b"within 2 seconds" in answer
+
+
+@pytest.mark.parametrize("whole", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_client_whose_headers_do_not_come_is_cut_off(address: str, whole: bytes) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as slow:
+        slow.sendall(whole + b"GET /health HTTP/1.1\r\nHost:")
+        answers = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert answers.count(b"HTTP/1.1 200") == bool(whole)
 
 
 @pytest.mark.parametrize(
