@@ -18,6 +18,7 @@ from tutelage.cli import (
     final,
     folds,
     hpo,
+    init,
     inspect,
     losses,
     pipeline,
@@ -60,6 +61,7 @@ for module in (
     folds,
     report,
     runs,
+    init,
     inspect,
     losses,
 ):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from tutelage.cli.console import out, print_json
-from tutelage.cli.options import Json, Overrides
+from tutelage.cli.options import Json, Overrides, TaskName
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    task: Annotated[str, typer.Argument(help="The task, such as can.")],
+    task: TaskName,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:

@@ -105,6 +105,12 @@ def data_formats(config_type: type[RunConfig]) -> Mapping[str, str]:
     return found
 
 
+def data_layout(config_type: type[RunConfig]) -> str:
+    """How a task's files lie in a folder, in words."""
+    layouts = (getattr(s, "layout", "") for s in sections(config_type.model_fields["data"]))
+    return "\n\n".join(dict.fromkeys(filter(None, layouts)))
+
+
 def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterator[Option]:
     for name, field in section.model_fields.items():
         path = (*above, name)

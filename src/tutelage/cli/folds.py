@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tutelage.cli.console import out, print_json
-from tutelage.cli.options import Json, Overrides
+from tutelage.cli.options import Json, Overrides, TaskName
 
 if TYPE_CHECKING:
     from tutelage.core.folds import Split, SplitKind
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def folds(
-    task: Annotated[str, typer.Argument(help="The task, such as can.")],
+    task: TaskName,
     overrides: Overrides = None,
     count: Annotated[int, typer.Option("--folds", help="Folds of one repeat, 2 or more.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often all are dealt, each time anew.")] = 1,

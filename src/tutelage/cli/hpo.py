@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json, showing_log
-from tutelage.cli.options import Json, Overrides
+from tutelage.cli.options import Json, Overrides, TaskName
 
 if TYPE_CHECKING:
     from tutelage.hpo.plan import StudyPlan
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def hpo(
-    task: Annotated[str, typer.Argument(help="The task, such as ner.")],
+    task: TaskName,
     overrides: Overrides = None,
     space: Annotated[str | None, typer.Option(help=_SPACE)] = None,
     config: Annotated[

@@ -132,7 +132,7 @@ def models(task: OptionalTask = None, json: Json = False) -> None:
 
 def data(task: OptionalTask = None, json: Json = False) -> None:
     """Show what data a task ships with, the formats it reads, and its data settings."""
-    from tutelage.cli.config_options import data_formats, options
+    from tutelage.cli.config_options import data_formats, data_layout, options
     from tutelage.core.records import Table
 
     found = {
@@ -143,6 +143,7 @@ def data(task: OptionalTask = None, json: Json = False) -> None:
             t.name: {
                 "embedded": t.data_summary,
                 "formats": dict(data_formats(t.config_type)),
+                "layout": data_layout(t.config_type),
                 "options": [o.as_json() for o in listed],
             }
             for t, listed in found.items()
@@ -156,6 +157,8 @@ def data(task: OptionalTask = None, json: Json = False) -> None:
             out.print(
                 render(Table(title="Formats", columns=("format", "what is read"), rows=formats))
             )
+        if layout := data_layout(t.config_type):
+            out.print(f"\n{layout}", markup=False, highlight=False, soft_wrap=True)
         out.print()
         rows = tuple(o.row() for o in listed)
         out.print(

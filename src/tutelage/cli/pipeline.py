@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from tutelage.cli.completing import complete_recipe
 from tutelage.cli.console import err, out, print_json, render, show_line, showing_log
 from tutelage.cli.options import Json
 
@@ -24,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def pipeline(
-    recipe: Annotated[str | None, typer.Argument(help=_RECIPE)] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help=_RECIPE, autocompletion=complete_recipe)
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[[STAGE.]SECTION.FIELD=VALUE]...", help=_SETTINGS)
     ] = None,

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json, show_line, showing_log
-from tutelage.cli.options import Json, Overrides
+from tutelage.cli.options import Json, Overrides, TaskName
 from tutelage.cli.report import REPORT, write_page
 from tutelage.core.errors import TutelageError
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str, typer.Argument(help="The task, such as can.")],
+    task: TaskName,
     overrides: Overrides = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file of settings.")] = None,
     preset: Annotated[str | None, typer.Option(help="One of the task's presets.")] = None,

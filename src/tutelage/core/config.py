@@ -202,6 +202,8 @@ class DataConfig(Section):
 
     formats: ClassVar[Mapping[str, str]] = {}
     """Name and contents of each format that the task reads, for `tutelage data`."""
+    layout: ClassVar[str] = ""
+    """How files lie in a folder, and which train and test, with an example; for the same."""
 
     root: Annotated[Path | None, BeforeValidator(as_word)] = None
     """File or folder of data; null takes the data that ship with the task."""

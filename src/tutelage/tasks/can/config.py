@@ -59,6 +59,14 @@ class CANData(DataConfig):
         "asc, blf, trc": "Vector and PEAK logs through python-can (no labels)",
         "mf4": "MDF 4 bus logging through asammdf (no labels)",
     }
+    layout: ClassVar[str] = """\
+A folder or a file trains, tests or validates when its name begins with train, test or val; the rest
+trains, and of each capture the last fifth of its time tests where nothing is called test. Captures
+that train need a label for each frame. Columns of other names: data.columns.label=is_attack.
+
+    data/train_01/drive.csv     timestamp,arbitration_id,data_field,attack
+                                1478198376.389427,0316,0521680921216F00,0
+    data/test_01/other_drive.csv"""
     columns: Columns = Columns()
     """Column names of foreign files."""
     window: int = Field(default=100, ge=2, le=1024)

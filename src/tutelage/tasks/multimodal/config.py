@@ -72,6 +72,14 @@ class MultimodalData(DataConfig):
         "parquet": "the same as a Parquet table",
         "tar": "WebDataset shards: NAME.png or .jpg beside NAME.txt or NAME.json",
     }
+    layout: ClassVar[str] = """\
+One file of captions names the pictures, by their paths from there. What shares a caption or looks
+the same never stands on two sides of the split; a column split (train, validation, test) makes it
+yours, a column category adds zero-shot classification.
+
+    data/captions.csv           image,caption
+                                pictures/001.jpg,a red car by the sea
+    data/pictures/001.jpg"""
     embedded: Literal["openclipart64", "emoji_noto64"] = "openclipart64"
     """What trains when `data.root` is not given: drawings with titles and tags, or emoji with their
     names in 28 languages."""

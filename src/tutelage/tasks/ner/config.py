@@ -69,6 +69,14 @@ class NERData(DataConfig):
         "arrow": "a folder that Hugging Face datasets saved (save_to_disk), or Parquet files",
         "text": "plain text, a text a line (no entities; to be predicted)",
     }
+    layout: ClassVar[str] = """\
+A file or a folder with train, dev or test in its name is that part; what no name says is split,
+texts that are alike on one side. Every entity is held against its text; `tutelage audit ner` lists
+what is off.
+
+    data/train.jsonl            {"text": "Ada lives in Bonn", "label": [[0, 3, "person"]]}
+    data/test.conll             Ada B-person
+                                lives O"""
     embedded: Literal["wnut17", "resumes"] = "wnut17"
     """The set that is taken without `root`: WNUT-17, or résumés that are made up."""
     resumes: int = Field(default=600, ge=10)

@@ -50,6 +50,13 @@ class NeuralData(DataConfig):
         "nwb": "NWB 2 through pynwb: units with spike times, an image series, behaviour",
         "yaml": "a parent file and one file a session, deep-merged",
     }
+    layout: ClassVar[str] = """\
+One file a session: T frames or images, and what N units answered to each. What shows the same image
+or movie never stands on two sides of the split; an array part (train, validation, test) makes it
+yours.
+
+    data/monday.npz             stimulus (T, H, W), responses (T, N), unit_ids (N,), rate_hz ()
+    data/tuesday.npz            images (T, H, W), responses (T, N), trial (T,)"""
     sessions: Annotated[Path | None, BeforeValidator(as_word)] = None
     """Folder of session files (YAML) to lay on `root`, where that is a parent YAML file; null takes
     what the parent file names."""
