@@ -8,7 +8,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run in as many processes as there are cores, each on one thread; those of the command wait more, so one more.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-cluster test-system check bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
+.PHONY: help quickstart test test-cluster test-system check types bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+
+types: $(VENV)/.dev  ## ask pyright whether the public interface has a type throughout; half a minute
+	$(PIP) pyright
+	PATH="$(BIN):$$PATH" $(BIN)/python benchmarks/public_types.py
 
 bench: $(VENV)/.dev  ## every benchmark, JSON into benchmarks/results
 	@mkdir -p benchmarks/results

@@ -15,7 +15,7 @@ from pathlib import Path
 import typer.core
 import typer.main
 
-from tutelage.api import FREE, configure
+from tutelage.api import resolve
 from tutelage.cli.app import app
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
@@ -26,6 +26,7 @@ from tutelage.final.config import read_final_config
 from tutelage.hpo.config import read_hpo_config, split_overrides
 from tutelage.hpo.space import check_space, parse_space, read_space
 from tutelage.losses import LOSSES
+from tutelage.restoring import FREE
 from tutelage.task import load_task, task_names
 from tutelage.tasks.neural.sessions.described import ParentFile
 from tutelage.training.planning import find_recipe, plan
@@ -220,11 +221,11 @@ def check_settings(command: str, given: Mapping[str, object], task: str | None) 
     preset, file = given.get("preset"), given.get("config")
     if command in ("train", "audit", "folds", "config"):
         if given.get("task") is not None:
-            configure(named, typed, preset=preset, config=file or given.get("file"))  # type: ignore[arg-type]
+            resolve(named, typed, preset=preset, config=file or given.get("file"))  # type: ignore[arg-type]
     elif command == "hpo":
         own, typed = split_overrides(typed)
         study = read_hpo_config(own, file)  # type: ignore[arg-type]
-        found, base = configure(named, typed, preset=preset)  # type: ignore[arg-type]
+        found, base = resolve(named, typed, preset=preset)  # type: ignore[arg-type]
         check_space(read_space(str(given.get("space") or study.space), found), found, base, typed)
     elif command == "pipeline":
         if given.get("recipe") is not None:

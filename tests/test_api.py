@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 import tiny_task  # noqa: E402
@@ -147,6 +149,15 @@ def test_predictions_have_a_row_for_each_sample(tmp_path: Path) -> None:
     (table,) = api.predict(run, tmp_path, home=tmp_path)
     assert len(table.rows) == 40
     assert all(isinstance(row[0], float) and 0 <= row[0] <= 1 for row in table.rows)
+    assert api.load_run("@last", tmp_path).predict(tmp_path) == (table,)
+
+
+def test_a_loaded_run_has_its_trained_model_ready_to_be_asked(tmp_path: Path) -> None:
+    run = api.train("tiny", FAST, home=tmp_path)
+    model = api.load_run(run.id, tmp_path).model
+    assert not model.training
+    saved = load_file(run.path / "model.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
 def test_a_run_whose_card_was_edited_or_weights_were_exchanged_is_refused(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from tutelage.finishing import execute_final_training
     from tutelage.folding import deal_folds
     from tutelage.removing import remove
+    from tutelage.restoring import LoadedRun
     from tutelage.tracing import reproduce, verify
     from tutelage.tuning import tune
 
 __all__ = [
+    "LoadedRun",
     "Run",
     "audit",
     "deal_folds",
@@ -44,6 +46,7 @@ __all__ = [
 
 
 _HOMES = {
+    "LoadedRun": "tutelage.restoring",
     "Run": "tutelage.core.store",
     "deal_folds": "tutelage.folding",
     "execute_final_training": "tutelage.finishing",

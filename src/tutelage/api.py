@@ -10,15 +10,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError, StorageError, StoreError, UnknownNameError
+from tutelage.core.errors import ConfigError, StorageError, UnknownNameError
+from tutelage.core.extras import require_extra
 from tutelage.core.files import write_files, write_json
-from tutelage.core.migrations import migrate_config
-from tutelage.core.overrides import build_config, parse_override, read_config_file
+from tutelage.core.overrides import build_config, read_config_file
 from tutelage.core.records import AuditStamp, Evaluation, Table, now
-from tutelage.core.store import CONFIG, Run, RunStore
+from tutelage.core.store import Run, RunStore
 from tutelage.dispatch import Dispatch
+from tutelage.restoring import FREE, LoadedRun, restore, restore_model, run_config
 from tutelage.task import Audit, Json, SupportsPredictionLines, Task, load_task
-from tutelage.training.parents import how_to_go_on
 from tutelage.training.pipeline import PipelineRun, execute
 from tutelage.training.planning import find_recipe, plan
 from tutelage.watching import SupportsWatch, Watch
@@ -26,12 +26,9 @@ from tutelage.watching import SupportsWatch, Watch
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.export.card import ExportCard
 
 Settings = Mapping[str, object]
-FREE = ("data", "evaluation")
-"""Sections that may change after training."""
 EXPORTED_AS = {"onnx": "model.onnx", "onnx-int8": "model-int8.onnx", "hf": "hf"}
 """What models are exported as, and what the file or folder is called."""
 
@@ -75,6 +72,26 @@ def configure(
     config: Path | None = None,
     settings: Settings | None = None,
 ) -> tuple[Task[RunConfig], RunConfig]:
+    """Return a task that can work, and its validated configuration, as `resolve` does.
+
+    Raises:
+        UnknownNameError: No such task or preset.
+        ConfigError: A setting is unknown or wrong.
+        RequestError: What the task needs is not installed.
+    """
+    found, resolved = resolve(task, overrides, preset=preset, config=config, settings=settings)
+    require_extra(found.name)
+    return found, resolved
+
+
+def resolve(
+    task: str,
+    overrides: Iterable[str] = (),
+    *,
+    preset: str | None = None,
+    config: Path | None = None,
+    settings: Settings | None = None,
+) -> tuple[Task[RunConfig], RunConfig]:
     """Return the task and its validated configuration: preset, file, settings, then overrides.
 
     Raises:
@@ -99,7 +116,7 @@ def train(
     config: Path | str | None = None,
     home: Path | str | None = None,
     **settings: object,
-) -> Run:
+) -> LoadedRun:
     """Train and return a finished run, as `run.policy` says.
 
     ``tutelage.train("can", mode="autoencoder", model="vgae", training={"max_epochs": 5})`` is
@@ -120,7 +137,7 @@ def train(
     file = None if config is None else Path(config)
     found, resolved = configure(task, overrides, preset=preset, config=file, settings=settings)
     with Dispatch() as go:
-        return go(found, resolved, _store(home)).run
+        return LoadedRun(go(found, resolved, _store(home)).run.path)
 
 
 def pipeline(
@@ -146,13 +163,13 @@ def pipeline(
         return execute(plan(find_recipe(recipe), store, overrides, settings), store, launcher=go)
 
 
-def load_run(name: str, home: Path | str | None = None) -> Run:
-    """Return a run by id, unique prefix, path or ``@last``.
+def load_run(name: str, home: Path | str | None = None) -> LoadedRun:
+    """Return a run by id, unique prefix, path or ``@last``: its scores, model and predictions.
 
     Raises:
         StoreError: There is none, or the name fits several.
     """
-    return _store(home).find(name)
+    return LoadedRun(_store(home).find(name).path)
 
 
 def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) -> Evaluated:
@@ -170,7 +187,7 @@ def evaluate(run: Run | str, *overrides: str, home: Path | str | None = None) ->
     """
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    task, config, module, data = _restore(found, overrides, store)
+    task, config, module, data = restore(found, overrides, store)
     evaluation = task.evaluate(config, module, data)
     folder = found.path / "evaluations"
     folder.mkdir(exist_ok=True)
@@ -198,8 +215,7 @@ def predict(
     """
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    rooted = overrides if source is None else (*overrides, f"data.root={source}")
-    task, _, module, data = _restore(found, rooted, store)
+    task, _, module, data = restore(found, overrides, store, source)
     return task.predict(module, data)
 
 
@@ -216,8 +232,7 @@ def predict_lines(
     """
     store = _store(home)
     found = store.find(run) if isinstance(run, str) else run
-    rooted = overrides if source is None else (*overrides, f"data.root={source}")
-    task, _, module, data = _restore(found, rooted, store)
+    task, _, module, data = restore(found, overrides, store, source)
     if not isinstance(task, SupportsPredictionLines):
         hint = "Take them as tables, with `tutelage.predict`."
         raise ConfigError("this task's predictions are rows of a table", where=task.name, hint=hint)
@@ -259,7 +274,7 @@ def export(
     from tutelage.training.model_card import read_preprocessing
 
     require_export(found, format)
-    task, config, module, data = _restore(found, overrides, store)
+    task, config, module, data = restore(found, overrides, store)
     trained = Trained(found, task, config, module, read_preprocessing(found.path, task), data)
     write = export_folder if format == "hf" else partial(export_file, format=format)
     return Exported(found, path, write(trained, path))
@@ -322,7 +337,7 @@ def watch(
         DataError: The stream can't be opened.
     """
     found = _store(home).find(run) if isinstance(run, str) else run
-    task, config, module, learned = _restore_model(found, overrides)
+    task, config, module, learned = restore_model(found, overrides)
     if not isinstance(task, SupportsWatch):
         hint = "Use `tutelage predict` on its data."
         raise ConfigError("this task has no models that judge streams", where=task.name, hint=hint)
@@ -344,57 +359,3 @@ def audit(task: str, *overrides: str, home: Path | str | None = None) -> Audit:
 
 def _store(home: Path | str | None) -> RunStore:
     return RunStore.default() if home is None else RunStore(Path(home))
-
-
-def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig], RunConfig]:
-    """Return a run's task and its configuration, with what training does not read changed.
-
-    That is its data, and the section `evaluation` where the task has one. Other data are not those
-    that its fold is of.
-
-    Raises:
-        ConfigError: An override is of another section or is wrong, or the run's ``config.json`` is.
-    """
-    given = tuple(overrides)
-    task = load_task(run.record.task)
-    free = [name for name in FREE if name in task.config_type.model_fields]
-    for text in given:
-        if parse_override(text)[0][0] not in free:
-            may = " and ".join(f"{name}.…" for name in free)
-            raise ConfigError(
-                f"{text!r} can't change a finished run", hint=f"Only {may} settings may change."
-            )
-    path = run.path / CONFIG
-    settings = migrate_config(run.settings, path)
-    build_config(task.config_type, [settings], where=path)  # so that a wrong file is named
-    if any(parse_override(text)[0][:2] in (("data",), ("data", "root")) for text in given):
-        data = settings.get("data")
-        assert isinstance(data, dict)
-        own = {key: value for key, value in data.items() if key not in ("split_file", "fold")}
-        settings = {**settings, "data": own}
-    return task, build_config(task.config_type, [settings], given)
-
-
-def _restore(
-    run: Run, overrides: Iterable[str], store: RunStore
-) -> tuple[Task[RunConfig], RunConfig, TaskModule, TaskData]:
-    """Rebuild a finished run's model from its card, and the data to apply it to."""
-    task, config, module, learned = _restore_model(run, overrides)
-    data = task.datamodule(config, store.cache(task.name), learned)
-    data.setup("test")
-    return task, config, module, data
-
-
-def _restore_model(
-    run: Run, overrides: Iterable[str]
-) -> tuple[Task[RunConfig], RunConfig, TaskModule, Json]:
-    """Rebuild a finished run's model from its card; return what it learned before training too."""
-    from tutelage.training.model_card import read_preprocessing
-    from tutelage.training.restore import restore_module
-
-    if run.status != "finished":
-        hint = f"Finish it: {how_to_go_on(run)}."
-        raise StoreError(f"this run is {run.status}", where=run.id, hint=hint)
-    task, config = run_config(run, overrides)
-    module = restore_module(task, run)
-    return task, config, module, read_preprocessing(run.path, task)

@@ -11,6 +11,7 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
+from tutelage.core.extras import extra_of
 from tutelage.core.logs import BEGUN, Entry, read_log
 from tutelage.core.store import CONFIG, LOG, Run, RunStore
 from tutelage.report.diagnosis import SOUND, Diagnosis, Evidence, Saved, diagnose
@@ -118,7 +119,7 @@ def _extras() -> dict[str, str]:
     brought: dict[str, list[str]] = {}
     for line in metadata.requires("tutelage") or []:
         requirement = Requirement(line)
-        extra = str(requirement.marker or "").partition('extra == "')[2].partition('"')[0]
+        extra = extra_of(requirement)
         if extra and extra not in ("all", "dev", "docs"):
             name = requirement.name.lower()
             brought.setdefault(extra, []).append(_IMPORTED_AS.get(name, name))

@@ -28,7 +28,7 @@ from tutelage.training.launch import Launched, Made, find_finished, launch
 if TYPE_CHECKING:
     from rich.console import Console
 
-log = logging.getLogger("tutelage.execution")
+log: Final = logging.getLogger("tutelage.execution")
 _TAIL_LINES: Final = 12
 
 

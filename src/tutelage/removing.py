@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.errors import HeldError, StoreError
 from tutelage.core.files import storage_errors
@@ -17,7 +18,7 @@ from tutelage.core.removal import REMOVED
 from tutelage.core.store import LOCK, Run, RunStore
 from tutelage.hpo.results import STUDIES, STUDY, StudyFolder, StudyRecord
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from tutelage.core.extras import extra_of
 from tutelage.core.store import RunStore
 
 MALICIOUS = {"lightning": ("2.6.2", "2.6.3"), "pytorch-lightning": ("2.6.2", "2.6.3")}
@@ -98,7 +99,7 @@ def check_requirements(lines: list[str]) -> list[Check]:
     groups: dict[str, list[Requirement]] = defaultdict(list)
     for line in lines:
         requirement = Requirement(line)
-        groups[_extra_of(requirement)].append(requirement)
+        groups[extra_of(requirement)].append(requirement)
     needed = groups.pop("", [])
     checks = [Check("tutelage", "ok", metadata.version("tutelage"))]
     checks += [check for r in needed if (check := _check_needed(r)) is not None]
@@ -107,15 +108,6 @@ def check_requirements(lines: list[str]) -> list[Check]:
         if others:
             checks.append(_check_extra(extra, others))
     return checks
-
-
-def _extra_of(requirement: Requirement) -> str:
-    """The extra that a requirement belongs to; empty when it is always needed."""
-    marker = requirement.marker
-    if marker is None or marker.evaluate({"extra": ""}):
-        return ""
-    text = str(marker)
-    return text.partition('extra == "')[2].partition('"')[0]
 
 
 def _check_needed(requirement: Requirement) -> Check | None:

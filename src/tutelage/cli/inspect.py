@@ -44,9 +44,9 @@ def config(
 
     found = load_task(task)
     if resolved or settings or preset or file:
-        from tutelage.api import configure
+        from tutelage.api import resolve
 
-        _, whole = configure(task, settings or (), preset=preset, config=file)
+        _, whole = resolve(task, settings or (), preset=preset, config=file)
         _print_resolved(whole.model_dump(mode="json"), json)
         return
     from tutelage.cli.config_options import as_tables, options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 
 class TutelageError(Exception):
@@ -16,13 +17,13 @@ class TutelageError(Exception):
         hint: What to do next, as an instruction.
     """
 
-    exit_code = 1
+    exit_code: ClassVar[int] = 1
 
     def __init__(
         self, problem: str, *, where: str | Path | None = None, hint: str | None = None
     ) -> None:
         self.problem = problem
-        self.where = str(where) if where is not None else None
+        self.where: str | None = str(where) if where is not None else None
         self.hint = hint
         super().__init__(str(self))
 
@@ -46,7 +47,7 @@ class DivergedError(RunFailedError):
 class RequestError(TutelageError):
     """The request was wrong; nothing was changed (exit code 2)."""
 
-    exit_code = 2
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigError(RequestError):
@@ -89,7 +90,9 @@ class UnknownNameError(RequestError):
     def __init__(
         self, kind: str, name: str, known: Iterable[str], *, where: str | None = None
     ) -> None:
-        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        self.kind: str = kind
+        self.name: str = name
+        self.known: tuple[str, ...] = tuple(sorted(known))
         super().__init__(f"unknown {kind} {name!r}", where=where, hint=suggest(name, self.known))
 
 

@@ -21,7 +21,7 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: bool = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -43,7 +44,7 @@ INPUTS = "inputs.json"
 _HOME = "Set TUTELAGE_HOME to a folder that you may read and write, or leave it out for ./runs."
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 
 class Run:

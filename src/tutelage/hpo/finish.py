@@ -23,7 +23,7 @@ from tutelage.hpo.space import parse_space
 from tutelage.hpo.tables import importances_table, refit_table, selection_table, trials_table
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 0.2
 
 

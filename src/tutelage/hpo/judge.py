@@ -69,8 +69,12 @@ class Judge:
         number: int,
         tell: Tell,
     ) -> None:
-        self.ledger, self.settings, self.direction = ledger, settings, direction
-        self.steps, self.number, self.tell = steps, number, tell
+        self.ledger: Ledger = ledger
+        self.settings: HpoConfig = settings
+        self.direction = direction
+        self.steps: Steps = steps
+        self.number: int = number
+        self.tell: Tell = tell
         self._reported = max(ledger.trial(number).intermediate_values, default=0)
         self._fixed = None if awaited(settings, number) is None else self._known()
 

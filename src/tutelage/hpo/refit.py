@@ -24,7 +24,7 @@ from tutelage.task import Task
 from tutelage.training.fold_checks import check_folds
 
 C = TypeVar("C", bound=RunConfig)
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 FOLDER: Final = "refit"
 _UNHELD: Final = {"early_stopping": {"patience": None}, "monitor": None}
 """What decides by held-out data while trials run; a refit ends at the epoch that those found."""

@@ -26,7 +26,7 @@ from tutelage.hpo.results import StudyFolder
 from tutelage.hpo.study import News, Orchestrator, require_scores
 from tutelage.tracking.following import followed
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 Origin = Literal["new", "resumed", "reused"]
 _THREADS: Final = "OMP_NUM_THREADS"
 _AGAIN: Final = "Run the same command again: the study goes on where it was."

@@ -29,7 +29,7 @@ from tutelage.hpo.failures import HELD, RETRIED, classify, kernel_kills
 from tutelage.hpo.results import Failure, FoldResult, StudyFolder
 from tutelage.hpo.space import require_reached
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 _LOG_LINES: Final = 40
 _HELD_SECONDS: Final = 2.0
 _HELD_TIMES: Final = 30
@@ -44,7 +44,8 @@ class Failed(Exception):
 
     def __init__(self, failure: Failure, error: TutelageError) -> None:
         super().__init__(failure.said)
-        self.failure, self.error = failure, error
+        self.failure: Failure = failure
+        self.error: TutelageError = error
 
 
 class Notes(Protocol):
@@ -98,8 +99,11 @@ class TrialExecutor:
         backend: Backend,
         stopping: threading.Event,
     ) -> None:
-        self.folder, self.hpo, self.metric = folder, hpo, metric
-        self.backend, self.stopping = backend, stopping
+        self.folder: StudyFolder = folder
+        self.hpo: HpoConfig = hpo
+        self.metric: str = metric
+        self.backend: Backend = backend
+        self.stopping: threading.Event = stopping
         self._alike: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 

@@ -33,7 +33,9 @@ class Tiles:
     """
 
     def __init__(self, a: Tensor, b: Tensor, exclusion: Exclusion | None, side: int) -> None:
-        self.a, self.b, self.exclusion = a, b, exclusion
+        self.a: Tensor = a
+        self.b: Tensor = b
+        self.exclusion: Exclusion | None = exclusion
         size = min(side, len(a)) * min(side, len(b))
         self._logits, self._spare = a.new_empty(size), a.new_empty(size)
         self._rows = [slice(i, min(i + side, len(a))) for i in range(0, len(a), side)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from tutelage.core.errors import DataError
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 
 def positive_mask(ids_a: Tensor, ids_b: Tensor) -> Tensor:

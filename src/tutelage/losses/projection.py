@@ -17,7 +17,7 @@ class LinearProjection(nn.Module):
 
     def __init__(self, features: int, embedding_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(features, embedding_dim, bias=False)
+        self.linear: nn.Linear = nn.Linear(features, embedding_dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, d) embeddings of ``x`` (N, F), not normalised."""
@@ -53,7 +53,9 @@ class MLPProjection(nn.Module):
         blocks: list[nn.Module] = []
         for wide, narrow in zip(widths, widths[1:], strict=False):
             blocks += [nn.Linear(wide, narrow), nn.LayerNorm(narrow), nn.ReLU()]
-        self.layers = nn.Sequential(*blocks, nn.Linear(hidden, embedding_dim, bias=False))
+        self.layers: nn.Sequential = nn.Sequential(
+            *blocks, nn.Linear(hidden, embedding_dim, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, d) embeddings of ``x`` (N, F), not normalised."""

@@ -50,8 +50,11 @@ class BoundedScalar(nn.Module):
         if not low <= initial <= high:
             problem = f"the value {initial:g} is not within its bounds {low:g} and {high:g}"
             raise ConfigError(problem, hint="Choose it between them, or move the bounds.")
-        self.low, self.high = low, high
-        self.value = nn.Parameter(torch.tensor(float(initial)), requires_grad=learnable)
+        self.low: float = low
+        self.high: float = high
+        self.value: nn.Parameter = nn.Parameter(
+            torch.tensor(float(initial)), requires_grad=learnable
+        )
 
     def forward(self) -> Tensor:
         """Return the value, a scalar within the bounds."""
@@ -91,7 +94,7 @@ class Temperature(nn.Module):
             hint = "Give 0 < minimum <= temperature <= maximum."
             raise ConfigError(problem, hint=hint)
         bounds = (math.log(initial), math.log(minimum), math.log(maximum))
-        self.log_temperature = BoundedScalar(*bounds, learnable=learnable)
+        self.log_temperature: BoundedScalar = BoundedScalar(*bounds, learnable=learnable)
 
     def forward(self) -> Tensor:
         """Return T, a positive scalar."""
@@ -125,7 +128,9 @@ class CosineTemperature(nn.Module):
             raise ConfigError(
                 problem, hint="Give 0 < minimum <= maximum and a period of 1 or more."
             )
-        self.minimum, self.maximum, self.period = minimum, maximum, period
+        self.minimum: float = minimum
+        self.maximum: float = maximum
+        self.period: int = period
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self) -> Tensor:

@@ -17,7 +17,7 @@ class BlockMean(Metric):
     neighbours, so that their being alike does not pass for certainty.
     """
 
-    full_state_update = False
+    full_state_update: bool | None = False
     sums: Tensor
 
     def __init__(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from tutelage.training.contracts import TaskModule
@@ -19,7 +19,7 @@ from tutelage.training.metrics import MetricsCollector
 from tutelage.training.optimization import planned_steps
 from tutelage.training.regularizers import ElasticWeightConsolidation
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 _STEP_HOOKS = (
     "on_train_batch_start",
     "on_before_zero_grad",
@@ -184,7 +184,7 @@ class ProgressBar(Callback):
     REFRESH_SECONDS = 0.2
 
     def __init__(self, console: Console) -> None:
-        self.progress = Progress(
+        self.progress: Progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
@@ -201,7 +201,7 @@ class ProgressBar(Callback):
         """Begin drawing."""
         assert isinstance(pl_module, TaskModule)
         total = planned_steps(pl_module)
-        self.task = self.progress.add_task("training", total=total, rate="", loss="…")
+        self.task: TaskID = self.progress.add_task("training", total=total, rate="", loss="…")
         self._first = (time.monotonic(), trainer.global_step)
         self.progress.start()
 
@@ -268,7 +268,8 @@ class CurriculumCallback(Callback):
     """
 
     def __init__(self, order: CurriculumOrder, samples: int) -> None:
-        self.order, self.samples = order, samples
+        self.order: CurriculumOrder = order
+        self.samples: int = samples
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the stage, where one begins."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -23,7 +23,7 @@ from tutelage.training.background import BackgroundWriter
 from tutelage.training.state import encode_tree, load_tree
 from tutelage.training.tensorfile import looks_like, write_tensors
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
 NOTE = "tutelage"  # the key under which CheckpointManager tells the marker its metric
@@ -42,7 +42,7 @@ class CheckpointMarker(BaseModel):
         created: When, in UTC (ISO 8601).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     schema_version: Literal[1] = 1
     digest: str
@@ -63,7 +63,7 @@ class CheckpointMarker(BaseModel):
 class CheckpointStatus(BaseModel):
     """The verdict on one checkpoint: valid when ``problem`` is None."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     marker: CheckpointMarker | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
@@ -39,7 +39,7 @@ __all__ = [
     "verify",
 ]
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 class CheckpointManager(Checkpoint):
@@ -65,8 +65,15 @@ class CheckpointManager(Checkpoint):
         ConfigError: An argument is out of range.
     """
 
-    find_valid = staticmethod(find_valid)
-    verify = staticmethod(verify)
+    @staticmethod
+    def find_valid(folder: Path) -> Path | None:
+        """Return the newest checkpoint of a folder that is whole: `checkpoint_files.find_valid`."""
+        return find_valid(folder)
+
+    @staticmethod
+    def verify(folder: Path) -> list[CheckpointStatus]:
+        """Say of each checkpoint of a folder whether it is whole: `checkpoint_files.verify`."""
+        return verify(folder)
 
     def __init__(
         self,
@@ -88,7 +95,7 @@ class CheckpointManager(Checkpoint):
             raise ConfigError(f"out of range: {problem}", hint="keep_last is at least 1.")
         if mode not in ("min", "max"):
             raise ConfigError(f"mode must be 'min' or 'max', not {mode!r}")
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
         self._every_n_steps, self._every_n_epochs = every_n_steps, every_n_epochs
         self._keep_last, self._keep_best = keep_last, keep_best
         self._monitor, self._mode, self._ranked_from = monitor, mode, ranked_from

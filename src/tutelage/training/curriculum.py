@@ -191,8 +191,9 @@ class CurriculumOrder:
     """
 
     def __init__(self, curriculum: Curriculum, sizes: Sequence[int], arrange: Arrange) -> None:
-        self.curriculum, self._arrange = curriculum, arrange
-        self.sizes = tuple(min(size, curriculum.size) for size in sizes)
+        self.curriculum: Curriculum = curriculum
+        self._arrange = arrange
+        self.sizes: tuple[int, ...] = tuple(min(size, curriculum.size) for size in sizes)
         epochs = range(curriculum.max_epochs)
         a_step_of_each = sum(self.sizes[curriculum.stage_of(epoch)] for epoch in epochs)
         self._steps = math.ceil(curriculum.size * curriculum.max_epochs / a_step_of_each)

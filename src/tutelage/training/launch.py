@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import (
@@ -48,7 +48,7 @@ from tutelage.training.start_ranks import start_ranks
 if TYPE_CHECKING:
     from rich.console import Console
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 Origin = Literal["new", "reused", "resumed"]
 
 

@@ -72,7 +72,8 @@ class LengthBatchSampler:
             problem = f"{len(lengths)} samples in batches of {batch_size}, {pool} in a pool"
             raise ConfigError(f"{problem}: all must be at least 1")
         self._lengths = lengths.to(torch.int64).numpy()
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size: int = batch_size
+        self.seed: int = seed
         self._shuffle, self._pool = shuffle, pool
         self._rank, self._world_size = rank, world_size
         self._batches = math.ceil(len(lengths) / (batch_size * world_size)) * world_size

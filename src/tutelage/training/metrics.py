@@ -35,7 +35,8 @@ class MetricsCollector(Callback):
 
     def __init__(self, path: Path, every_n_steps: int, without_diverged: bool = False) -> None:
         self.path = path
-        self.every_n_steps, self.without_diverged = every_n_steps, without_diverged
+        self.every_n_steps: int = every_n_steps
+        self.without_diverged: bool = without_diverged
         self.latest: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._samples: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
@@ -21,7 +21,7 @@ _CARD = "model.json"
 class TensorInfo(BaseModel):
     """Shape and dtype of a tensor."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, ...]
     dtype: str
@@ -50,7 +50,9 @@ class ModelCard(BaseModel):
         tied: Name of the stored tensor for each one that shares its memory.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=()
+    )
 
     schema_version: Literal[3] = 3
     task: str

@@ -64,7 +64,10 @@ class ModelInfo:
 class ModelManager:
     """Saves, loads and describes models; it has no state of its own."""
 
-    sanitize_for_json = staticmethod(sanitize_for_json)
+    @staticmethod
+    def sanitize_for_json(value: object) -> JsonValue:
+        """Return a value as JSON can hold it: `sanitize_for_json`."""
+        return sanitize_for_json(value)
 
     @staticmethod
     def save_state_dict(model: nn.Module, folder: Path, info: CardInfo) -> ModelCard:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError, suggest
+from tutelage.core.extras import require_extra
 from tutelage.core.overrides import build_config, lay, merge
 from tutelage.core.recipes import STAGE_NAME, Json, Recipe, read_recipe
 from tutelage.core.sections import naming_fields
@@ -69,6 +70,7 @@ def plan(
     """
     with _said_of(recipe.where):
         task = load_task(recipe.task)
+    require_extra(task.name)
     addresses = Addresses(recipe, tuple(task.config_type.model_fields))
     common = addresses.common(recipe.common)
     given = addresses.nested(settings or {})

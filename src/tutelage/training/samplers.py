@@ -108,7 +108,9 @@ class SeededBatchSampler:
         _check_rank(rank, world_size)
         if weights is not None:
             _check_weights(weights, n, shuffle)
-        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self.n: int = n
+        self.batch_size: int = batch_size
+        self.seed: int = seed
         self._shuffle, self._weights = shuffle, weights
         self._rank, self._world_size = rank, world_size
         whole = batch_size * world_size
@@ -178,7 +180,9 @@ class BudgetBatchSampler:
             problem = f"sample {worst} costs {int(sizes[worst])}, more than the budget {budget}"
             raise ConfigError(problem, hint=f"Use a budget of at least {int(sizes.max())}.")
         self._sizes = sizes.to(torch.int64).numpy()
-        self.budget, self.max_items, self.seed = budget, max_items, seed
+        self.budget: int = budget
+        self.max_items: int = max_items
+        self.seed: int = seed
         self._shuffle, self._rank, self._world_size = shuffle, rank, world_size
         needed = max(len(self._pack(self._order(e))) for e in range(_WARM_EPOCHS))
         self._total = math.ceil(needed / world_size) * world_size

@@ -25,8 +25,10 @@ class StopWhenAsked(Callback):
     """
 
     def __init__(self, manager: CheckpointManager, deadline: float | None, run: str) -> None:
-        self.manager, self.deadline, self.run = manager, deadline, run
-        self.request = StopRequest()
+        self.manager: CheckpointManager = manager
+        self.deadline: float | None = deadline
+        self.run: str = run
+        self.request: StopRequest = StopRequest()
         self._listening = ExitStack()
 
     @property

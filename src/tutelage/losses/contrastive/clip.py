@@ -53,7 +53,8 @@ class CLIPLoss(BaseContrastiveLoss):
         self.temperature: nn.Module = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.same_id, self.chunk_size = same_id, chunk_size
+        self.same_id = same_id
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

@@ -45,7 +45,7 @@ class DCLLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
         self.chunk_size = chunk_size
@@ -85,10 +85,11 @@ class DCLWLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.sigma, self.chunk_size = sigma, chunk_size
+        self.sigma: float = sigma
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

@@ -40,7 +40,7 @@ class DynamicTemperatureLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.clip = CLIPLoss(same_id=same_id, chunk_size=chunk_size)
+        self.clip: CLIPLoss = CLIPLoss(same_id=same_id, chunk_size=chunk_size)
         self.clip.temperature = CosineTemperature(min_temperature, max_temperature, period)
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:

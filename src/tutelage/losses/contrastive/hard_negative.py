@@ -45,10 +45,11 @@ class HardNegativeLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.beta, self.chunk_size = beta, chunk_size
+        self.beta: float = beta
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

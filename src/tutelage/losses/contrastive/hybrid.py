@@ -52,11 +52,10 @@ class HybridLoss(BaseContrastiveLoss):
         if pretrain_steps < 0 or ramp_steps < 0:
             problem = f"{pretrain_steps} steps of pretraining and {ramp_steps} of a ramp"
             raise ConfigError(problem, hint="Give numbers of steps that are not negative.")
-        self.first, self.vicreg = (
-            two_tower_loss(first),
-            VICRegLoss(invariance, variance, covariance),
-        )
-        self.pretrain_steps, self.ramp_steps = pretrain_steps, ramp_steps
+        self.first: BaseContrastiveLoss = two_tower_loss(first)
+        self.vicreg: VICRegLoss = VICRegLoss(invariance, variance, covariance)
+        self.pretrain_steps: int = pretrain_steps
+        self.ramp_steps: int = ramp_steps
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def weight(self) -> Tensor:

@@ -24,8 +24,10 @@ class _QueueContrast(nn.Module):
 
     def __init__(self, width: int, queue_size: int, in_batch: bool, chunk_size: int | None) -> None:
         super().__init__()
-        self.queue_a, self.queue_b = KeyQueue(queue_size, width), KeyQueue(queue_size, width)
-        self.in_batch, self.chunk_size = in_batch, chunk_size
+        self.queue_a: KeyQueue = KeyQueue(queue_size, width)
+        self.queue_b: KeyQueue = KeyQueue(queue_size, width)
+        self.in_batch: bool = in_batch
+        self.chunk_size: int | None = chunk_size
 
     def forward(
         self,
@@ -95,10 +97,12 @@ class MoCoLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.queues = _QueueContrast(embedding_dim, queue_size, in_batch_negatives, chunk_size)
+        self.queues: _QueueContrast = _QueueContrast(
+            embedding_dim, queue_size, in_batch_negatives, chunk_size
+        )
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""
@@ -124,7 +128,7 @@ class MomentumEncoder(nn.Module):
         if not 0 <= momentum < 1:
             problem = f"a momentum of {momentum:g}"
             raise ConfigError(problem, hint="Give 0 <= momentum < 1.")
-        self.copy = copy.deepcopy(module).requires_grad_(False)
+        self.copy: nn.Module = copy.deepcopy(module).requires_grad_(False)
         self.momentum = momentum
 
     @torch.no_grad()
@@ -181,14 +185,16 @@ class EMAMoCoLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.project_a = nn.Linear(embedding_dim, projection_dim, bias=False)
-        self.project_b = nn.Linear(embedding_dim, projection_dim, bias=False)
-        self.slow_a = MomentumEncoder(self.project_a, momentum)
-        self.slow_b = MomentumEncoder(self.project_b, momentum)
-        self.queues = _QueueContrast(projection_dim, queue_size, in_batch_negatives, chunk_size)
+        self.project_a: nn.Linear = nn.Linear(embedding_dim, projection_dim, bias=False)
+        self.project_b: nn.Linear = nn.Linear(embedding_dim, projection_dim, bias=False)
+        self.slow_a: MomentumEncoder = MomentumEncoder(self.project_a, momentum)
+        self.slow_b: MomentumEncoder = MomentumEncoder(self.project_b, momentum)
+        self.queues: _QueueContrast = _QueueContrast(
+            projection_dim, queue_size, in_batch_negatives, chunk_size
+        )
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

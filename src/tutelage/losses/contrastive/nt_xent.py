@@ -44,10 +44,11 @@ class SimCLRLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.same_id, self.chunk_size = same_id, chunk_size
+        self.same_id = same_id
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

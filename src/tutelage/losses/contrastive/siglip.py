@@ -48,11 +48,12 @@ class SigLIPLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.bias = BoundedScalar(bias, -100.0, 100.0)
-        self.same_id, self.chunk_size = same_id, chunk_size
+        self.bias: BoundedScalar = BoundedScalar(bias, -100.0, 100.0)
+        self.same_id = same_id
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

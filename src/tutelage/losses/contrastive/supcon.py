@@ -59,10 +59,11 @@ class SupConLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(
+        self.temperature: Temperature = Temperature(
             temperature, min_temperature, max_temperature, learnable=learn_temperature
         )
-        self.contrast, self.chunk_size = contrast, chunk_size
+        self.contrast = contrast
+        self.chunk_size: int | None = chunk_size
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`.

@@ -39,7 +39,9 @@ class VICRegLoss(BaseContrastiveLoss):
         epsilon: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.invariance, self.variance, self.covariance = invariance, variance, covariance
+        self.invariance: float = invariance
+        self.variance: float = variance
+        self.covariance: float = covariance
         self.epsilon = epsilon
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:

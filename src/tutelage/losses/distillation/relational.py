@@ -29,7 +29,8 @@ class RelationalDistillationLoss(nn.Module):
 
     def __init__(self, distance: float = 1.0, angle: float = 2.0) -> None:
         super().__init__()
-        self.distance, self.angle = distance, angle
+        self.distance: float = distance
+        self.angle: float = angle
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the mean loss, a scalar, of ``student`` (B, S) against ``teacher`` (B, W).

@@ -47,12 +47,13 @@ class CombinedLoss(BaseContrastiveLoss):
         super().__init__()
         weights = DEFAULT_PARTS if parts is None else parts
         self.weights: nn.Module = MultitaskLoss(weights)
-        self.scales = dict.fromkeys(weights, 1.0)
+        self.scales: dict[str, float] = dict.fromkeys(weights, 1.0)
         if weighting == "uncertainty":
-            self.weights, self.scales = UncertaintyWeightedLoss(list(weights)), dict(weights)
+            self.weights = UncertaintyWeightedLoss(list(weights))
+            self.scales = dict(weights)
         given = options or {}
         made = {name: two_tower_loss(name, **given.get(name, {})) for name in weights}
-        self.parts = nn.ModuleDict(made)
+        self.parts: nn.ModuleDict = nn.ModuleDict(made)
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`."""

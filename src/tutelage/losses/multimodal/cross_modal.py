@@ -48,10 +48,11 @@ class CrossModalLoss(BaseContrastiveLoss):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.clip = CLIPLoss(
+        self.clip: CLIPLoss = CLIPLoss(
             temperature, min_temperature, max_temperature, learn_temperature, same_id, chunk_size
         )
-        self.cross, self.within = cross, within
+        self.cross: float = cross
+        self.within: float = within
 
     def compare(self, a: Tensor, b: Tensor, pairing: Pairing) -> LossOutput:
         """Return the loss; see `BaseContrastiveLoss.forward`.

@@ -33,7 +33,7 @@ class FusionLoss(BaseContrastiveLoss):
 
     def __init__(self, embedding_dim: int, hidden_dim: int = 128) -> None:
         super().__init__()
-        self.matches = nn.Sequential(
+        self.matches: nn.Sequential = nn.Sequential(
             nn.Linear(4 * embedding_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, 1)
         )
 

@@ -33,7 +33,7 @@ class MultitaskLoss(nn.Module):
         if not weights or any(weight < 0 for weight in weights.values()):
             problem = f"weights {dict(weights)} of a sum of losses"
             raise ConfigError(problem, hint="Give at least one name, and no negative weight.")
-        self.weights = dict(weights)
+        self.weights: dict[str, float] = dict(weights)
 
     def forward(self, losses: Mapping[str, Tensor]) -> LossOutput:
         """Return the weighted sum of ``losses``, scalars by task.
@@ -69,7 +69,7 @@ class UncertaintyWeightedLoss(nn.Module):
         if not tasks or len(set(tasks)) < len(tasks):
             problem = f"tasks {list(tasks)} of a sum of losses"
             raise ConfigError(problem, hint="Give at least one name, each once.")
-        self.log_variances = nn.ModuleDict(
+        self.log_variances: nn.ModuleDict = nn.ModuleDict(
             {task: BoundedScalar(0.0, -10.0, 10.0) for task in tasks}
         )
 

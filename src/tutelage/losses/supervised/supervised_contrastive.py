@@ -34,7 +34,7 @@ class SupervisedContrastiveLoss(nn.Module):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = Temperature(temperature, learnable=learn_temperature)
+        self.temperature: Temperature = Temperature(temperature, learnable=learn_temperature)
         self.chunk_size = chunk_size
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class BaseCANGraphModule(TaskModule):
         super().__init__(training)
         self.network = network
         self.register_buffer("threshold", torch.tensor(threshold))
-        self.mean_loss = BlockMean()
+        self.mean_loss: BlockMean = BlockMean()
 
     @property
     def input(self) -> NodeInput:
@@ -70,8 +70,8 @@ class GATModule(BaseCANGraphModule):
         num_ids: Ids of the vocabulary.
     """
 
-    validation_metrics: ClassVar = ("val/loss", "val/f1", "val/auroc", "val/auprc")
-    default_monitor: ClassVar = "val/loss"
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss", "val/f1", "val/auroc", "val/auprc")
+    default_monitor: ClassVar[str] = "val/loss"
 
     def __init__(self, config: GATConfig, training: Training, num_ids: int) -> None:
         super().__init__(training, GATWithJK(config, num_ids), threshold=0.5)
@@ -79,7 +79,7 @@ class GATModule(BaseCANGraphModule):
         assert isinstance(loss, BaseSupervisedLoss)
         self.loss = loss
         self.feature_width = self.network.feature_width
-        self.metrics = MetricCollection(
+        self.metrics: MetricCollection = MetricCollection(
             {
                 "val/f1": BinaryF1Score(),
                 "val/auroc": BinaryAUROC(thresholds=512),
@@ -140,7 +140,8 @@ class VGAEModule(BaseCANGraphModule):
 
     def __init__(self, config: VGAEConfig, training: Training, num_ids: int) -> None:
         super().__init__(training, VGAE(config, num_ids), threshold=torch.finfo(torch.float32).max)
-        self.id_weight, self.kl_weight = config.id_weight, config.kl_weight
+        self.id_weight: float = config.id_weight
+        self.kl_weight: float = config.kl_weight
 
     def step(self, batch: GraphBatch) -> dict[str, Tensor]:
         """Return the loss of the batch and its parts."""

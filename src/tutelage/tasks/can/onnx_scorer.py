@@ -28,7 +28,7 @@ class OnnxScorer:
     """
 
     def __init__(self, model: bytes, threshold: float) -> None:
-        self.threshold = np.float32(threshold)
+        self.threshold: np.float32 = np.float32(threshold)
         self._run = open_session(model).run
         self._outputs = [OUTPUT]
 

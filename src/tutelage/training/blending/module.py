@@ -29,17 +29,18 @@ class BlendModule(TaskModule):
         own: The kind to train.
     """
 
-    validation_metrics: ClassVar = ("val/loss",)
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss",)
     network: Blend
 
     def __init__(
         self, training: Training, experts: Sequence[TaskModule], makers: Makers, own: str
     ) -> None:
         super().__init__(training)
-        self.makers, self.own = makers, own
+        self.makers: Makers = makers
+        self.own: str = own
         self.network = makers[own]()
-        self.experts = nn.ModuleList(experts).requires_grad_(False)
-        self.mean_loss = MeanMetric()
+        self.experts: nn.ModuleList = nn.ModuleList(experts).requires_grad_(False)
+        self.mean_loss: MeanMetric = MeanMetric()
 
     def step(self, batch: OpinionBatch) -> dict[str, Tensor]:
         """Return the blend's loss."""

@@ -34,7 +34,8 @@ class Combiner(nn.Module, ABC):
 
     def __init__(self, width: int, experts: int) -> None:
         super().__init__()
-        self.width, self.experts = width, experts
+        self.width: int = width
+        self.experts: int = experts
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
         self.register_buffer("slope", torch.ones(experts))
@@ -108,7 +109,7 @@ class PerceptronCombiner(Combiner):
         head = nn.Linear(hidden or width, 1)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        self.net = (
+        self.net: nn.Sequential = (
             nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), head)
             if hidden
             else nn.Sequential(head)
@@ -143,7 +144,9 @@ class GatedCombiner(Combiner):
 
     def __init__(self, width: int, experts: int, hidden: int) -> None:
         super().__init__(width, experts)
-        self.gate = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, experts))
+        self.gate: nn.Sequential = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, experts)
+        )
 
     def weights(self, state: Tensor) -> Tensor:
         """Return (B, E) that sum to 1."""

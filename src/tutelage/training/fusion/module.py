@@ -31,21 +31,22 @@ class CombinerModule(TaskModule):
         own: The kind to train.
     """
 
-    validation_metrics: ClassVar = ("val/loss", "val/f1", "val/auroc", "val/auprc")
-    default_monitor: ClassVar = "val/loss"
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss", "val/f1", "val/auroc", "val/auprc")
+    default_monitor: ClassVar[str] = "val/loss"
     network: Combiner
 
     def __init__(
         self, training: Training, experts: Sequence[TaskModule], makers: Makers, own: str
     ) -> None:
         super().__init__(training)
-        self.makers, self.own = makers, own
+        self.makers: Makers = makers
+        self.own: str = own
         self.network = makers[own]()
-        self.experts = nn.ModuleList(experts).requires_grad_(False)
+        self.experts: nn.ModuleList = nn.ModuleList(experts).requires_grad_(False)
         rivals = {name: make() for name, make in makers.items() if name != own}
-        self.rivals = nn.ModuleDict(rivals).requires_grad_(False)
-        self.mean_loss = MeanMetric()
-        self.metrics = MetricCollection(
+        self.rivals: nn.ModuleDict = nn.ModuleDict(rivals).requires_grad_(False)
+        self.mean_loss: MeanMetric = MeanMetric()
+        self.metrics: MetricCollection = MetricCollection(
             {
                 "val/f1": BinaryF1Score(),
                 "val/auroc": BinaryAUROC(thresholds=512),

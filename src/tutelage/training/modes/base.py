@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import lightning.pytorch as pl
 import torch
@@ -54,7 +55,7 @@ from tutelage.training.ranks import Ranks
 from tutelage.training.restore import take_over
 from tutelage.training.stopping import StopWhenAsked
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 BATCH_SIZE = "batch_size.json"
 
 
@@ -84,13 +85,17 @@ class BaseTrainer:
         parents: Mapping[str, tuple[Run, ...]] = MappingProxyType({}),
         console: Console | None = None,
     ) -> None:
-        self.task, self.config, self.run, self.cache = task, config, run, cache
-        self.parents, self.console = parents, console
-        self.ranks = Ranks.here()
+        self.task: Task[RunConfig] = task
+        self.config: RunConfig = config
+        self.run: Run = run
+        self.cache: Path = cache
+        self.parents: Mapping[str, tuple[Run, ...]] = parents
+        self.console: Console | None = console
+        self.ranks: Ranks = Ranks.here()
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, float] = {}
-        self.started = time.monotonic()
-        self.models = ModelManager()
+        self.started: float = time.monotonic()
+        self.models: ModelManager = ModelManager()
 
     def train(self) -> None:
         """Do the whole run, up to its finished record.

@@ -39,14 +39,15 @@ class NodeInput(nn.Module):
         vehicle_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.ids = nn.Embedding(num_ids + 1, embedding)
+        self.ids: nn.Embedding = nn.Embedding(num_ids + 1, embedding)
         for kind, names in (("node", NODE_FEATURES), ("edge", EDGE_FEATURES)):
             self.register_buffer(f"{kind}_mean", torch.zeros(len(names)))
             self.register_buffer(f"{kind}_std", torch.ones(len(names)))
         known = torch.tensor([name in PROFILE_FEATURES for name in NODE_FEATURES])
         self.register_buffer("of_profile", known, persistent=False)
-        self.id_dropout, self.vehicle_dropout = id_dropout, vehicle_dropout
-        self.channels = len(NODE_FEATURES) + embedding
+        self.id_dropout: float = id_dropout
+        self.vehicle_dropout: float = vehicle_dropout
+        self.channels: int = len(NODE_FEATURES) + embedding
 
     def fit(self, x: Tensor, edge_attr: Tensor) -> None:
         """Take mean and deviation of training features x (N, F) and edge_attr (E, K).

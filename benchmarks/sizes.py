@@ -1,0 +1,85 @@
+"""What an installation weighs: torch with what it needs, the core beside it, and each extra.
+
+Counts the files of the packages that are installed where it runs, so install the extra `all` first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+MOST = 150_000_000
+"""Bytes that the core may weigh beside torch."""
+NO_EXTRAS = ("all", "dev", "docs", "fuzz")
+
+
+def wanted(lines: Iterable[str], extra: str = "") -> Iterator[tuple[str, str]]:
+    """Name and extra of each package that metadata ask for, here and with that extra."""
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield from ((requirement.name, one) for one in ("", *requirement.extras))
+
+
+def needed(name: str, extra: str = "") -> dict[str, metadata.Distribution]:
+    """A package and all that it needs, by name; one that isn't installed is said and left out."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting, seen = [(name, extra)], set()
+    while waiting:
+        this, of = waiting.pop()
+        this = canonicalize_name(this)
+        if (this, of) in seen:
+            continue
+        seen.add((this, of))
+        try:
+            found[this] = metadata.distribution(this)
+        except metadata.PackageNotFoundError:
+            print(f"not installed, so not counted: {this}", file=sys.stderr)
+            continue
+        waiting += wanted(found[this].requires or [], of)
+    return found
+
+
+def weight(packages: dict[str, metadata.Distribution]) -> int:
+    """Bytes of the files of packages, compiled modules too."""
+    files = (Path(str(file.locate())) for one in packages.values() for file in one.files or ())
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def extras() -> list[str]:
+    """The extras that a person may install."""
+    named = metadata.metadata("tutelage").get_all("Provides-Extra") or []
+    return [name for name in named if name not in NO_EXTRAS]
+
+
+def main() -> None:
+    """Print a table; fail where the core weighs too much."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    given = parser.parse_args()
+    torch = needed("torch")
+    core = {name: one for name, one in needed("tutelage").items() if name not in torch}
+    groups = {"torch": torch, "core": core}
+    for extra in extras():
+        more = needed("tutelage", extra)
+        groups[extra] = {n: d for n, d in more.items() if n not in torch and n not in core}
+    sizes = {name: weight(packages) for name, packages in groups.items()}
+    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}\n")
+    print("| what | packages | MB | the largest |\n|---|---|---|---|")
+    for name, packages in groups.items():
+        each = sorted(packages, key=lambda one: -weight({one: packages[one]}))
+        print(f"| {name} | {len(packages)} | {sizes[name] / 1e6:.0f} | {', '.join(each[:3])} |")
+    if given.json:
+        given.json.write_text(json.dumps(sizes), encoding="utf-8")
+    sys.exit(0 if sizes["core"] <= MOST else f"the core weighs more than {MOST / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
