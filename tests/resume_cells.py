@@ -57,7 +57,9 @@ NER = Cells(
         "normal": _TAGGER,
         "autoencoder": ("mode=autoencoder", *_TAGGER),
         "curriculum": ("mode=curriculum", *_TAGGER, "mode.measure=length", "mode.stages=2"),
-        "distillation": ("mode=distillation", *_TAGGER, "mode.teacher={one}"),
+        "distillation": (
+            *("mode=distillation", *_TAGGER, "mode.teacher={one}", "mode.start=teacher"),
+        ),
         "fusion": (
             *("mode=fusion", "model=gated", "mode.experts=[{one},{other}]"),
             *("mode.folds=2", "mode.passes=1", "training.batch_size=64"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from tiny_task import (
     Batch,
+    TinyConfig,
     TinyModule,
     TinyTask,
     crash_at,
@@ -23,8 +25,9 @@ from tutelage.core.config import DistillationMode
 from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError, StoreError
 from tutelage.core.store import CONFIG, WEIGHTS, Run, RunStore
 from tutelage.training.checkpoint_files import TutelageCheckpointIO, list_checkpoints
+from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
-from tutelage.training.modes.distillation import Distillation
+from tutelage.training.modes.distillation import Distillation, Heir
 from tutelage.training.restore import restore_module
 
 FAST = ("training.accelerator=cpu", "training.max_epochs=2")
@@ -85,10 +88,39 @@ def test_with_nothing_of_the_teacher_a_student_is_the_normal_model_bit_for_bit(
 def test_each_option_changes_what_is_learned(tmp_path: Path) -> None:
     other = teacher(tmp_path, "training.seed=5", "run.name=other")
     runs = [student(tmp_path)]
-    for option in ("temperature=1", "alpha=0.2", "feature_weight=0.5", f"teacher={other.id}"):
+    named = f"teacher={other.id}"
+    for option in ("temperature=1", "alpha=0.2", "feature_weight=0.5", "start=teacher", named):
         run = student(tmp_path, f"mode.{option}")
         assert not any(same_bits(run, earlier) for earlier in runs), option
         runs.append(run)
+
+
+class _OwnStart(TinyModule):
+    inherit = None  # type: ignore[assignment]
+
+
+def test_a_student_begins_with_what_fits_of_its_teacher_or_is_refused() -> None:
+    ours, theirs, plain = module(4, 0), module(9, 1), module(4, 0)
+    plain.__class__ = _OwnStart
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    ours.inherit(theirs)
+    after = ours.state_dict()
+    assert torch.equal(after["network.4.bias"], theirs.state_dict()["network.4.bias"])
+    assert torch.equal(after["network.4.weight"], before["network.4.weight"])  # of another shape
+    assert isinstance(ours, Heir) and not isinstance(plain, Heir)
+
+
+def test_a_model_that_takes_nothing_over_says_so(tmp_path: Path) -> None:
+    class Alone(TinyTask):
+        def build(self, config: TinyConfig, preprocessing: Mapping[str, object]) -> TinyModule:
+            built = super().build(config, preprocessing)
+            built.__class__ = _OwnStart
+            return built
+
+    taught = teacher(tmp_path)
+    settings = tiny(*FAST, "mode=distillation", f"mode.teacher={taught.id}", "mode.start=teacher")
+    with pytest.raises(ConfigError, match="can't begin with its teacher's weights"):
+        launch(Alone(), settings, RunStore(tmp_path))
 
 
 def test_a_student_that_hears_its_teacher_alone_does_not_look_at_labels() -> None:

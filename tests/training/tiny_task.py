@@ -33,6 +33,7 @@ from tutelage.training.contracts import Objective, TaskData, TaskModule
 from tutelage.training.curriculum import CurriculumData
 from tutelage.training.launch import Launched, launch
 from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.restore import take_fitting
 from tutelage.training.samplers import SeededBatchSampler
 
 FEATURES = 8
@@ -229,6 +230,9 @@ class TinyModule(TaskModule):
     def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         features = self.network[:-1](self.standardised(batch[0]))
         return self.network[-1](features), features
+
+    def inherit(self, teacher: TaskModule) -> None:
+        assert take_fitting(self.network, teacher.network)
 
     def task_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch[1])

@@ -120,6 +120,9 @@ class DistillationMode(Mode):
     """Share of the teacher in the loss; the rest is the task's own loss."""
     feature_weight: float = Field(default=0.0, ge=0)
     """Weight of the squared difference between the two models' features; 0 leaves it out."""
+    start: Literal["own", "teacher"] = "own"
+    """What the student begins with: its `own` weights, as in mode normal, or those of the
+    `teacher` that it can take over."""
 
 
 class FusionMode(Mode):

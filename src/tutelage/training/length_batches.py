@@ -89,6 +89,12 @@ class LengthBatchSampler:
         """How many there are."""
         return len(self._lengths)
 
+    def repeated(self, times: int) -> LengthBatchSampler:
+        """Return the like sampler of epochs with so many times as many samples."""
+        lengths = torch.from_numpy(self._lengths).repeat(times)
+        settings = (self.batch_size, self.seed, self._shuffle, self._pool)
+        return LengthBatchSampler(lengths, *settings, self._rank, self._world_size)
+
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Return the places of each of this rank's batches of ``epoch``, int64, none empty."""
         if self._shuffle:

@@ -65,5 +65,17 @@ def take_over(run: Run, module: TaskModule, part: str) -> int:
     return len(theirs)
 
 
+def take_fitting(mine: nn.Module, theirs: nn.Module) -> frozenset[str]:
+    """Let a module have another's tensors wherever both have one of a name and a shape.
+
+    Returns:
+        The names of those tensors.
+    """
+    state, given = mine.state_dict(), theirs.state_dict()
+    fitting = {n: t for n, t in given.items() if n in state and state[n].shape == t.shape}
+    mine.load_state_dict(fitting, strict=False)
+    return frozenset(fitting)
+
+
 def _prefix(module: nn.Module, part: nn.Module) -> str:
     return next(f"{name}." for name, each in module.named_modules() if each is part)

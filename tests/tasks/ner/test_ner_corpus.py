@@ -133,6 +133,13 @@ def test_audit_calls_files_that_share_texts_leaking_and_lists_what_is_wrong(tmp_
     assert audit(NERData()).stamp.verdict == "warnings"
 
 
+def test_audit_names_texts_that_are_very_long(tmp_path):
+    endless = {"text": "word " * 100_000, "label": []}
+    write(tmp_path / "train.jsonl", [line(1), endless])
+    said = [f for f in audit(NERData(root=tmp_path)).stamp.findings if "window by window" in f]
+    assert len(said) == 1 and "train.jsonl:2, 100,000 words" in said[0]
+
+
 def test_other_data_than_the_runs_own_only_test_and_what_is_named_test_does(tmp_path):
     root = write(tmp_path / "one" / "all.jsonl", [line(seed) for seed in range(60)])
     corpus = load_corpus(NERData(root=root))

@@ -66,13 +66,22 @@ def test_their_words_get_embeddings(root: Path, own: Path, tmp_path: Path) -> No
     assert "hums" in more.coder.words and "hums" not in alone.coder.words  # type: ignore[attr-defined]
 
 
-def test_texts_like_held_out_or_test_texts_teach_nothing(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "mode",
+    [
+        (*MODE, "pretraining.root={path}"),
+        ("mode=distillation", "mode.teacher=x", "teaching.root={path}"),
+    ],
+)
+def test_texts_like_held_out_or_test_texts_teach_nothing(
+    root: Path, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
     held = [d.text for d in made(root, tmp_path).corpus.tests["test"]][:2]
     path = tmp_path / "own.txt"
     path.write_text("\n".join([held[0], held[1].upper(), "Zoe hums old songs"]) + "\n")
-    data = made(root, tmp_path, *MODE, f"pretraining.root={path}")
+    data = made(root, tmp_path, *(setting.format(path=path) for setting in mode))
     assert [d.text for d in data.corpus.unlabelled] == ["Zoe hums old songs"]
-    assert any("2 texts to be pretrained on" in said for said in data.audit.findings)
+    assert any("2 texts without tags are like" in said for said in data.audit.findings)
     assert data.audit.verdict == "warnings"
 
 

@@ -114,7 +114,7 @@ class NERTask(
         from tutelage.tasks.ner.models.folder import weights_digest
         from tutelage.tasks.ner.sets import set_digest
 
-        weights, texts = weights_digest(config.model), config.pretraining.root
+        weights, texts = weights_digest(config.model), config.own_texts
         return weights if texts is None else digest_json([weights, set_digest(config.data, texts)])
 
     def datamodule(
@@ -220,7 +220,7 @@ class NERTask(
         return f"the tags differ ({', '.join(apart)})" if apart else None
 
     def teaching_data(self, data: TaskData, teacher: Json) -> TaskData:
-        """Let batches hold their words in the teacher's tokens too."""
+        """Let batches hold what the teacher says of their words, in its tokens too."""
         from tutelage.tasks.ner.datamodule import NERDataModule
         from tutelage.tasks.ner.preprocessing import Preprocessing
 

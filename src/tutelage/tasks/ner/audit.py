@@ -19,6 +19,7 @@ _SHOWN = 5
 _FEW = 10
 _RARELY = 0.2
 _NAMES = 20
+_LONG = 10_000
 
 
 def audit(data: NERData) -> Audit:
@@ -98,7 +99,13 @@ def _rare(texts: TextSet) -> Iterator[str]:
 def _odd(texts: TextSet) -> Iterator[str]:
     unlabelled = sum(not document.labelled for document in texts.documents)
     if unlabelled:
-        yield f"{unlabelled} texts are unlabelled: they can't train or be scored"
+        yield f"{unlabelled} texts are unlabelled: they teach words, not tags, and are not scored"
+    long = [document for document in texts.documents if len(document.words) > _LONG]
+    if long:
+        yield (
+            f"{len(long)} texts have more than {_LONG:,} words, which are seen window by "
+            f"window (first: {long[0].where}, {len(long[0].words):,} words)"
+        )
     alike: dict[str, list[str]] = defaultdict(list)
     for kind in sorted(texts.types()):
         alike[kind.casefold().replace("_", "-").replace(" ", "-")].append(kind)

@@ -9,7 +9,13 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tutelage.core.config import DataConfig, RunConfig, Section, as_word
-from tutelage.tasks.ner.models.config import BiLSTMConfig, NERModel, NERTraining, Pretraining
+from tutelage.tasks.ner.models.config import (
+    BiLSTMConfig,
+    NERModel,
+    NERTraining,
+    Pretraining,
+    Teaching,
+)
 
 Combination = Literal["new_only", "combined", "append"]
 
@@ -131,15 +137,24 @@ class NERConfig(RunConfig):
     """The optimiser, the loop and the device."""
     pretraining: Pretraining = Pretraining()
     """Masked words that a network learns to tell before it learns tags (mode=autoencoder)."""
+    teaching: Teaching = Teaching()
+    """Texts without tags that a teacher says the tags of (mode=distillation)."""
     evaluation: NEREvaluation = NEREvaluation()
     """How entities are read from a model's probabilities, and how they are scored."""
 
+    @property
+    def own_texts(self) -> Path | None:
+        """File or folder of texts without tags, besides those of the data."""
+        return self.pretraining.root or self.teaching.root
+
     @model_validator(mode="after")
-    def _pretrains(self) -> Self:
-        moved = [n for n, value in self.pretraining if value != getattr(Pretraining(), n)]
-        if moved and self.mode.name != "autoencoder":
-            raise ValueError(
-                f"pretraining.{moved[0]} does nothing in mode={self.mode.name}: it is for "
-                "mode=autoencoder"
-            )
+    def _acts(self) -> Self:
+        for name, mode in (("pretraining", "autoencoder"), ("teaching", "distillation")):
+            section = getattr(self, name)
+            moved = [n for n, value in section if value != getattr(type(section)(), n)]
+            if moved and self.mode.name != mode:
+                raise ValueError(
+                    f"{name}.{moved[0]} does nothing in mode={self.mode.name}: it is for "
+                    f"mode={mode}"
+                )
         return self

@@ -25,9 +25,9 @@ from tutelage.tasks.ner.models.folder import check_length, find_encoder
 from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.predictions import WHOLE, Tagger, WordProbabilities
 from tutelage.tasks.ner.preprocessing import Preprocessing
-from tutelage.tasks.ner.pretraining import PretrainingOrder, with_own_texts
+from tutelage.tasks.ner.pretraining import PretrainingOrder, TeachingOrder, with_own_texts
 from tutelage.tasks.ner.teaching import Lessons
-from tutelage.tasks.ner.tokens.batch import TokenBatch
+from tutelage.tasks.ner.tokens.batch import UNTAGGED, TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.tasks.ner.tokens.store import EncodedTexts, TokenCache, encode_texts, with_teacher
 from tutelage.tasks.ner.tokens.vocabulary import VocabularyCoder
@@ -91,21 +91,33 @@ class NERDataModule(TaskData):
             self.known = self._given
             self.learned = Learned.from_json(self.known.corpus)
             self.corpus = load_corpus(data, self.learned)
-        texts = self._tokens(self.known)
-        self.train = texts.load(self.corpus.train, self.labels)
-        self.validation = texts.load(self.corpus.validation, self.labels)
-        if self.corpus.unlabelled and self._given is None:
-            everything = (*self.corpus.train, *self.corpus.unlabelled)
-            self._everything = texts.load(everything, self.labels)
+        self._tokenise()
         if stage == "fit":
             self._require_words()
         self._ready = True
 
+    def _tokenise(self) -> None:
+        texts = self._tokens(self.known)
+        self.train = texts.load(self.corpus.train, self.labels)
+        self.validation = texts.load(self.corpus.validation, self.labels)
+        if self.corpus.unlabelled and self._given is None:
+            self._everything = self._all(texts)
+
+    def _all(self, texts: TokenCache) -> EncodedTexts:
+        """Return what trains, then what has no tags."""
+        found = texts.load((*self.corpus.train, *self.corpus.unlabelled), self.labels)
+        tags = found.labels.copy()
+        tags[len(self.train.labels) :] = UNTAGGED
+        return replace(found, labels=tags)
+
     def _tokens(self, known: Preprocessing) -> TokenCache:
         return TokenCache(self.cache / "tokens", known.coder, known.frame)
 
-    def _learn(self) -> Preprocessing:
+    def _learn(self, known: Sequence[str] = ()) -> Preprocessing:
         """Learn how words become tokens.
+
+        Args:
+            known: Words of which a student is told what they are like, in texts or not.
 
         Raises:
             ConfigError: The settings name no encoder, or longer windows than it takes.
@@ -125,7 +137,7 @@ class NERDataModule(TaskData):
         assert isinstance(model, WordsConfig)
         texts = (*self.corpus.train, *self.corpus.unlabelled)
         words = (word for document in texts for word in document.word_texts())
-        vocabulary = VocabularyCoder.learn(words, model.min_count, model.word_bytes)
+        vocabulary = VocabularyCoder.learn(words, model.min_count, model.word_bytes, known)
         return Preprocessing(corpus, vocabulary, *cut)
 
     def _require_words(self) -> None:
@@ -153,16 +165,25 @@ class NERDataModule(TaskData):
         """Let training batches hold what a teacher says of their words.
 
         Where features are taught, they hold their words in the teacher's tokens, if these are
-        others than the student's.
+        others than the student's. A student that begins with its teacher knows its words.
         """
-        mode, read = self.config.mode, self.train
+        mode = self.config.mode
         assert isinstance(mode, DistillationMode)
+        if mode.start == "teacher":
+            self.known = self._learn(teacher.coder.whole_words())
+            self._tokenise()
+        own = read = self._shown
         if teacher.coder.to_json() != self.coder.to_json() or teacher.frame != self.known.frame:
-            read = self._tokens(teacher).load(self.corpus.train, self.labels)
+            read = self._all(self._tokens(teacher))
         if not mode.feature_weight:
             self._lessons = Lessons(read)
-        elif read is not self.train:
+        elif read is not own:
             self._taught = read
+
+    @property
+    def _shown(self) -> EncodedTexts:
+        """What training may show: texts with tags, then texts without any."""
+        return self.train if self._everything is None else self._everything
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
@@ -205,15 +226,16 @@ class NERDataModule(TaskData):
         )
         if self._everything is None:
             return ResumableLoader(self.train_batch, order)
-        mode = self.config.mode
-        assert isinstance(mode, AutoencoderMode)
-        epochs = mode.pretraining_epochs(self.config.training.max_epochs)
-        both = PretrainingOrder(self._everything.lengths, order, epochs)
-        return ResumableLoader(self._everything.batch, both)
+        mode, lengths = self.config.mode, self._everything.lengths
+        if isinstance(mode, AutoencoderMode):
+            epochs = mode.pretraining_epochs(self.config.training.max_epochs)
+            both = PretrainingOrder(lengths, order, epochs)
+            return ResumableLoader(self.train_batch, both)
+        return ResumableLoader(self.train_batch, TeachingOrder(lengths, order.repeated(2)))
 
     def train_batch(self, windows: Tensor) -> TokenBatch:
         """Return some training windows as one batch, for a teacher too where there is one."""
-        batch = self.train.batch(windows)
+        batch = replace(self._shown.batch(windows), untagged=self._everything is not None)
         if self._lessons is not None:
             return replace(batch, lessons=self._lessons)
         return batch if self._taught is None else with_teacher(batch, self._taught)
@@ -274,7 +296,7 @@ class NERDataModule(TaskData):
         """Return a batch of which a teacher is asked anew, as a probe has no time for all texts."""
         batch, lessons = self.train.batch(windows), self._lessons
         read = self._taught if lessons is None else lessons.texts
-        return batch if read is None or read is self.train else with_teacher(batch, read)
+        return batch if read is None or read is self._shown else with_teacher(batch, read)
 
 
 def evaluation_loader(

@@ -14,6 +14,7 @@ from tutelage.core.config import DistillationMode, Training
 from tutelage.core.errors import ConfigError
 from tutelage.losses import BaseSupervisedLoss, get_loss
 from tutelage.tasks.ner.config import NERConfig
+from tutelage.tasks.ner.heritage import inherit
 from tutelage.tasks.ner.labels import Integers, LabelSet
 from tutelage.tasks.ner.models.body import Body
 from tutelage.tasks.ner.models.config import (
@@ -26,7 +27,7 @@ from tutelage.tasks.ner.models.config import (
 from tutelage.tasks.ner.models.tagger import Tagger
 from tutelage.tasks.ner.preprocessing import Preprocessing
 from tutelage.tasks.ner.teaching import WeighedSoftTargets
-from tutelage.tasks.ner.tokens.batch import TokenBatch
+from tutelage.tasks.ner.tokens.batch import UNTAGGED, TokenBatch
 from tutelage.tasks.ner.tokens.coders import Coder
 from tutelage.training.contracts import TaskModule
 from tutelage.training.ranks import concatenate_ranks
@@ -100,10 +101,17 @@ class NERModule(TaskModule):
         return found
 
     def task_loss(self, outputs: Tensor, batch: TokenBatch) -> Tensor:
-        """Return the loss of (W, C) logits against the batch's tags, a mean over its words."""
+        """Return the loss of (W, C) logits against the batch's tags, a mean over its words.
+
+        Words that only a teacher speaks of (see `UNTAGGED`) count nothing.
+        """
         if self.network.crf is not None:
             return -self.network.likelihood(outputs, batch)
-        loss: Tensor = self.loss(outputs, batch.labels)
+        labels = batch.labels
+        if batch.untagged:
+            tagged = labels != UNTAGGED
+            outputs, labels = outputs[tagged], labels[tagged]
+        loss: Tensor = self.loss(outputs, labels) if len(labels) else outputs.sum()
         return loss
 
     def step(self, batch: TokenBatch) -> dict[str, Tensor]:
@@ -131,6 +139,15 @@ class NERModule(TaskModule):
         found = self.network.log_probabilities(logits, own)
         rows = batch.taught_rows
         return (found, features) if rows is None else (found[rows], features[rows])
+
+    def inherit(self, teacher: TaskModule) -> None:
+        """Take over the teacher's layers that fit, or what it knows of this network's words.
+
+        Raises:
+            ConfigError: It has other tokens, and this network reads no words.
+        """
+        assert isinstance(teacher, NERModule)
+        inherit(self, teacher)
 
     def soft_targets(self, mode: DistillationMode) -> nn.Module:
         """Return the divergence of the words' tags, weighed as this network's loss weighs them.

@@ -1,14 +1,15 @@
-"""Texts that nobody marked: which of them a network may learn words from, and in which order."""
+"""Texts that nobody marked: which of them a network may learn from, and in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from tutelage.core.config import AutoencoderMode
+from tutelage.core.config import AutoencoderMode, DistillationMode
 from tutelage.core.records import AuditStamp
 from tutelage.tasks.ner.config import NERConfig
 from tutelage.tasks.ner.corpus import Corpus
@@ -18,28 +19,30 @@ from tutelage.tasks.ner.sets import read_set
 from tutelage.training.length_batches import LengthBatchSampler
 from tutelage.training.samplers import permutation
 
+_MIXED: Final = 2
+"""The random stream that mixes texts with tags and others; the batches' own are 0 and 1."""
+
 
 def with_own_texts(corpus: Corpus, config: NERConfig) -> Corpus:
-    """Return the corpus with the texts of `pretraining.root` among its unlabelled ones.
+    """Return the corpus with the texts of the user's own among its unlabelled ones.
 
-    In other modes than *autoencoder* no text without tags is kept. Texts like held-out or test
-    texts are left out, as the words of those are not to be learned.
+    In other modes than *autoencoder* and *distillation* no text without tags is kept. Texts like
+    held-out or test texts are left out, as the words of those are not to be learned.
 
     Raises:
         DataError: The files are missing, unreadable, or too many of them wrong.
     """
-    if not isinstance(config.mode, AutoencoderMode):
+    if not isinstance(config.mode, (AutoencoderMode, DistillationMode)):
         return replace(corpus, unlabelled=())
     more, findings = corpus.unlabelled, list(corpus.stamp.findings)
-    if config.pretraining.root is not None:
-        texts = read_set(config.data, config.pretraining.root)
+    if config.own_texts is not None:
+        texts = read_set(config.data, config.own_texts)
         more += tuple(replace(one, spans=(), labelled=False) for one in texts.documents)
         findings += texts.problems.findings()
     apart = _unlike(more, corpus, config.data.near_duplicate)
     if len(apart) < len(more):
         findings.append(
-            f"{len(more) - len(apart)} texts to be pretrained on are like held-out or test texts: "
-            "left out"
+            f"{len(more) - len(apart)} texts without tags are like held-out or test texts: left out"
         )
     verdict = "warnings" if findings and corpus.stamp.verdict == "clean" else corpus.stamp.verdict
     stamp = AuditStamp(verdict=verdict, findings=tuple(findings))
@@ -86,10 +89,40 @@ class PretrainingOrder:
         return self.tagged.dealt(self._drawn(epoch), self.lengths.numpy(), epoch)
 
     def _drawn(self, epoch: int) -> Tensor:
-        """Return as many windows as there are with tags, the next ones of the random orders."""
-        every, count = len(self.lengths), self.tagged.samples
-        begin = epoch * count
-        rounds = range(begin // every, (begin + count - 1) // every + 1)
-        order = torch.cat([permutation(self.tagged.seed, turn, every) for turn in rounds])
-        first = begin - rounds[0] * every
-        return order[first : first + count]
+        return next_ones(self.tagged.seed, epoch, len(self.lengths), self.tagged.samples)
+
+
+@dataclass(frozen=True)
+class TeachingOrder:
+    """Batches of the texts with tags together with as many others, the next ones each epoch.
+
+    Args:
+        lengths: (n,) tokens of each window of all texts, the T windows with tags first.
+        paired: Batches of 2 T windows.
+    """
+
+    lengths: Tensor
+    paired: LengthBatchSampler
+
+    def __len__(self) -> int:
+        return len(self.paired)
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the windows of each of this process's batches of ``epoch``, int64."""
+        seed, tagged = self.paired.seed, self.paired.samples // 2
+        others = next_ones(seed, epoch, len(self.lengths) - tagged, tagged)
+        drawn = torch.cat([torch.arange(tagged), tagged + others])
+        order = drawn[permutation(seed, epoch, len(drawn), _MIXED)]
+        return self.paired.dealt(order, self.lengths.numpy(), epoch)
+
+
+def next_ones(seed: int, epoch: int, every: int, count: int) -> Tensor:
+    """Return the next ``count`` places of random orders of ``every`` one, int64.
+
+    An epoch takes up where the one before it ended; when an order is done, another begins.
+    """
+    begin = epoch * count
+    rounds = range(begin // every, (begin + count - 1) // every + 1)
+    order = torch.cat([permutation(seed, turn, every) for turn in rounds])
+    first = begin - rounds[0] * every
+    return order[first : first + count]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
+from tutelage.core.records import INITIAL_WEIGHTS
 from tutelage.core.store import Run
 from tutelage.losses import FeatureMatchingLoss, SoftTargetLoss
 from tutelage.task import SupportsDistillation
@@ -57,6 +58,19 @@ class OwnSoftTargets(Protocol):
 
         Raises:
             ConfigError: A setting of the mode does nothing for such outputs.
+        """
+        ...
+
+
+@runtime_checkable
+class Heir(Protocol):
+    """A module that can begin with weights of its teacher."""
+
+    def inherit(self, teacher: TaskModule) -> None:
+        """Take over what the teacher has and the student can use; it is changed nowhere else.
+
+        Raises:
+            ConfigError: There is nothing.
         """
         ...
 
@@ -158,11 +172,20 @@ class DistillationTrainer(BaseTrainer):
         return f"Train a teacher on these data, under these settings of them.{theirs}"
 
     def build(self, data: TaskData) -> TaskModule:
-        """Make the student as in mode normal, and put the teacher beside it."""
+        """Make the student as in mode normal, or out of its teacher, and put that beside it.
+
+        Raises:
+            ConfigError: The student can take over nothing of its teacher.
+        """
         mode = self.config.mode
         assert isinstance(mode, DistillationMode)
         teacher = restore_module(self.task, self.parents["teacher"][0])  # before the seed is set
         module = super().build(data)
+        if mode.start == "teacher" and not self.parents.get(INITIAL_WEIGHTS):
+            if not isinstance(module, Heir):
+                said = f"a {self.config.model.name!r} can't begin with its teacher's weights"
+                raise ConfigError(said, where="mode.start", hint="Leave mode.start out.")
+            module.inherit(teacher)
         module.objective = Distillation(mode, teacher, module)
         return module
 

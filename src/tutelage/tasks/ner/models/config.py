@@ -171,6 +171,23 @@ class Pretraining(Section):
         return None if path is None else path.expanduser().absolute()
 
 
+class Teaching(Section):
+    """Texts without tags that a teacher says the tags of (mode=distillation).
+
+    Each epoch takes, besides the texts with tags, as many of these, the next ones each time.
+    """
+
+    root: Annotated[Path | None, BeforeValidator(as_word)] = None
+    """File or folder of texts of yours without entities: a text a line, or any format that
+    `data.root` may have."""
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Keep the path true when the run is read from another folder."""
+        return None if path is None else path.expanduser().absolute()
+
+
 class NERTraining(Training):
     """The optimiser, the loop and the device."""
 

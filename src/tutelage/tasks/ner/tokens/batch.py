@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from tutelage.tasks.ner.teaching import Lessons
+
+UNTAGGED: Final = -100
+"""In place of a tag that nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,12 @@ class TokenBatch:
         position: (W,) int64, place of each word's first token in ``input_ids`` made flat. The
             words of a window stand together and in order.
         row: (W,) int64, the window of each word.
-        labels: (W,) int64 tags.
+        labels: (W,) int64 tags; `UNTAGGED` where nobody said any.
         word: (W,) int64, number of each word among all of its data.
         taught: Windows as a teacher reads them that show the same words, if it has other tokens.
         taught_rows: (W,) int64, place of each word among those of ``taught``.
         lessons: What a teacher says of all words, where it is asked of tags alone.
+        untagged: Whether there may be words without tags.
     """
 
     input_ids: Tensor
@@ -42,6 +46,7 @@ class TokenBatch:
     taught: TokenBatch | None = None
     taught_rows: Tensor | None = None
     lessons: Lessons | None = None
+    untagged: bool = False
 
     @property
     def size(self) -> int:

@@ -55,6 +55,10 @@ class Coder(ABC):
         """Return the tokens of each of some words, the first ``most`` of a word that has more."""
 
     @abstractmethod
+    def whole_words(self) -> Sequence[str]:
+        """Return the words that are one token, in lower case where case is not told apart."""
+
+    @abstractmethod
     def to_json(self) -> dict[str, object]:
         """Return all that makes the coder again, as JSON values."""
 

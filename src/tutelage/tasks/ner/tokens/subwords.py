@@ -70,6 +70,13 @@ class SubwordCoder(Coder):
             return self.pad if found is None else int(found)
         return int(model.get("unk_id") or self.pad)
 
+    def whole_words(self) -> Sequence[str]:
+        """Return the tokens' texts that are told by that token alone."""
+        texts = [self.tokenizer.decode([int(i)]).strip() for i in self.ordinary]
+        words = list(dict.fromkeys(text for text in texts if text))
+        counts = self.pieces(words, MAX_PIECES).counts
+        return [word for word, count in zip(words, counts.tolist(), strict=True) if count == 1]
+
     def pieces(self, words: Sequence[str], most: int) -> Pieces:
         """Return the tokens of each word; one that the tokenizer sees nothing in is unknown."""
         most = min(most, MAX_PIECES)

@@ -36,11 +36,21 @@ class VocabularyCoder(Coder):
         self._number = {word: SPECIAL + i for i, word in enumerate(self.words)}
 
     @classmethod
-    def learn(cls, words: Iterable[str], min_count: int, word_bytes: int) -> Self:
-        """Return the coder with each word that comes often enough, the most frequent first."""
+    def learn(
+        cls, words: Iterable[str], min_count: int, word_bytes: int, known: Iterable[str] = ()
+    ) -> Self:
+        """Return the coder with each word that comes often enough, the most frequent first.
+
+        Args:
+            words: Of the texts.
+            min_count: How often a word comes that gets a number.
+            word_bytes: Bytes of each word that are seen.
+            known: Words that get a number however often they come.
+        """
         counts = Counter(word.lower() for word in words)
-        kept = sorted((-n, word) for word, n in counts.items() if n >= min_count)
-        return cls([word for _, word in kept], word_bytes)
+        kept = [word for _, word in sorted((-n, w) for w, n in counts.items() if n >= min_count)]
+        kept += sorted({word.lower() for word in known} - set(kept))
+        return cls(kept, word_bytes)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -50,6 +60,10 @@ class VocabularyCoder(Coder):
     def to_json(self) -> dict[str, object]:
         """Return the words and the number of bytes."""
         return {"kind": self.kind, "words": list(self.words), "word_bytes": self.word_bytes}
+
+    def whole_words(self) -> Sequence[str]:
+        """Return the words with a number."""
+        return self.words
 
     def pieces(self, words: Sequence[str], most: int) -> Pieces:
         """Return a token for each word, and its bytes."""
