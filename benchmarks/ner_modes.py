@@ -109,9 +109,11 @@ def trained(options: argparse.Namespace) -> dict[str, list[Trained]]:
     for given in options.have:
         name, _, runs = given.partition("=")
         found[name] = [there(home, one) for one in runs.split(",")]
-    for name, settings in ways.items():
-        if name in only and name not in found:
-            found[name] = [train(home, *settings, f"training.seed={seed}") for seed in seeds]
+    asked = [name for name in ways if name in only and name not in found]
+    for seed in seeds:  # all ways by one seed before the next, so that what is there can be paired
+        for name in asked:
+            made = train(home, *ways[name], f"training.seed={seed}")
+            found.setdefault(name, []).append(made)
     if "fusion" in only:
         taught = found["taught"][0].run
         experts = ("mode=fusion", "model=weighted", f"mode.experts=[{run},{taught}]")
