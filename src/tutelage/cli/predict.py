@@ -14,6 +14,7 @@ import typer
 
 from tutelage.cli.console import err, print_json
 from tutelage.cli.options import Json, Overrides, RunName
+from tutelage.cli.table_files import write_columns
 from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -83,21 +84,11 @@ def predict(
 
 
 def _write_parquet(tables: Iterable[Table], output: Path) -> None:
-    from tutelage.core.files import storage_errors
-
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise RequestError(
-            "Parquet needs pyarrow", hint="Install pyarrow, or name a .csv."
-        ) from error
     every = list(tables)
     columns: dict[str, list[object]] = {"input": [t.title for t in every for _ in t.rows]}
     for place, name in enumerate(every[0].columns):
         columns[name] = [row[place] for table in every for row in table.rows]
-    with storage_errors(output):
-        parquet.write_table(pyarrow.table(columns), output)
+    write_columns(columns, output)
     err.print(f"{len(columns['input'])} rows in {output}")
 
 

@@ -1,4 +1,4 @@
-"""`tutelage runs`: list, show, compare, trace, verify, reproduce and remove runs of the store."""
+"""`tutelage runs`: list, show, compare, trace, verify, reproduce, export and remove runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tutelage.cli.again import reproduce, verify
 from tutelage.cli.console import err, out, print_json, render
 from tutelage.cli.options import Json, RunName, RunNames
 from tutelage.cli.run_log import log
+from tutelage.cli.runs_export import export_runs
 from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the group to the command line."""
     group = typer.Typer(
         name="runs",
-        help="List, show, compare, trace, verify, remove runs; show their logs.",
+        help="List, show, compare, trace, verify, export, remove runs; show their logs.",
         no_args_is_help=True,
     )
     group.command("list")(list_runs)
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group.command("lineage")(lineage)
     group.command("verify")(verify)
     group.command("reproduce")(reproduce)
+    group.command("export")(export_runs)
     group.command("rm")(remove)
     app.add_typer(group)
 
