@@ -16,7 +16,7 @@ from tutelage.classification import (
     Examples,
     read_numbers,
 )
-from tutelage.core.config import ModelConfig, tag_or
+from tutelage.core.config import ModelConfig, Training, tag_or
 from tutelage.task import ModelEntry
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class DigitsData(ClassificationData):
     }
 
 
+class DigitsTraining(Training):
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """Peak learning rate."""
+
+
 class DigitsConfig(ClassificationConfig):
     task: Literal["digits"] = "digits"
     model: Annotated[
@@ -60,6 +65,8 @@ class DigitsConfig(ClassificationConfig):
     """The network."""
     data: DigitsData = DigitsData()
     """The pictures and how they are split."""
+    training: DigitsTraining = DigitsTraining()
+    """The optimiser, the loop and the device."""
 
 
 # --8<-- [end:settings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tutelage.core.errors import CheckpointError, RequestError, RunFailedError
 from tutelage.training.export.card import ExportCard, card_path, read_export_card
 from tutelage.training.export.form import Exportable
+from tutelage.training.export.integers import to_int8
 from tutelage.training.export.onnx_file import export_onnx, to_onnx
 from tutelage.training.export.runtime import open_session, read_exported
 
@@ -173,3 +175,17 @@ def test_without_the_extra_the_message_says_how_to_install_it(
     with pytest.raises(RequestError, match=rf"(?s)needs {package}.*tutelage\[onnx\]") as refusal:
         to_onnx(form)
     assert refusal.value.exit_code == 2
+
+
+def test_matrices_of_layers_become_integers_and_other_words_stay_unsaid() -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    rows = torch.randn(2, 6)
+    whole = Exportable(layers, ("x",), "y", {"x": {0: "rows"}}, (rows,), (), (), {})
+    handlers = list(logging.getLogger().handlers)
+    content = to_int8(to_onnx(whole))
+    assert logging.getLogger().handlers == handlers
+    (found,) = open_session(content).run(["y"], {"x": rows.numpy()})
+    assert found == pytest.approx(layers(rows).detach().numpy(), abs=0.1)
+    kinds = {t.data_type for t in onnx.load_from_string(content).graph.initializer}
+    assert onnx.TensorProto.INT8 in kinds

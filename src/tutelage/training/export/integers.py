@@ -27,14 +27,18 @@ def to_int8(content: bytes) -> bytes:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = onnx.load_from_string(content)
+    del model.graph.value_info[
+        :
+    ]  # it turns matrices over, and then takes their old shapes for true
     logger = logging.getLogger()
-    level = logger.level
+    level, handlers = logger.level, list(logger.handlers)
     logger.setLevel(logging.ERROR)  # it recommends a step that changes nothing here
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             quantize_dynamic(
-                onnx.load_from_string(content),
+                model,
                 path,
                 op_types_to_quantize=_MULTIPLIED,
                 per_channel=True,
@@ -44,3 +48,4 @@ def to_int8(content: bytes) -> bytes:
             return path.read_bytes()
     finally:
         logger.setLevel(level)
+        logger.handlers[:] = handlers  # its first word gives the root one, which prints tracebacks
