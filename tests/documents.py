@@ -36,9 +36,11 @@ COMMANDS = "commands, parsed by the real parser, with settings held against the 
 RUN = "Python that is run"
 TYPED = "Python that is type-checked, since it trains or needs a run"
 READ = "YAML, JSON, TOML and CSV, read as the file that it is"
+INCLUDED = "parts of files that tests run"
 SHOWN = "output and folders, under a title that says what they are"
 UNTRIED = "nothing tries them, for the reason that stands beside"
 
+_INCLUDE = re.compile(r'--8<-- "([^":]+)(?::(\w+))?"\n')
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1``` *$", re.MULTILINE | re.DOTALL)
 _INFO = re.compile(r'(\w*)(?: +title="([^"]*)")?')
 _REASON = re.compile(r"\*Not tried by a test: [^*]+\*")
@@ -81,6 +83,8 @@ class Block:
     @property
     def means(self) -> str:
         """What tries it."""
+        if _INCLUDE.match(self.text):
+            return INCLUDED
         if self.language == "python":
             return TYPED if _NEEDS_RUN.search(self.text) else RUN
         if self.language in ("yaml", "json", "toml", "csv"):
@@ -283,6 +287,18 @@ def _check_script(arguments: list[str]) -> None:
     for word in rest:
         if word.startswith("--"):
             assert f'"{word.partition("=")[0]}"' in text, f"{name} knows no {word}"
+
+
+def check_included(block: Block) -> list[str]:
+    """What is wrong with a block that a file's parts make up: they are there, and tests run it."""
+    wrong = []
+    for path, part in _INCLUDE.findall(block.text):
+        file = ROOT / path
+        if file.parts[len(ROOT.parts)] not in ("examples", "tests") or not file.is_file():
+            wrong.append(f"{block.place}: {path} is no file of examples or tests")
+        elif part and f"[start:{part}]" not in file.read_text("utf-8"):
+            wrong.append(f"{block.place}: {path} has no part {part}")
+    return wrong
 
 
 def check_data(block: Block) -> list[str]:

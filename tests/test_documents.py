@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from documents import (
     COMMANDS,
+    INCLUDED,
     READ,
     ROOT,
     RUN,
@@ -22,11 +24,14 @@ from documents import (
     Block,
     blocks,
     check_data,
+    check_included,
     check_shell,
     commands,
     every_block,
     pages,
 )
+from new_task import Digits
+from tutelage.testing import offered
 
 RUNNER = """
 import os, sys, runpy, traceback
@@ -38,6 +43,13 @@ for script in sys.argv[1:]:
     except BaseException:
         print(script, traceback.format_exc(limit=-1), file=sys.stderr)
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def task_of_the_example() -> Iterator[None]:
+    """Pages speak of the example's task as of one that is installed."""
+    with offered(Digits()):
+        yield
 
 
 def of(means: str) -> list[Block]:
@@ -66,7 +78,9 @@ def test_every_block_is_tried_or_says_beside_itself_why_not(
     counts = Counter(block.means for block in found)
     lines = sum(len(list(commands(block.text))) for block in found if block.means == COMMANDS)
     printed = [f"{len(found)} code blocks of {len(pages())} pages, {lines} commands among them:"]
-    printed += [f"{counts[means]:5} {means}" for means in (COMMANDS, RUN, TYPED, READ, SHOWN)]
+    printed += [
+        f"{counts[means]:5} {means}" for means in (COMMANDS, RUN, TYPED, READ, INCLUDED, SHOWN)
+    ]
     printed += [f"{counts[UNTRIED]:5} {UNTRIED}"]
     record_property("printed", "\n".join(printed))
     assert sum(counts.values()) == len(found)
@@ -82,6 +96,7 @@ def test_commands_and_files_of_a_page_are_what_the_package_takes(
         if block.title and block.language != "text" and "/" not in block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
     wrong = [said for block in found if block.means == READ for said in check_data(block)]
+    wrong += [said for block in found if block.means == INCLUDED for said in check_included(block)]
     wrong += [said for block in found if block.language == "sh" for said in check_shell(block)]
     assert not wrong, "\n".join(wrong)
 
@@ -132,6 +147,12 @@ def test_a_rotten_block_is_told(language: str, text: str, word: str) -> None:
     block = Block(Path("page.md"), 1, language, "", text)
     wrong = check_shell(block) if language == "sh" else check_data(block)
     assert word in wrong[-1]
+
+
+def test_a_part_that_is_not_there_is_told() -> None:
+    for text in ('--8<-- "examples/absent.py"\n', '--8<-- "examples/new_task.py:absent"\n'):
+        (wrong,) = check_included(Block(Path("page.md"), 1, "python", "", text))
+        assert "absent" in wrong
 
 
 def test_a_reason_counts_where_a_person_sees_it(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class TaskConformance(ResumeConformance):
     runs are made small, as for `ResumeConformance`.
     """
 
-    small = ("training.max_epochs=3", "training.accelerator=cpu")
+    small = ("training.max_epochs=2", "training.accelerator=cpu")
     _offer: ClassVar[ExitStack]
 
     def __init_subclass__(cls, **named: Any) -> None:
