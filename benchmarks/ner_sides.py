@@ -274,8 +274,9 @@ SIDES: Mapping[str, Callable[[int, int, int | None, Turns], dict[str, object]]] 
 def differences(texts: int | None) -> list[str]:
     """Compare all that both should share before the first step, and say what they do not.
 
-    These are: the tokens and tags of each training text, all weights but the untrained layer's,
-    which numbers decay, the optimiser's settings, dropout, and the loss of a batch.
+    These are: the tokens and tags of each training text (we keep 32 tokens of a word; a few
+    addresses have more), all weights but the untrained layer's, which numbers decay, the
+    optimiser's settings, dropout, and the loss of a batch.
     """
     with tempfile.TemporaryDirectory() as folder:
         config = our_config(1, 0)
@@ -304,7 +305,14 @@ def differences(texts: int | None) -> list[str]:
             shown = data.train.batch(torch.arange(BATCH))
             losses = [module.eval().step(shown)["loss"], model.eval()(**batch).loss]
         pairs["loss of a batch"] = tuple(round(float(loss), 4) for loss in losses)
-    return [name for name, (one, other) in pairs.items() if one != other]
+    return [f"{name}{_how_many(*pair)}" for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _how_many(one: object, other: object) -> str:
+    """Say of how many texts, where there is something of each."""
+    if not isinstance(one, list) or not isinstance(other, list) or len(one) != len(other):
+        return ""
+    return f" of {sum(a != b for a, b in zip(one, other, strict=True))} of {len(one)} texts"
 
 
 def _weights(module: torch.nn.Module) -> dict[str, float]:
@@ -321,9 +329,8 @@ def _groups(optimizer: torch.optim.Optimizer) -> dict[str, int]:
     return found
 
 
-def _dropouts(module: torch.nn.Module) -> list[float]:
-    found = [m.p for m in module.modules() if isinstance(m, torch.nn.Dropout)]
-    return sorted(found)
+def _dropouts(module: torch.nn.Module) -> tuple[float, ...]:
+    return tuple(sorted(m.p for m in module.modules() if isinstance(m, torch.nn.Dropout)))
 
 
 SIDES: Mapping[str, Callable[[int, int, int | None, Turns], dict[str, object]]] = {
