@@ -114,7 +114,7 @@ def trained(
 
 def judged(run: str, home: Path, places: dict[str, Path], normal: str) -> Figures:
     """Judge the captures by a run, with what is normal taken from the given place."""
-    overrides = [f"data.root={places['tests']}"]
+    overrides = [f"data.root={places['tests']}", "data.links=anywhere"]
     if normal == "prefix":
         overrides.append("evaluation.calibration=prefix")
     else:
