@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tutelage.report.curves import MOST_POINTS, curves_of
 from tutelage.report.page import render_page
 from tutelage.report.settings import defaults_of, settings_of
 
-VOID = {"meta", "path", "polyline", "rect", "!doctype", "img"}
+VOID = {"meta", "path", "polyline", "rect", "circle", "!doctype", "img"}
 
 
 class Page(HTMLParser):
@@ -29,13 +30,18 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[str] = []
         self.addresses: list[str] = []
+        self.anchors: list[str] = []
+        self.ids: list[str] = []
         self.words: list[str] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        links = [value or "" for name, value in attrs if name in ("src", "href")]
+        self.addresses += [link for link in links if not link.startswith("#")]
+        self.anchors += [link[1:] for link in links if link.startswith("#")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -58,6 +64,10 @@ def store(tmp_path: Path) -> RunStore:
 def page_of(*runs: Run) -> Page:
     page = Page(render_page(runs))
     assert page.open == []
+    assert set(page.anchors) <= set(page.ids) and len(set(page.ids)) == len(page.ids)
+    levels = [int(tag[1]) for tag in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(then - now <= 1 for now, then in pairwise(levels))
     return page
 
 
@@ -81,7 +91,7 @@ def test_the_lowest_split_stands_beneath_the_headline(store: RunStore) -> None:
 
 
 def test_long_names_wrap_on_a_narrow_screen(store: RunStore) -> None:
-    (rule,) = [r for r in render_page([finish_run(store)]).splitlines() if r.startswith("h2, fig")]
+    (rule,) = [r for r in render_page([finish_run(store)]).splitlines() if r.startswith("h1, h2")]
     assert "td:not(.n)" in rule and "overflow-wrap: anywhere" in rule
 
 

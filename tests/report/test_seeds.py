@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_runs import KNOWN, RULE, SCORES, finish_run, make_run
+from tutelage.core.chance import student_t
 from tutelage.core.store import RunStore
 from tutelage.report.page import render_page
-from tutelage.report.seeds import interval, seed_table, seeds_of, student_t
+from tutelage.report.seeds import interval, seed_table, seeds_of
 
 
 @pytest.mark.parametrize(("degrees", "t"), [

@@ -115,23 +115,28 @@ def show(run: RunName, json: Json = False) -> None:
 
 
 def compare(runs: RunNames, json: Json = False) -> None:
-    """Compare runs: metrics side by side with differences, and the settings that differ.
+    """Compare runs: what differs, in which settings, and whether it may be chance.
 
-    Finished runs that differ by their seed alone are shown as one: mean and confidence interval.
-    Runs of a mode are set against the same without it.
+    Runs that differ by their seed or fold alone are one side. Each side is tested against the first
+    one, over seeds, folds or test items. Runs of a mode are set against the same without it.
+
+    Examples:
+
+        tutelage runs compare 20261122-0930 20261122-1015
+
+        tutelage runs compare @last 20261122-0930 --json
     """
     from tutelage.core.store import RunStore
-    from tutelage.report.modes import mode_table
-    from tutelage.report.seeds import seed_intervals, seed_table, seeds_of
-    from tutelage.report.settings import differences, differences_table
-    from tutelage.report.tables import comparison_table
+    from tutelage.report.compare import compare as compared
+    from tutelage.report.seeds import seed_intervals, seeds_of
+    from tutelage.report.settings import differences
 
     store = RunStore.default()
     found = [store.find(name) for name in runs]
     if len(found) < 2:
         raise RequestError("there is nothing to compare with", hint="Name two runs or more.")
     records = [run.record for run in found]
-    seeds = seeds_of(found)
+    whole = compared(found)
     if json:
         shown = [record.summary(run.path) for record, run in zip(records, found, strict=True)]
         settings = {key: list(values) for key, values in differences(found).items()}
@@ -140,16 +145,23 @@ def compare(runs: RunNames, json: Json = False) -> None:
             {key: value - first[key] for key, value in record.metrics.items() if key in first}
             for record in records[1:]
         ]
-        means = {key: of.as_json() for key, of in seed_intervals(records).items()} if seeds else {}
-        print_json({"runs": shown, "differences": apart, "settings": settings, "over_seeds": means})
+        seeds = seed_intervals(records) if seeds_of(found) else {}
+        print_json(
+            {
+                "runs": shown,
+                "differences": apart,
+                "headlines": [one.as_json() for one in whole.found],
+                "tests": [one.as_json() for one in whole.tests],
+                "settings": settings,
+                "over_seeds": {key: of.as_json() for key, of in seeds.items()},
+            }
+        )
         return
-    out.print(render(seed_table(records) if seeds else comparison_table(records)))
-    out.print()
-    if gained := mode_table(found):
-        out.print(render(gained))
-        out.print()
-    apart_by = differences_table(found)
-    out.print(render(apart_by) if apart_by.rows else "The settings are the same.")
+    for table in (whole.metrics[0], *whole.headline):
+        if table.rows:
+            out.print(render(table))
+            out.print()
+    out.print(render(whole.settings) if whole.settings.rows else "The settings are the same.")
 
 
 def lineage(

@@ -105,6 +105,7 @@ class Table(Part):
         rows: Its cells.
         note: A sentence beneath it.
         first: Whether it is one of those that a person sees right after training.
+        heat: Whether its counts are shaded by their share of their row.
     """
 
     title: str
@@ -112,6 +113,7 @@ class Table(Part):
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     first: bool = False
+    heat: bool = False
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -126,6 +128,11 @@ class Table(Part):
             [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
             for row in rows
         ]
+
+
+def marked(text: str) -> str:
+    """Mark a part of a cell's text: pages show it as marked, terminals between brackets."""
+    return f"⟦{text}⟧"
 
 
 class Line(Part):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tutelage.core.chance import PairedTest, paired_test
 from tutelage.core.errors import RunFailedError, StoreError
 from tutelage.core.store import Run
-from tutelage.hpo.comparison import PairedTest, paired_test
 from tutelage.hpo.config import Direction, HpoConfig
 from tutelage.hpo.results import TrialResult
 
@@ -93,9 +93,7 @@ def _compared(
         words += ["settings as they were"] if trial.number == defaults else []
         if words and len(trial.folds) == len(chosen.folds):
             name = f"{' and '.join(words)} (trial {trial.number})"
-            tests[name] = paired_test(
-                chosen.number, _scores(chosen), trial.number, _scores(trial), folds
-            )
+            tests[name] = paired_test(_scores(chosen), _scores(trial), folds)
     return tests
 
 

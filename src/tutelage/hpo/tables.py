@@ -9,8 +9,9 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from tutelage.core.chance import Interval, over_folds, over_seeds
 from tutelage.core.records import Cell, Table
-from tutelage.hpo.comparison import Interval, gap, over_folds, over_seeds
+from tutelage.hpo.comparison import gap
 from tutelage.hpo.config import Direction
 from tutelage.hpo.importances import Importances
 from tutelage.hpo.results import Refit, TrialResult

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from tutelage.core.chance import Interval
 from tutelage.core.records import Lane, Line, Panel
 
 WIDTH, HEIGHT = 320, 190
@@ -17,6 +18,10 @@ MOST_LINES = 5
 _TICKS = 4
 _NAMES = 24
 """Further room at the left, for the names of lanes."""
+_LONG_NAMES = 96
+"""The same, for those of runs."""
+_LONGEST = 26
+"""Letters of a name that fit into it."""
 _THINNEST = 0.8
 """Width of the shortest stretch of a lane, so that it can be seen."""
 Ticks = tuple[tuple[float, str], ...]
@@ -37,7 +42,10 @@ class Chart:
         bands: Number of a line, and the outline of its interval.
         segments: Number of a line, and the points of an unbroken stretch of it.
         spans: Number of a lane; left edge, top and width of each stretch of it.
+        dots: Values, each with its interval.
         names: Of the lines.
+        left: Where the axis along it begins.
+        named: Whether the upright ticks are names, which stand at the very left.
     """
 
     title: str
@@ -50,7 +58,10 @@ class Chart:
     bands: tuple[tuple[int, str], ...] = ()
     segments: tuple[tuple[int, str], ...] = ()
     spans: tuple[tuple[int, float, float, float], ...] = ()
+    dots: tuple[tuple[float, float], ...] = ()
     names: tuple[str, ...] = ()
+    left: int = LEFT
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,8 @@ def _of_lanes(panel: Panel) -> Chart | None:
     ends = [end for lane in panel.lanes for span in lane.spans for end in span]
     if not ends:
         return None
-    across = _Scale(min(ends), max(ends), LEFT + _NAMES, WIDTH - RIGHT)
+    left = LEFT + _NAMES
+    across = _Scale(min(ends), max(ends), left, WIDTH - RIGHT)
     counted = ", ".join(f"{lane.name}: {len(lane.spans)} stretches" for lane in panel.lanes)
     return Chart(
         title=panel.title,
@@ -139,7 +151,51 @@ def _of_lanes(panel: Panel) -> Chart | None:
         ticks_across=across.ticks,
         ticks_up=tuple((TOP + LANE * (n + 0.5), lane.name) for n, lane in enumerate(panel.lanes)),
         spans=tuple(_spans(panel.lanes, across)),
+        left=left,
+        named=True,
     )
+
+
+def interval_chart(title: str, across: str, found: Mapping[str, Interval]) -> Chart:
+    """Draw values beneath each other, each with its interval where it has one.
+
+    Args:
+        title: What they are.
+        across: What the axis is.
+        found: A name to its value.
+    """
+    ends = [end for one in found.values() for end in (one.mean, one.low, one.high)]
+    known = [end for end in ends if end is not None]
+    left = LEFT + _LONG_NAMES
+    scale = _Scale(min(known), max(known), left + 4, WIDTH - RIGHT - 4)
+    rows = [(TOP + LANE * (n + 0.5), one) for n, one in enumerate(found.values())]
+    return Chart(
+        title=title,
+        said=f"{title}: " + ", ".join(f"{name} {_said(one)}" for name, one in found.items()),
+        height=TOP + LANE * len(rows) + BOTTOM,
+        across=across,
+        up="",
+        ticks_across=scale.ticks,
+        ticks_up=tuple((y, _short(name)) for (y, _), name in zip(rows, found, strict=True)),
+        segments=tuple(
+            (0, f"{scale.place(one.low):.1f},{y:.1f} {scale.place(one.high):.1f},{y:.1f}")
+            for y, one in rows
+            if one.low is not None and one.high is not None
+        ),
+        dots=tuple((round(scale.place(one.mean), 1), round(y, 1)) for y, one in rows),
+        left=left,
+        named=True,
+    )
+
+
+def _said(one: Interval) -> str:
+    if one.low is None or one.high is None:
+        return f"{one.mean:.4g}"
+    return f"{one.mean:.4g} ({one.low:.4g} to {one.high:.4g})"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _spans(lanes: Sequence[Lane], across: _Scale) -> Iterator[tuple[int, float, float, float]]:

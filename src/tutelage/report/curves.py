@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tutelage.core.errors import StoreError
@@ -12,6 +12,8 @@ from tutelage.core.records import Line, Panel
 from tutelage.core.store import METRICS, Run
 
 MOST_POINTS = 300
+PART = "_loss"
+"""How names of parts of a loss end."""
 Points = list[tuple[int, float]]
 
 
@@ -23,8 +25,36 @@ def curves_of(run: Run) -> list[Panel]:
     """
     history = read_history(run.path / METRICS)
     drawn = {name: points for name, points in history.items() if _finite(points) > 1}
-    metrics = dict.fromkeys(name.rpartition("/")[2] for name in drawn)
-    return [_panel(metric, drawn) for metric in metrics]
+    parts = {name: points for name, points in drawn.items() if name.endswith(PART)}
+    metrics = dict.fromkeys(name.rpartition("/")[2] for name in drawn if name not in parts)
+    return [*(_panel(metric, drawn) for metric in metrics), *_parts(parts)]
+
+
+def _parts(history: Mapping[str, Points]) -> Iterator[Panel]:
+    """One panel for the parts of a loss, as means over epochs; as they are where one epoch is."""
+    means = {n: points for n, points in history.items() if n.startswith("epoch/")} or history
+    if means:
+        lines = tuple(_line(name.rpartition("/")[2], points) for name, points in means.items())
+        yield Panel(title="Parts of the loss", lines=lines, across="step")
+
+
+def compared_curves(runs: Mapping[str, Run]) -> list[Panel]:
+    """A panel for each validation metric that two runs or more have, a line a run.
+
+    Raises:
+        StoreError: A metrics file is damaged.
+    """
+    lines: dict[str, list[Line]] = {}
+    for name, run in runs.items():
+        for metric, points in read_history(run.path / METRICS).items():
+            part, _, what = metric.partition("/")
+            if part == "val" and _finite(points) > 1:
+                lines.setdefault(what, []).append(_line(name, points))
+    return [
+        Panel(title=f"Validation {metric}", lines=tuple(those), across="step")
+        for metric, those in lines.items()
+        if len(those) > 1
+    ]
 
 
 def _panel(metric: str, history: Mapping[str, Points]) -> Panel:

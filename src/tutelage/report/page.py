@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from tutelage.core.records import RunRecord, Table
+from tutelage.core.records import Cell, RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import charts, figures, tables
+from tutelage.report.compare import compare
 from tutelage.report.curves import curves_of
-from tutelage.report.modes import mode_table
 from tutelage.report.pictures import picture, pictures_of
-from tutelage.report.seeds import seed_table, seeds_of
-from tutelage.report.settings import as_text, defaults_of, differences_table, settings_of
+from tutelage.report.settings import as_text, defaults_of, settings_of
+from tutelage.report.sides import short_name
+
+_MARKED: Final = re.compile("⟦([^⟦⟧]*)⟧")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class RunView:
     """What the page shows of one run."""
 
     id: str
+    short: str
     status: str
     record: RunRecord
     headline: str
@@ -58,25 +64,41 @@ def render_page(runs: Sequence[Run], lineage: Mapping[str, str] = MappingProxyTy
     Raises:
         StoreError: A run's record, settings or metrics can't be read.
     """
-    environment = Environment(
+    drawn = {name: picture("svg+xml", svg.encode()) for name, svg in lineage.items()}
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            runs=[_view(run) for run in runs],
+            compared=compare(runs) if len(runs) > 1 else None,
+            lineage=drawn,
+            drawing=charts,
+        )
+    )
+
+
+def environment() -> Environment:
+    """What templates are read from, and what they can call."""
+    found = Environment(
         loader=PackageLoader("tutelage.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": tables.cell}
-    views = [_view(run) for run in runs]
-    compared = []
-    if len(runs) > 1:
-        records = [view.record for view in views]
-        compared = [seed_table(records)] if seeds_of(runs) else []
-        gained = mode_table(runs)
-        compared += [gained] if gained else []
-        compared += [tables.comparison_table(records), differences_table(runs)]
-    drawn = {name: picture("svg+xml", svg.encode()) for name, svg in lineage.items()}
-    template = environment.get_template("page.html.j2")
-    return template.render(runs=views, compared=compared, lineage=drawn, drawing=charts)
+    found.filters |= {"cell": tables.cell, "shades": tables.shades, "marked": _marked}
+    found.globals |= {"zip": zip, "described": _described}
+    return found
+
+
+def _marked(text: str) -> Markup:
+    """Escape a text; what `tutelage.core.records.marked` marked in it is marked on the page."""
+    return Markup(_MARKED.sub(r"<mark>\1</mark>", str(escape(text))))  # escaped just here
+
+
+def _described(picture: str, row: Sequence[Cell]) -> str:
+    """What stands beside a picture, for those who don't see it."""
+    return ", ".join(value for value in row if isinstance(value, str) and value != picture)
 
 
 def _view(run: Run) -> RunView:
@@ -86,6 +108,7 @@ def _view(run: Run) -> RunView:
     beside = {n: column.get(f"{first}/{headline}") for n, column in record.baselines.items()}
     return RunView(
         id=run.id,
+        short=short_name(run),
         status=run.status,
         record=record,
         headline=f"{headline} on {first}" if first else headline,
@@ -95,6 +118,7 @@ def _view(run: Run) -> RunView:
         tables=_filled(
             tables.results_table(record, headline),
             tables.group_table(record, headline),
+            tables.taken_table(record),
             *record.tables,
         ),
         further=_filled(

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tutelage.core.chance import CONFIDENCE, student_t
 from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report.settings import differences
 
 SEED, ROOT = "training.seed", "data.root"
-LEVEL = 0.95
+APART = ("run", "execution", "tracking")
+"""Sections of settings that change no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Interval:
         }
 
 
-def interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+def interval(values: Sequence[float], level: float = CONFIDENCE) -> Interval:
     """Return the mean of independent values and its two-sided confidence interval.
 
     The interval is the mean plus and minus ``t * s / sqrt(n)``, with s the sample's standard
@@ -63,37 +65,6 @@ def interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     return Interval(mean, half, lowest, highest, n)
 
 
-def student_t(degrees: int, level: float = LEVEL) -> float:
-    """Return the t that a share ``level`` of Student's distribution lies between -t and t of.
-
-    Args:
-        degrees: Degrees of freedom, at least 1.
-        level: The share, between 0 and 1.
-    """
-    below, above = 0.0, math.pi / 2
-    for _ in range(60):  # halves the angle atan(t / sqrt(degrees)) down to the last bit
-        middle = (below + above) / 2
-        if _within(middle, degrees) < level:
-            below = middle
-        else:
-            above = middle
-    return math.sqrt(degrees) * math.tan((below + above) / 2)
-
-
-def _within(angle: float, degrees: int) -> float:
-    """The share between -t and t, for t = sqrt(degrees) tan(angle).
-
-    Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    cosine, odd = math.cos(angle), degrees % 2
-    term = total = (cosine if odd else 1.0) if degrees > 1 else 0.0
-    for k in range(2 + odd, degrees, 2):
-        term *= (k - 1) / k * cosine * cosine
-        total += term
-    series = math.sin(angle) * total
-    return 2 / math.pi * (angle + series) if odd else series
-
-
 def seeds_of(runs: Sequence[Run]) -> tuple[int, ...]:
     """The seed of each run, where the runs are finished and differ by that alone; else nothing.
 
@@ -106,8 +77,7 @@ def seeds_of(runs: Sequence[Run]) -> tuple[int, ...]:
         return ()
     apart = differences(runs)
     seeds = apart.pop(SEED, ())
-    where = ("run", "execution", "tracking")
-    other = [k for k in apart if k.partition(".")[0] not in where and k != ROOT]
+    other = [k for k in apart if k.partition(".")[0] not in APART and k != ROOT]
     return () if other or len(set(seeds)) < len(runs) else tuple(int(str(s)) for s in seeds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from tutelage.core.config import RunConfig
@@ -13,6 +14,8 @@ MODEL = "model"
 WIDE = 8
 """Most columns of numbers that a terminal shows well."""
 ABSENT = "–"
+SHADES = 8
+"""How dark a count can be."""
 CONFUSION = ("tp", "fp", "fn", "tn")
 NEEDS = {"attack": ("f1", "recall", "auroc", "auprc"), "benign sample": ("auroc", "auprc")}
 """The metrics that are undefined where there is no sample of a class."""
@@ -169,6 +172,31 @@ def confusion_table(record: RunRecord) -> Table:
                 rows.append((split, who, *(None if n is None else int(n) for n in counts)))
     names = ("true alarms", "false alarms", "missed", "true rejections")
     return Table(title="Confusion counts", columns=("test split", "", *names), rows=tuple(rows))
+
+
+def taken_table(record: RunRecord) -> Table:
+    """What the model took windows under attack for, and benign ones, group by group."""
+    rows: list[tuple[Cell, ...]] = []
+    for group in _groups(record, 2):
+        tp, fp, fn, tn = (record.metrics.get(f"{group}/{name}") for name in CONFUSION)
+        if tp is None or fp is None or fn is None or tn is None:
+            continue
+        rows += [(group, "attack", int(tp), int(fn))] if tp + fn else []
+        rows += [(group, "benign", int(fp), int(tn))] if fp + tn else []
+    columns = (f"split / {_group_name(record)}", "true", "alarm", "no alarm")
+    title = "What was taken for what"
+    return Table(title=title, columns=columns, rows=tuple(rows), heat=True)
+
+
+def shades(table: Table) -> tuple[tuple[int, ...], ...]:
+    """Return a shade for each cell, from 0 to `SHADES`: its share of its row's counts."""
+    return tuple(tuple(_shades(row) if table.heat else (0,) * len(row)) for row in table.rows)
+
+
+def _shades(row: tuple[Cell, ...]) -> Iterator[int]:
+    counts = [value if isinstance(value, (int, float)) else 0 for value in row]
+    total = sum(counts) or 1
+    yield from (math.ceil(SHADES * count / total) for count in counts)
 
 
 def seconds_table(record: RunRecord) -> Table:

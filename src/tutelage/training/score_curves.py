@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.core.blocks import drawn_times
 from tutelage.core.records import Figure, Line, Panel
 
 Floats = NDArray[np.float64]
@@ -57,8 +58,7 @@ def score_curves(
 
 def _weights(blocks: int, draws: int, seed: int) -> Floats:
     """Return (1 + draws, blocks) how often each block counts: once, then as it was drawn."""
-    even = np.full(blocks, 1 / blocks)
-    drawn = np.random.default_rng(seed).multinomial(blocks, even, draws)
+    drawn = drawn_times(blocks, draws, np.random.default_rng(seed))
     return np.concatenate([np.ones((1, blocks)), drawn])
 
 

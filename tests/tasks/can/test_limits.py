@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_captures import noise
 
-from tutelage.report.seeds import student_t
+from tutelage.core.chance import student_t
 from tutelage.tasks.can.evidence import Monitors
 from tutelage.tasks.can.limits import Limits, Ration
 

@@ -135,7 +135,7 @@ def test_errors_are_listed_with_the_text_around_them_the_surest_first():
     rows = error_table("test", model, [found], 10).rows
     assert [row[1] for row in rows] == ["no entity", "bounds", "missed"]
     assert rows[1][2] == "person: Ada Lovelace"
-    assert rows[0][0] == "f:7" and rows[0][5].endswith("[King s Cross]")
+    assert rows[0][0] == "f:7" and rows[0][5].endswith("⟦King s Cross⟧")
 
 
 def test_calibration_error_is_the_mean_distance_of_score_and_precision():

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.core.blocks import Blocks, pack_blocks
 from tutelage.core.errors import DataError
 from tutelage.core.records import Evaluation, Figure, Panel
 from tutelage.tasks.can.alarms import k_of_n, kth_largest
@@ -33,6 +34,7 @@ from tutelage.tasks.can.operating import OperatingPoints, operating_table
 from tutelage.tasks.can.plots import alarm_panel, alarms_figure, curves_figure
 from tutelage.tasks.can.rule_windows import RuleVerdict
 from tutelage.tasks.can.verdicts import MODEL, Verdicts
+from tutelage.tasks.can.window_blocks import f1_blocks
 from tutelage.tasks.can.window_verdicts import Detector, calibrated_verdicts, judge
 
 _log = logging.getLogger(__name__)
@@ -70,16 +72,21 @@ def evaluate(
     operating = _operating(module, data) if settings.calibration == "none" else None
     derived = {**_silences(data), **(derived or {})}
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    left, figures = LeftOut(), list[Figure]()
+    left, figures, blocks = LeftOut(), list[Figure](), list[Blocks]()
     for split, every in data.tests.items():
         judging = partial(_read_and_judge, module, data, derived, operating)
         tried = [(test, left.attempt(test, partial(judging, test))) for test in every]
         judged = [judgement for _, judgement in tried if judgement is not None]
-        groups = _groups(split, [test for test, judgement in tried if judgement is not None])
+        kept = [test for test, judgement in tried if judgement is not None]
+        groups = _groups(split, kept)
         for name in judged[0].detectors if judged else ():
             verdicts = [judgement.detectors[name] for judgement in judged]
             scores[name] |= _keyed(groups, [v.own for v in verdicts])
             scores[name] |= _at_points(split, [v.at_points for v in verdicts])
+            if name == MODEL:
+                blocks += f1_blocks(
+                    split, [t.capture.label for t in kept], [v.own for v in verdicts]
+                )
         figures += _figures(split, judged)
     left.require_any()
     _require_labels(scores[MODEL], data)
@@ -90,9 +97,14 @@ def evaluate(
         few = replace(operating, thresholds=shown)
         tables.append(operating_table(scores, list(data.tests), few))
     if isinstance(module, FusionModule):
-        tables += module.weight_table(data.tests)
+        more, drawn = module.weights_shown(data.tests)
+        tables, figures = [*tables, *more], [*figures, *drawn]
     return Evaluation(
-        metrics=scores.pop(MODEL), baselines=scores, tables=tuple(tables), figures=tuple(figures)
+        metrics=scores.pop(MODEL),
+        baselines=scores,
+        tables=tuple(tables),
+        figures=tuple(figures),
+        files=pack_blocks(blocks),
     )
 
 

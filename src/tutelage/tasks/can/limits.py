@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.report.seeds import student_t
+from tutelage.core.chance import student_t
 from tutelage.tasks.can.evidence import Monitors
 
 _TAIL = 0.1

@@ -8,15 +8,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.core.records import Figure, Lane, Panel
+from tutelage.core.records import Figure, Lane, Line, Panel
 from tutelage.tasks.can.events import AttackEvents, WindowTimes
 from tutelage.tasks.can.verdicts import Verdicts
+from tutelage.tasks.can.window_blocks import numbered
 from tutelage.training.score_curves import score_curves
 
-BLOCK: Final = 50
-"""Consecutive windows that are drawn together, as they share attacks and driving."""
 CAPTURES: Final = 6
 """Captures of a split whose alarms are drawn."""
+BINS: Final = 40
+"""Bars of a spread of scores."""
+_OUTER: Final = 0.005
+"""Share of the scores at either end that is put into the outermost bar."""
 _SHARPNESS: Final = 500
 """Stretches nearer to each other than the whole by this are drawn as one."""
 
@@ -31,17 +34,32 @@ def curves_figure(split: str, verdicts: Mapping[str, Sequence[Verdicts]]) -> Fig
     joined = {name: Verdicts.join(parts) for name, parts in verdicts.items()}
     first, *_ = joined.values()
     lengths = [len(part.truth) for part in next(iter(verdicts.values()))]
-    blocks = np.concatenate([np.zeros(0, np.int64), *_blocks(lengths)])
     scores = {name: one.score for name, one in joined.items()}
-    return score_curves(f"Thresholds on {split}", scores, first.truth, blocks)
+    found = score_curves(f"Thresholds on {split}", scores, first.truth, numbered(lengths))
+    if found is None:
+        return None
+    own = next(iter(joined))
+    panel = score_panel(f"Scores of {own}", scores[own], first.truth)
+    return found.model_copy(update={"panels": (*found.panels, panel)})
 
 
-def _blocks(lengths: Sequence[int]) -> list[NDArray[np.int64]]:
-    first, found = 0, []
-    for length in lengths:
-        found.append(first + np.arange(length) // BLOCK)
-        first += -(-length // BLOCK)
-    return found
+def score_panel(title: str, score: NDArray[np.float32], truth: NDArray[np.bool_]) -> Panel:
+    """Draw how the scores of windows under attack and of benign ones spread.
+
+    Args:
+        title: Of the panel.
+        score: (n,) scores.
+        truth: (n,) whether there was an attack.
+    """
+    low, high = np.quantile(score.astype(np.float64), (_OUTER, 1 - _OUTER)).tolist()
+    edges = np.linspace(low, high, BINS + 1)
+    middle = tuple(np.round((edges[1:] + edges[:-1]) / 2, 5).tolist())
+    lines = []
+    for name, which in (("benign", ~truth), ("attack", truth)):
+        counts = np.histogram(np.clip(score[which], edges[0], edges[-1]), edges)[0]
+        shares = np.round(counts / max(1, which.sum()), 4).tolist()
+        lines.append(Line(name=name, values=tuple(shares), at=middle))
+    return Panel(title=title, lines=tuple(lines), across="score", up="share of the windows")
 
 
 def alarm_panel(

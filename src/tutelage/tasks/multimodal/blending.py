@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tutelage.core.blends import BlendConfig
+from tutelage.core.blocks import pack_blocks
 from tutelage.core.errors import ConfigError
-from tutelage.core.records import Evaluation, Table
+from tutelage.core.records import Evaluation
 from tutelage.tasks.multimodal.config import (
     KeyedBlend,
     MeanBlend,
@@ -27,9 +28,11 @@ from tutelage.tasks.multimodal.evaluation import (
     averaged,
     by_chance,
     keyed,
+    recall_blocks,
     retrieval_table,
 )
 from tutelage.tasks.multimodal.module import TwoTowerModule
+from tutelage.tasks.multimodal.pictures import gallery
 from tutelage.tasks.multimodal.preprocessing import Preprocessing
 from tutelage.tasks.multimodal.retrieval import Ranks, scored_ranks
 from tutelage.training.blending.blends import make_blend
@@ -140,7 +143,8 @@ def evaluate_blend(blend: TwoTowerBlend, data: DataHandler) -> Evaluation:
         pairs = (scored_ranks(to_image, positive), scored_ranks(to_text, positive.T))
         return dict(zip(("text_to_image", "image_to_text"), pairs, strict=True))
 
-    found = both(blend.blended(cosines, 0), blend.blended([c.T for c in cosines], 1))
+    blended = blend.blended(cosines, 0), blend.blended([c.T for c in cosines], 1)
+    found = both(*blended)
     metrics = averaged({name: one.metrics() for name, one in found.items()})
     chance = averaged({name: by_chance(one) for name, one in found.items()})
     split = data.test_split
@@ -149,5 +153,11 @@ def evaluate_blend(blend: TwoTowerBlend, data: DataHandler) -> Evaluation:
         alone = both(cosine, cosine.T)
         scores = averaged({name: one.metrics() for name, one in alone.items()})
         baselines[f"expert {number} alone"] = keyed(scores, split)
-    tables: tuple[Table, ...] = (retrieval_table(found, metrics, chance, split),)
-    return Evaluation(metrics=keyed(metrics, split), baselines=baselines, tables=tables)
+    similar = blended[0].__getitem__, blended[1].__getitem__
+    tables, files = gallery(first, data.pairs, data.config.evaluation.pictures, similar)
+    return Evaluation(
+        metrics=keyed(metrics, split),
+        baselines=baselines,
+        tables=(retrieval_table(found, metrics, chance, split), *tables),
+        files=files | pack_blocks(recall_blocks(split, first, found, data.pairs)),
+    )

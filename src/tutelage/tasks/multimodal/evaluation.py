@@ -10,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tutelage.core.blocks import Blocks, blocks_of, pack_blocks
 from tutelage.core.errors import DataError
 from tutelage.core.records import Evaluation, Table
 from tutelage.tasks.multimodal.data.batches import trimmed
+from tutelage.tasks.multimodal.data.pairs import Pairs
 from tutelage.tasks.multimodal.datamodule import EVALUATION_BATCH, DataHandler
 from tutelage.tasks.multimodal.diagnosis import Evidence, Finding, diagnose
 from tutelage.tasks.multimodal.geometry import Geometry, geometry, gradient_share
 from tutelage.tasks.multimodal.module import TwoTowerModule
-from tutelage.tasks.multimodal.pictures import gallery
+from tutelage.tasks.multimodal.pictures import cosines, gallery
 from tutelage.tasks.multimodal.retrieval import CUTOFFS, Ranks, bootstrap, ranks
 from tutelage.tasks.multimodal.towers.two_towers import tokenize
 from tutelage.tasks.multimodal.zero_shot import category_embeddings, zero_shot_metrics
@@ -89,13 +91,15 @@ class Evaluator:
         baselines = {CHANCE: keyed(chance, split)}
         if commonest:
             baselines[COMMONEST] = keyed(commonest, split)
-        tables, files = gallery(embedded, self.data.pairs, self.settings.pictures)
+        tables, files = gallery(
+            embedded, self.data.pairs, self.settings.pictures, cosines(embedded)
+        )
         first = retrieval_table(found, metrics, chance, split), diagnosis_table(findings)
         return Evaluation(
             metrics=keyed(metrics, split),
             baselines=baselines,
             tables=(*first, *tables),
-            files=files,
+            files=files | pack_blocks(recall_blocks(split, embedded, found, self.data.pairs)),
         )
 
     # ---- embeddings
@@ -212,6 +216,24 @@ class Evaluator:
             repels=config.loss not in WITHOUT_VARIANCE,
             learning_rate=self.data.config.training.learning_rate,
         )
+
+
+def recall_blocks(
+    split: str, e: Embedded, found: Mapping[str, Ranks], pairs: Pairs
+) -> tuple[Blocks, ...]:
+    """Return the mean recall@10 of both directions by groups of what belongs together."""
+    groups = np.unique(torch.cat([e.text_ids, e.image_ids]).numpy(), return_inverse=True)[1]
+    hits = [found[name].hits[10] for name in DIRECTIONS]
+    share = np.concatenate([np.full(len(one), 1 / len(one) / len(hits)) for one in hits])
+    above = np.bincount(groups, np.concatenate(hits) * share)
+    items = [*(pairs.names[row] for row in e.rows), *(pairs.captions[r] for r in e.caption_rows)]
+    return blocks_of(
+        f"{split}/recall@10",
+        "groups of pictures with their captions",
+        above,
+        np.bincount(groups, share),
+        [groups.tobytes(), *(text.encode() for text in items)],
+    )
 
 
 def averaged(directions: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from tutelage.core.records import Table
 from tutelage.tasks.multimodal.data.pairs import Pairs
@@ -25,8 +26,17 @@ RIGHT, WRONG = (35, 140, 60), (215, 215, 215)
 CLOSEST: Final = 5
 
 
+Similar = Callable[[int], Tensor]
+"""Of a query's number, its similarities to all candidates."""
+
+
+def cosines(e: Embedded) -> tuple[Similar, Similar]:
+    """Similarities of a caption to pictures, and of a picture to captions."""
+    return lambda query: e.images @ e.texts[query], lambda query: e.texts @ e.images[query]
+
+
 def gallery(
-    embedded: Embedded, pairs: Pairs, count: int
+    embedded: Embedded, pairs: Pairs, count: int, similar: tuple[Similar, Similar]
 ) -> tuple[tuple[Table, ...], dict[str, bytes]]:
     """Return tables of evenly chosen queries with what is closest, and the files that they name.
 
@@ -34,6 +44,7 @@ def gallery(
         embedded: Test pictures and captions.
         pairs: All pictures and captions.
         count: Queries of each direction.
+        similar: How similar a caption is to pictures, and a picture to captions.
 
     Returns:
         The tables, whose cells name PNG files, and the files.
@@ -42,37 +53,44 @@ def gallery(
         return (), {}
     files: dict[str, bytes] = {}
     rows = []
-    for number, (caption, strip) in enumerate(_for_captions(embedded, pairs, count), 1):
+    shown = _for_captions(embedded, pairs, count, similar[0])
+    for number, (caption, strip, right) in enumerate(shown, 1):
         files[name := f"closest-to-caption-{number:02}.png"] = strip
-        rows.append((caption, name))
+        places = ", ".join(str(place) for place, yes in enumerate(right, 1) if yes)
+        rows.append((caption, name, places or "none"))
     to_image = Table(
         title="Pictures closest to a caption",
-        columns=("caption", "the closest first; green: right"),
+        columns=("caption", "the closest first; green: right", "right at"),
         rows=tuple(rows),
     )
-    rows = []
-    for number, (picture, captions) in enumerate(_for_pictures(embedded, pairs, count), 1):
+    named = []
+    found = _for_pictures(embedded, pairs, count, similar[1])
+    for number, (picture, captions) in enumerate(found, 1):
         files[name := f"closest-to-picture-{number:02}.png"] = picture
-        rows.append((name, captions))
+        named.append((name, captions))
     to_text = Table(
         title="Captions closest to a picture",
         columns=("picture", "the closest first; ✓: right"),
-        rows=tuple(rows),
+        rows=tuple(named),
     )
     return (to_image, to_text), files
 
 
-def _for_captions(e: Embedded, pairs: Pairs, count: int) -> Iterator[tuple[str, bytes]]:
+def _for_captions(
+    e: Embedded, pairs: Pairs, count: int, similar: Similar
+) -> Iterator[tuple[str, bytes, list[bool]]]:
     for query in _chosen(len(e.texts), count):
-        best = (e.images @ e.texts[query]).topk(min(CLOSEST, len(e.images))).indices
+        best = similar(query).topk(min(CLOSEST, len(e.images))).indices
         right = (e.image_ids[best] == e.text_ids[query]).tolist()
         images = pairs.images[e.rows[best.numpy()]]
-        yield pairs.captions[e.caption_rows[query]], strip(images, right)
+        yield pairs.captions[e.caption_rows[query]], strip(images, right), right
 
 
-def _for_pictures(e: Embedded, pairs: Pairs, count: int) -> Iterator[tuple[bytes, str]]:
+def _for_pictures(
+    e: Embedded, pairs: Pairs, count: int, similar: Similar
+) -> Iterator[tuple[bytes, str]]:
     for query in _chosen(len(e.images), count):
-        best = (e.texts @ e.images[query]).topk(min(CLOSEST, len(e.texts))).indices
+        best = similar(query).topk(min(CLOSEST, len(e.texts))).indices
         right = (e.text_ids[best] == e.image_ids[query]).tolist()
         captions = [pairs.captions[e.caption_rows[row]] for row in best.tolist()]
         marked = [f"✓ {c}" if yes else c for c, yes in zip(captions, right, strict=True)]

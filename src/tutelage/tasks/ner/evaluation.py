@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from tutelage.core.blocks import Blocks, pack_blocks
 from tutelage.core.errors import DataError
 from tutelage.core.folds import HELD_OUT
 from tutelage.core.records import Evaluation, Figure, Table
@@ -61,6 +62,7 @@ def evaluate(
     baselines: dict[str, dict[str, float]] = {name: {} for name in RIVALS}
     tables: list[Table] = []
     figures: list[Figure | None] = []
+    blocks: list[Blocks] = []
     for split, documents in corpus.tests.items():
         labelled = [document for document in documents if document.labelled]
         if not labelled:
@@ -83,9 +85,16 @@ def evaluate(
         tables += [type_table(split, model, rivals), model.confusion(split)]
         tables += [calibration.table(split), error_table(split, model, scored, options.errors)]
         figures.append(calibration.figure(split))
+        blocks += model.blocks(split)
     tables += corpus.tables
     drawn = tuple(figure for figure in figures if figure is not None)
-    return Evaluation(metrics=metrics, baselines=baselines, tables=tuple(tables), figures=drawn)
+    return Evaluation(
+        metrics=metrics,
+        baselines=baselines,
+        tables=tuple(tables),
+        figures=drawn,
+        files=pack_blocks(blocks),
+    )
 
 
 def _keyed(split: str, found: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tutelage.core.records import Cell, Table
+from tutelage.core.blocks import Blocks, blocks_of
+from tutelage.core.records import Cell, Table, marked
 from tutelage.tasks.ner.calibration import Calibration, calibrate, f1_interval
 from tutelage.tasks.ner.documents import Document, Span
 from tutelage.tasks.ner.labels import Booleans, Integers, LabelSet
@@ -71,6 +72,18 @@ class Scored:
         """Which of them are right."""
         return match(self.gold, self.said)
 
+    @cached_property
+    def by_text(self) -> Integers:
+        """Right, predicted and true entities of each text."""
+        return counts_by_document(self.gold, self.said, self.matches, len(self.documents))
+
+    def blocks(self, split: str) -> tuple[Blocks, ...]:
+        """Return the f1 of a split by its texts."""
+        right, said, true = self.by_text.T
+        items = [document.text.encode() for document in self.documents]
+        items += [a.tobytes() for a in (self.gold.document, self.gold.start, self.gold.end)]
+        return blocks_of(f"{split}/f1", "texts", 2 * right, said + true, items)
+
     def by_type(self) -> dict[str, Counts]:
         """Counts of each type."""
         counts = counts_by_type(self.gold, self.said, self.matches, len(self.types))
@@ -97,8 +110,7 @@ class Scored:
         for name, which in (("known_recall", self.known), ("unknown_recall", ~self.known)):
             if which.any():
                 found[name] = float(self.matches.found[which].mean())
-        by_text = counts_by_document(self.gold, self.said, self.matches, len(self.documents))
-        interval = f1_interval(by_text, bootstrap)
+        interval = f1_interval(self.by_text, bootstrap)
         if interval is not None:
             found["f1_low"], found["f1_high"] = interval
         for kind, counts in per_type.items():
@@ -134,6 +146,7 @@ class Scored:
             columns=("true", *self.types, missed),
             rows=tuple(rows),
             note="An entity counts for the predicted one that it shares a character with.",
+            heat=True,
         )
 
 
@@ -211,9 +224,9 @@ def _missed_row(model: Scored, number: int) -> tuple[Cell, ...]:
 
 
 def _around(document: Document, start: int, end: int) -> str:
-    """The text around a span, which stands in brackets, on one line."""
+    """The text around a span, which is marked (`tutelage.core.records.marked`), on one line."""
     text = document.text
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     left = "…" if start > _AROUND else ""
     right = "…" if end + _AROUND < len(text) else ""
-    return " ".join(f"{left}{before}[{text[start:end]}]{after}{right}".split())
+    return " ".join(f"{left}{before}{marked(text[start:end])}{after}{right}".split())

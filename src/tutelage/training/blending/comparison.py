@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tutelage.core.blocks import ratios
 from tutelage.core.records import Table
 from tutelage.training.blending.opinions import Opinions
 from tutelage.training.fusion.comparison import EXPERT
@@ -75,11 +76,10 @@ def gain(reference: Tensor, loss: Tensor, group: Tensor, seed: int) -> tuple[flo
         group: (n,) which rows belong together.
         seed: Of the draws.
     """
-    groups, place = np.unique(group.numpy(), return_inverse=True)
+    place = np.unique(group.numpy(), return_inverse=True)[1]
     better = np.bincount(place, (reference - loss).double().numpy())
     rows = np.bincount(place)
-    drawn = np.random.default_rng(seed).integers(0, len(groups), (_DRAWS, len(groups)))
-    means = better[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
+    means = ratios(np.array([[better, rows]], np.float64), _DRAWS, seed)
     low, high = np.percentile(means, _TAILS)
     return float(low), float(high)
 

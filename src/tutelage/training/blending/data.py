@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tutelage.core.config import FusionMode, Training
 from tutelage.core.errors import DataError
-from tutelage.core.records import Table
+from tutelage.core.records import Figure, Table
 from tutelage.training.blending.comparison import Judged, comparison_table, weight_table
 from tutelage.training.blending.module import BlendModule
 from tutelage.training.blending.opinions import OpinionBatch, Opinions
@@ -19,6 +19,7 @@ from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.fusion.expert import Expert
 from tutelage.training.fusion.fitting import fit, pass_order, seeded
 from tutelage.training.fusion.fusible import Fusible
+from tutelage.training.fusion.weight_figure import weight_figure
 from tutelage.training.loaders import EvalLoader, ResumableLoader
 from tutelage.training.samplers import SeededBatchSampler, permutation
 
@@ -82,7 +83,7 @@ class BlendData(Fusible):
         """Training rows of one pass."""
         return len(self.train)
 
-    def compare(self, module: TaskModule) -> tuple[Table, ...]:
+    def compare(self, module: TaskModule) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Cross-fit every kind of blend; say which won, beside each expert alone."""
         assert isinstance(module, BlendModule)
         judged = [self._cross_fitted(module, name) for name in module.makers]
@@ -94,7 +95,17 @@ class BlendData(Fusible):
             }
         comparison = comparison_table(self.opinions, alone, judged, module.own, self.training.seed)
         log.info("%s", comparison.note)
-        return comparison, weight_table(self.opinions, judged)
+        own = next(one for one in judged if one.name == module.own)
+        parts = {
+            key: own.weights[self.opinions.key == number]
+            for number, key in enumerate(self.opinions.keys)
+        }
+        drawn = weight_figure(
+            f"Weights of the experts in {own.name}, cross-fitted",
+            self.opinions.experts,
+            {key: weights for key, weights in parts.items() if len(weights)},
+        )
+        return (comparison, weight_table(self.opinions, judged)), (drawn,)
 
     def _cross_fitted(self, module: BlendModule, name: str) -> Judged:
         """Judge each row by a blend that was fitted on the other folds."""

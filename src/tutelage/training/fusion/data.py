@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tutelage.core.config import FusionMode, Training
-from tutelage.core.records import Table
+from tutelage.core.records import Figure, Table
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.fusion.chosen import ChosenCombiner
 from tutelage.training.fusion.combiners import Combiner
@@ -94,7 +94,7 @@ class FusionData(Fusible):
         """Training samples of one pass."""
         return len(self.train)
 
-    def compare(self, module: TaskModule) -> tuple[Table, ...]:
+    def compare(self, module: TaskModule) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Cross-fit every combiner, set the thresholds, fit the rivals; say which won."""
         assert isinstance(module, CombinerModule)
         fitted: dict[str, CrossFitted] = {}
@@ -112,7 +112,7 @@ class FusionData(Fusible):
         }
         comparison = comparison_table(self.states, fitted, module.own, selections)
         log.info("%s", comparison.note)
-        return comparison, weight_table(fitted, self.states.experts)
+        return (comparison, weight_table(fitted, self.states.experts)), ()
 
     def _fitted(self, module: CombinerModule, name: str, combiner: Combiner) -> CrossFitted:
         """Cross-fit a combiner and set its threshold; fit it, if it isn't the trained one."""

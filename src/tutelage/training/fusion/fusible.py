@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tutelage.core.config import FusionMode, Training
-from tutelage.core.records import AuditStamp, Table
+from tutelage.core.records import AuditStamp, Figure, Table
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.fusion.expert import Expert
 
@@ -47,5 +47,5 @@ class Fusible(TaskData, ABC):
         return self.base.test_loaders()
 
     @abstractmethod
-    def compare(self, module: TaskModule) -> tuple[Table, ...]:
+    def compare(self, module: TaskModule) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Finish the module after training; compare all ways of combining, cross-fitted."""

@@ -20,6 +20,7 @@ from tutelage.training.callbacks import CurriculumCallback
 from tutelage.training.checkpoints import CheckpointManager
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.curriculum import Curriculum, CurriculumData, CurriculumOrder, plan
+from tutelage.training.curriculum_figure import curriculum_figure
 from tutelage.training.difficulty import Guide
 from tutelage.training.modes.base import BATCH_SIZE, BaseTrainer
 from tutelage.training.regularizers import ElasticWeightConsolidation, trained
@@ -88,7 +89,11 @@ class CurriculumTrainer(BaseTrainer):
     def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
         """Score every test split; say beside it what the stages were."""
         found = super().evaluate(module, data)
-        return found.model_copy(update={"tables": (*found.tables, self._table())})
+        more = {
+            "tables": (*found.tables, self._table()),
+            "figures": (curriculum_figure(self.curriculum, self.order.sizes), *found.figures),
+        }
+        return found.model_copy(update=more)
 
     # ---- helpers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
-from tutelage.core.records import INITIAL_WEIGHTS
+from tutelage.core.records import INITIAL_WEIGHTS, Cell, Evaluation, Table
 from tutelage.core.store import Run
 from tutelage.losses import FeatureMatchingLoss, SoftTargetLoss
 from tutelage.task import SupportsDistillation
@@ -137,6 +137,8 @@ class Distillation(Objective):
 class DistillationTrainer(BaseTrainer):
     """Trains a student beside its teacher; what is saved is the student alone."""
 
+    teacher_parameters: int
+
     def prepare(self) -> TaskData:
         """Look at the teacher before any work, and at what it knows of the data before training.
 
@@ -171,6 +173,31 @@ class DistillationTrainer(BaseTrainer):
         theirs = f" The teacher had {', '.join(differ)}." if differ else ""
         return f"Train a teacher on these data, under these settings of them.{theirs}"
 
+    def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
+        """Score every test split; set the teacher's recorded scores beside the student's."""
+        found = super().evaluate(module, data)
+        beside = self._beside(module, found.metrics)
+        return found.model_copy(update={"tables": (beside, *found.tables)})
+
+    def _beside(self, student: TaskModule, metrics: Mapping[str, float]) -> Table:
+        """What both score on each test split, where their tests are the same, and their sizes."""
+        (teacher,) = self.parents["teacher"]
+        same = any(p.same_data for p in self.run.record.parents if p.run == teacher.id)
+        end = f"/{self.task.headline}"
+        shown = [key for key in metrics if key.count("/") == 1 and key.endswith(end)]
+        known = teacher.metrics if same else {}
+        rows: list[tuple[Cell, ...]] = [(key, metrics[key], known.get(key)) for key in shown]
+        weights = sum(parameter.numel() for parameter in student.parameters())
+        rows.append(("parameters", weights, self.teacher_parameters))
+        return Table(
+            title="Student beside its teacher",
+            columns=("", "student", f"teacher {teacher.id}"),
+            rows=tuple(rows),
+            note=""
+            if same
+            else "The teacher was tested on other data, so its scores are left out.",
+        )
+
     def build(self, data: TaskData) -> TaskModule:
         """Make the student as in mode normal, or out of its teacher, and put that beside it.
 
@@ -180,6 +207,7 @@ class DistillationTrainer(BaseTrainer):
         mode = self.config.mode
         assert isinstance(mode, DistillationMode)
         teacher = restore_module(self.task, self.parents["teacher"][0])  # before the seed is set
+        self.teacher_parameters = sum(parameter.numel() for parameter in teacher.parameters())
         module = super().build(data)
         if mode.start == "teacher" and not self.parents.get(INITIAL_WEIGHTS):
             if not isinstance(module, Heir):

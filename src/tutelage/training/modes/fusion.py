@@ -6,7 +6,7 @@ import logging
 
 from tutelage.core.config import FusionMode
 from tutelage.core.errors import ConfigError
-from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, Table
+from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, Figure, Table
 from tutelage.core.store import Run
 from tutelage.task import SupportsBlending, SupportsFusion
 from tutelage.training.blending.data import BlendData
@@ -23,6 +23,7 @@ class FusionTrainer(BaseTrainer):
     """Trains one combiner in the loop, cross-fits all of them, and says which won."""
 
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
     def prepare(self) -> TaskData:
         """Look at the experts before any work, then at what they say of held-out samples."""
@@ -86,13 +87,17 @@ class FusionTrainer(BaseTrainer):
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
         """Compare all ways of combining the experts on held-out training data."""
         assert isinstance(data, Fusible)
-        self.tables = data.compare(module)
+        self.tables, self.figures = data.compare(module)
 
     def evaluate(self, module: TaskModule, data: TaskData) -> Evaluation:
         """Score the test splits; add the comparison on held-out training data."""
         assert isinstance(data, Fusible)
         found = self.task.evaluate(self.config, module, data.base)
-        return found.model_copy(update={"tables": (*self.tables, *found.tables)})
+        more = {
+            "tables": (*self.tables, *found.tables),
+            "figures": (*self.figures, *found.figures),
+        }
+        return found.model_copy(update=more)
 
 
 def _learns(module: TaskModule) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.core.config import Training
-from tutelage.core.records import Table
+from tutelage.core.records import Figure, Table
 from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.fusion.cache import FOLDER, FusionPredictionCache
 from tutelage.tasks.can.fusion.config import (
@@ -45,6 +45,7 @@ from tutelage.training.fusion.combiners import (
 )
 from tutelage.training.fusion.comparison import EXPERT, weight_summary
 from tutelage.training.fusion.module import CombinerModule, Makers
+from tutelage.training.fusion.weight_figure import weight_figure
 
 if TYPE_CHECKING:
     from tutelage.tasks.can.datamodule import TestCapture
@@ -104,25 +105,32 @@ class FusionModule(CombinerModule):
             weights = self.network.weights(found.state.to(self.device))
         return None if weights is None else weights.cpu()
 
-    def weight_table(self, tests: Mapping[str, Sequence[TestCapture]]) -> tuple[Table, ...]:
+    def weights_shown(
+        self, tests: Mapping[str, Sequence[TestCapture]]
+    ) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """How the weights spread on each test split, where the combiner weighs its experts."""
-        rows = []
+        found: dict[str, Tensor] = {}
         for split, captures in tests.items():
             parts = [self.weights(test) for test in captures]
-            whole = [part for part in parts if part is not None]
+            whole = [part for part in parts if part is not None and len(part)]
             if whole:
-                rows.append((split, *weight_summary(torch.cat(whole))))
-        if not rows:
-            return ()
+                found[split] = torch.cat(whole)
+        if not found:
+            return (), ()
         names = [expert.name for expert in self.extractor.experts]
         columns = ("test split", *names, "different weightings", "share of the commonest")
-        return (Table(title="Weights of the experts", columns=columns, rows=tuple(rows)),)
+        rows = tuple((split, *weight_summary(weights)) for split, weights in found.items())
+        title = "Weights of the experts"
+        table = Table(title=title, columns=columns, rows=rows)
+        return (table,), (weight_figure(title, names, found),)
 
 
 class DQNModule(FusionModule):
     """A `FusionModule` whose combiner is a DQN; it also tells how often it chose which weights."""
 
-    def weight_table(self, tests: Mapping[str, Sequence[TestCapture]]) -> tuple[Table, ...]:
+    def weights_shown(
+        self, tests: Mapping[str, Sequence[TestCapture]]
+    ) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Add a row for each choice: its weights, and the share of each split's windows."""
         agent = self.network
         assert isinstance(agent, DQNCombiner)
@@ -134,7 +142,8 @@ class DQNModule(FusionModule):
             columns=(*names, *tests),
             rows=tuple(rows),
         )
-        return (*super().weight_table(tests), table)
+        tables, figures = super().weights_shown(tests)
+        return (*tables, table), figures
 
     def _shares(self, agent: DQNCombiner, captures: Sequence[TestCapture]) -> list[float]:
         parts = [self.extractor.states(t.capture, t.store, t.windows).state for t in captures]

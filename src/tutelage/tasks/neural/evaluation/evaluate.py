@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from tutelage.core.blocks import pack_blocks
 from tutelage.core.records import Evaluation, Figure, Table
 from tutelage.tasks.neural.config import NeuralEvaluation
 from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
@@ -23,6 +24,7 @@ from tutelage.tasks.neural.evaluation.recovery import truth_tables
 from tutelage.tasks.neural.evaluation.scores import (
     MODEL_FREE,
     UnitScores,
+    corr_blocks,
     interval,
     score_units,
     summarise,
@@ -68,7 +70,7 @@ def evaluate(module: RateModel, data: MultiDatasetDM) -> Evaluation:
             *_against_truth(module, data),
         ),
         figures=(*drawn, *_kernels(module)),
-        files={UNITS: unit_parquet(scores)},
+        files={UNITS: unit_parquet(scores), **pack_blocks(corr_blocks(split, scores[MODEL]))},
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tutelage.core.blocks import Blocks, blocks_of
 from tutelage.tasks.neural.config import NeuralEvaluation
 from tutelage.tasks.neural.evaluation.ceilings import (
     correlation,
@@ -124,6 +125,16 @@ def summarise(sessions: Sequence[UnitScores]) -> dict[str, float]:
         if means:
             found[name] = float(np.mean(means))
     return found
+
+
+def corr_blocks(split: str, sessions: Sequence[UnitScores]) -> tuple[Blocks, ...]:
+    """Return the mean correlation by its neurons: those of a session count as one session."""
+    known = [np.isfinite(scores.columns["corr"]) for scores in sessions]
+    shares = np.concatenate([which / max(1, which.sum()) for which in known])
+    corr = np.concatenate([np.nan_to_num(scores.columns["corr"]) for scores in sessions])
+    items = [scores.columns["spikes"].tobytes() for scores in sessions]
+    items += [name.encode() for scores in sessions for name in (scores.session, *scores.unit_ids)]
+    return blocks_of(f"{split}/corr", "neurons", corr * shares, shares, items)
 
 
 def _mean(scores: UnitScores, name: str) -> float | None:
