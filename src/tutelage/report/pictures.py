@@ -15,7 +15,12 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def pictures_of(run: Run) -> Mapping[str, str]:
-    """Return each PNG file among a run's artifacts by its name: a cell that names one shows it."""
+    """Return each picture of a run by its name, as an address: a cell that names one shows it."""
+    return {name: picture("png", content) for name, content in png_files(run).items()}
+
+
+def png_files(run: Run) -> Mapping[str, bytes]:
+    """Return each PNG file among a run's artifacts by its name."""
     found = {}
     for name, artifact in run.record.artifacts.items():
         inside = PurePosixPath(artifact.path)
@@ -25,7 +30,7 @@ def pictures_of(run: Run) -> Mapping[str, str]:
         if path.stat().st_size <= MOST_BYTES:
             content = path.read_bytes()
             if content.startswith(_SIGNATURE):
-                found[name] = picture("png", content)
+                found[name] = content
     return found
 
 
