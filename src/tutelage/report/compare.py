@@ -11,9 +11,10 @@ from tutelage.core.store import Run
 from tutelage.report.charts import MOST_LINES, Chart, chart, interval_chart
 from tutelage.report.curves import compared_curves
 from tutelage.report.modes import mode_table
+from tutelage.report.names import short_name
 from tutelage.report.seeds import seed_table, seeds_of
 from tutelage.report.settings import differences_table
-from tutelage.report.sides import Side, short_name, sides_of
+from tutelage.report.sides import Side, sides_of
 from tutelage.report.significance import (
     Difference,
     Headline,
@@ -65,7 +66,7 @@ def compare(runs: Sequence[Run]) -> Compared:
     found, tested = headlines(sides), tests(sides)
     records = [run.record for run in runs]
     gained = mode_table(runs)
-    named = {short_name(run): run for run in runs[:MOST_LINES]}
+    named = {short_name(run.id): run for run in runs[:MOST_LINES]}
     return Compared(
         sides=tuple(sides),
         found=tuple(found),

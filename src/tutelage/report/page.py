@@ -16,9 +16,9 @@ from tutelage.core.store import Run
 from tutelage.report import charts, figures, tables
 from tutelage.report.compare import compare
 from tutelage.report.curves import curves_of
+from tutelage.report.names import short_name
 from tutelage.report.pictures import picture, pictures_of
 from tutelage.report.settings import as_text, defaults_of, settings_of
-from tutelage.report.sides import short_name
 
 _MARKED: Final = re.compile("⟦([^⟦⟧]*)⟧")
 
@@ -108,7 +108,7 @@ def _view(run: Run) -> RunView:
     beside = {n: column.get(f"{first}/{headline}") for n, column in record.baselines.items()}
     return RunView(
         id=run.id,
-        short=short_name(run),
+        short=short_name(run.id),
         status=run.status,
         record=record,
         headline=f"{headline} on {first}" if first else headline,

@@ -10,6 +10,7 @@ from tutelage.core.errors import RequestError
 from tutelage.core.migrations import migrate_config
 from tutelage.core.records import Table
 from tutelage.core.store import CONFIG, Run
+from tutelage.report.names import short_name
 from tutelage.task import load_task
 
 Flat = dict[str, object]
@@ -59,8 +60,12 @@ def differences(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
 
 def differences_table(runs: Sequence[Run]) -> Table:
     """The same as a table, a column a run."""
-    rows = tuple((key, *map(as_text, values)) for key, values in differences(runs).items())
-    names = tuple(run.id for run in runs)
+    there = [settings_of(run) for run in runs]
+    rows = tuple(
+        (key, *(as_text(each[key]) if key in each else None for each in there))
+        for key in differences(runs)
+    )
+    names = tuple(short_name(run.id) for run in runs)
     return Table(title="Settings that differ", columns=("setting", *names), rows=rows)
 
 

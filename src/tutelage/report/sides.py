@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from tutelage.core.errors import TutelageError
 from tutelage.core.folds import read_split
 from tutelage.core.store import Run
+from tutelage.report.names import short_name
 from tutelage.report.seeds import APART, ROOT, SEED
 from tutelage.report.settings import settings_of
 
 FOLD, SPLIT_FILE = "data.fold", "data.split_file"
 Place = tuple[str, str]
 """Seed and fold of a run."""
-_STAMP: Final = re.compile(r"^\d{8}-\d{6}-\d+-")
 
 
 @dataclass(slots=True)
@@ -43,12 +41,7 @@ class Side:
     def name(self) -> str:
         """Its first run, and how many there are besides."""
         more = len(self.runs) - 1
-        return short_name(self.first) + (f" and {more} more" if more else "")
-
-
-def short_name(run: Run) -> str:
-    """A run's id without the time."""
-    return _STAMP.sub("", run.id)
+        return short_name(self.first.id) + (f" and {more} more" if more else "")
 
 
 def sides_of(runs: Sequence[Run]) -> list[Side]:

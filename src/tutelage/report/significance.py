@@ -10,7 +10,8 @@ from tutelage.core.blocks import interval_of, paired_bootstrap, read_blocks
 from tutelage.core.chance import Interval, PairedTest, holm, over_folds, over_seeds, paired_test
 from tutelage.core.records import Table
 from tutelage.core.store import Run
-from tutelage.report.sides import Side, short_name
+from tutelage.report.names import short_name
+from tutelage.report.sides import Side
 from tutelage.report.tables import cell, headline_of, splits_of
 
 SURE: Final = 0.05
@@ -162,7 +163,7 @@ def _test(side: Side, other: Side, key: str) -> tuple[PairedTest | None, str, st
 def _over_items(run: Run, other: Run, key: str) -> tuple[PairedTest | None, str, str]:
     mine, theirs = read_blocks(run).get(key), read_blocks(other).get(key)
     if mine is None or theirs is None:
-        who = short_name(run if mine is None else other)
+        who = short_name((run if mine is None else other).id)
         return None, "", f"{who} kept no scores of single test items: train several seeds of both"
     if mine.items != theirs.items or len(mine.above) != len(theirs.above):
         return None, "", "they were scored on other test items"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import RequestError
 from tutelage.core.records import Cell, RunRecord, Table
+from tutelage.report.names import short_name
 from tutelage.task import Task, load_task
 
 MODEL = "model"
@@ -242,7 +243,7 @@ def comparison_table(records: list[RunRecord]) -> Table:
         first = values[0]
         apart = [None if v is None or first is None else number(v - first) for v in values[1:]]
         rows.append((key, *map(number, values), *apart))
-    names = [record.id for record in records]
+    names = [short_name(record.id) for record in records]
     differences = [f"{name} − first" for name in names[1:]] if len(names) > 2 else ["difference"]
     columns = ("metric", *names, *(differences if len(names) > 1 else ()))
     return Table(title="Metrics", columns=columns, rows=tuple(rows))
