@@ -208,6 +208,11 @@ def test_lineage_and_configuration_name_the_teacher_by_its_id(tmp_path: Path) ->
     assert [(p.run, p.role) for p in run.record.parents] == [(taught.id, "teacher")]
     assert run.record.audit is not None and run.record.audit.verdict == "clean"
     assert f'"teacher": "{taught.id}"' in (run.path / CONFIG).read_text()
+    (beside,) = [t for t in run.record.tables if t.title == "Student beside its teacher"]
+    scores = {row[0]: row[1:] for row in beside.rows}
+    assert len(scores.pop("parameters")) == 2 and scores
+    for key, both in scores.items():
+        assert both == (run.metrics[str(key)], taught.metrics[str(key)])
     path = train(tmp_path, *FAST, "mode=distillation", f"mode.teacher={taught.path}")
     assert (path.origin, path.run.id) == ("reused", run.id)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tutelage.classification.data import ClassificationDataModule, Learned
 from tutelage.classification.module import Batch, ClassifierModule
+from tutelage.core.blocks import Blocks, blocks_of, pack_blocks
 from tutelage.core.records import Evaluation, Table
 from tutelage.training.export.form import Exportable, Quality, Results
 
@@ -49,6 +50,7 @@ def evaluate(module: ClassifierModule, data: ClassificationDataModule) -> Evalua
         metrics=_of_split(split, scores),
         baselines={n: _of_split(split, _scores(truth, g, learned)) for n, g in baselines.items()},
         tables=(_mistakes(confusion, learned),),
+        files=pack_blocks(_accuracy_blocks(split, truth, guess, arrays)),
     )
 
 
@@ -93,6 +95,14 @@ def exportable(module: ClassifierModule, data: ClassificationDataModule) -> Expo
         facts={f"class {n}": name for n, name in enumerate(data.learned.classes)},
         quality=quality,
     )
+
+
+def _accuracy_blocks(
+    split: str, truth: Ints, guess: Ints, arrays: NDArray[np.float32]
+) -> tuple[Blocks, ...]:
+    items = [truth.tobytes(), arrays.tobytes()]
+    right = truth == guess
+    return blocks_of(f"{split}/accuracy", "examples", right, np.ones(len(right)), items)
 
 
 def _of_split(split: str, scores: dict[str, float]) -> dict[str, float]:
@@ -142,7 +152,7 @@ def _mistakes(confusion: Ints, learned: Learned) -> Table:
         cells = zip(names, confusion.tolist(), strict=True)
         note = "Rows: the true class. Columns: what the model called it."
         rows = tuple((name, *counts) for name, counts in cells)
-        return Table(title="Confusion", columns=("", *names), rows=rows, note=note)
+        return Table(title="Confusion", columns=("", *names), rows=rows, note=note, heat=True)
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     worst = np.argsort(-wrong, axis=None, kind="stable")[:MOST_SHOWN]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from made_captures import can_config, write_drive
 
+from agreeing_blocks import assert_blocks_agree
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.tasks.can.datamodule import CANGraphDataModule
 from tutelage.tasks.can.evaluation import evaluate
@@ -152,6 +153,7 @@ def test_each_split_is_scored_whole_and_by_attack_beside_the_rules(
         for count in COUNTS:
             parts = [scores[f"{KNOWN}/{a}/{count}"] for a in ("DoS", "fuzzing", "attack-free")]
             assert scores[f"{KNOWN}/{count}"] == sum(parts)
+    assert_blocks_agree(found, f"{KNOWN}/f1")
     shared = {key for key in found.metrics if key.rpartition("/")[2] in ("windows",)}
     for rule in found.baselines.values():
         assert {k: rule[k] for k in shared} == {k: found.metrics[k] for k in shared}

@@ -11,6 +11,7 @@ from made_pairs import SMALL, make_folder
 from PIL import Image
 from safetensors.torch import load_file
 
+from agreeing_blocks import assert_blocks_agree
 from tutelage import api
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
@@ -90,7 +91,9 @@ def test_the_report_shows_what_lies_closest(trained: tuple[Run, Path]) -> None:
 
 def test_own_data_leave_out_what_training_saw_and_score_the_same(trained: tuple[Run, Path]) -> None:
     run, home = trained
-    again = api.evaluate(run, "evaluation.resamples=0", home=home).evaluation.metrics
+    evaluated = api.evaluate(run, "evaluation.resamples=0", home=home).evaluation
+    assert_blocks_agree(evaluated, "test/recall@10")
+    again = evaluated.metrics
     assert again["test/recall@10"] == pytest.approx(run.record.metrics["test/recall@10"], abs=1e-6)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agreeing_blocks import assert_blocks_agree
 from tutelage.core.errors import DataError
 from tutelage.tasks.ner.baselines import from_frequent_tags, from_gazetteer
 from tutelage.tasks.ner.config import NERData, NEREvaluation
@@ -54,7 +55,9 @@ def test_a_perfect_model_scores_one_everywhere_and_its_rivals_less(corpus):
 
 
 def test_types_that_a_model_does_not_know_cost_their_own_f1_alone(corpus):
-    metrics = evaluate(knows_all_but(corpus, "skill"), corpus, NEREvaluation(bootstrap=0)).metrics
+    found = evaluate(knows_all_but(corpus, "skill"), corpus, NEREvaluation(bootstrap=0))
+    assert_blocks_agree(found, "test/f1")
+    metrics = found.metrics
     assert metrics["test/skill/f1"] == 0.0 and metrics["test/name/f1"] == 1.0
     assert metrics["test/precision"] == 1.0
     share = metrics["test/skill/entities"] / metrics["test/entities"]

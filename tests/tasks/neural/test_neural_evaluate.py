@@ -11,6 +11,7 @@ import pytest
 import torch
 from made_sessions import Arrays, image_arrays, write
 
+from agreeing_blocks import assert_blocks_agree
 from tutelage.core.errors import DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.records import Evaluation
@@ -81,6 +82,7 @@ def test_scores_are_there_for_all_for_sessions_and_for_kinds(simulated: Evaluati
         assert f"test/{name}" in metrics, name
         assert f"test/session anna_01/{name}" in metrics, name
     assert metrics["test/corr_low"] <= metrics["test/corr"] <= metrics["test/corr_high"]
+    assert_blocks_agree(simulated, "test/corr")
     titles = [table.title for table in simulated.tables]
     fields = ["Receptive fields against the truth", "Receptive fields recovered"]
     assert titles == ["Model and baselines", "Sessions", *fields]

@@ -51,7 +51,8 @@ def score_panel(title: str, score: NDArray[np.float32], truth: NDArray[np.bool_]
         score: (n,) scores.
         truth: (n,) whether there was an attack.
     """
-    low, high = np.quantile(score.astype(np.float64), (_OUTER, 1 - _OUTER)).tolist()
+    finite = score[np.isfinite(score)].astype(np.float64)  # of k of n windows the first have none
+    low, high = np.quantile(finite, (_OUTER, 1 - _OUTER)).tolist() if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high, BINS + 1)
     middle = tuple(np.round((edges[1:] + edges[:-1]) / 2, 5).tolist())
     lines = []
