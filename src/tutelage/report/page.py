@@ -14,7 +14,6 @@ from markupsafe import Markup, escape
 from tutelage.core.records import Cell, RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import charts, figures, tables
-from tutelage.report.compare import compare
 from tutelage.report.curves import curves_of
 from tutelage.report.names import short_name
 from tutelage.report.pictures import picture, pictures_of
@@ -65,12 +64,17 @@ def render_page(runs: Sequence[Run], lineage: Mapping[str, str] = MappingProxyTy
         StoreError: A run's record, settings or metrics can't be read.
     """
     drawn = {name: picture("svg+xml", svg.encode()) for name, svg in lineage.items()}
+    compared = None
+    if len(runs) > 1:
+        from tutelage.report.compare import compare  # NumPy: the page of one run needs none
+
+        compared = compare(runs)
     return (
         environment()
         .get_template("page.html.j2")
         .render(
             runs=[_view(run) for run in runs],
-            compared=compare(runs) if len(runs) > 1 else None,
+            compared=compared,
             lineage=drawn,
             drawing=charts,
         )
