@@ -47,10 +47,28 @@ def test_a_task_whose_package_is_missing_says_what_to_install(
 ) -> None:
     (tmp_path / "needs_much.py").write_text("import a_package_that_is_not_there\n")
     install(tmp_path, monkeypatch, "needy", "needs_much:Task")
-    with pytest.raises(RequestError, match=r"pip install 'tutelage\[needy\]'") as caught:
+    with pytest.raises(RequestError, match="pip install 'needy-plugin'") as caught:
         load_task("needy")
     assert "a_package_that_is_not_there" in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("tiny_task:TinyTsak", "no attribute 'TinyTsak'"),
+        ("tutelage.task:Task", "abstract"),
+        ("tiny_task:TinyTask", "a task that calls itself 'tiny'"),
+        ("tiny_task:TinyConfig.model_construct", "no task"),
+    ],
+)
+def test_a_package_that_offers_no_such_task_is_told_with_what_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: str
+) -> None:
+    install(tmp_path, monkeypatch, "other", target)
+    with pytest.raises(RequestError, match=said) as caught:
+        load_task("other")
+    assert f"The package other-plugin offers it as '{target}'" in str(caught.value)
 
 
 def test_a_mode_and_model_that_do_not_go_together_are_refused_with_those_that_do() -> None:

@@ -195,16 +195,28 @@ def load_task(name: str) -> Task[RunConfig]:
 
     Raises:
         UnknownNameError: No installed package offers it.
-        RequestError: Its package can't be imported; the message names the extra to install.
+        RequestError: Its package can't be imported, or has no such task; the message names what to
+            install or to mend.
     """
     points = {point.name: point for point in metadata.entry_points(group=GROUP)}
     if name not in points:
         raise UnknownNameError("task", name, points)
+    point = points[name]
+    brought_by = point.dist.name if point.dist else "tutelage"
+    package = f"tutelage[{name}]" if brought_by == "tutelage" else brought_by
+    mend = f"The package {package} offers it as {point.value!r}: mend it there."
     try:
-        task: Task[RunConfig] = points[name].load()()
+        task: Task[RunConfig] = point.load()()
     except ImportError as error:
-        hint = f"Install what it needs: pip install 'tutelage[{name}]'."
+        hint = f"Install what it needs: pip install '{package}'."
         raise RequestError(f"the task can't be loaded: {error}", where=name, hint=hint) from error
+    except (AttributeError, TypeError) as error:  # no such class, or a method that it lacks
+        raise RequestError(f"the task can't be loaded: {error}", where=name, hint=mend) from error
+    if not isinstance(task, Task) or task.name != name:
+        said = f"a task that calls itself {task.name!r}" if isinstance(task, Task) else "no task"
+        raise RequestError(
+            f"what the package offers under this name is {said}", where=name, hint=mend
+        )
     return task
 
 

@@ -99,6 +99,7 @@ class TaskConformance(ResumeConformance):
 
     def test_its_presets_spaces_and_recipes_can_be_used(self) -> None:
         """Each file that ships with it is valid under its configuration."""
+        assert self._config((), {}).task == self.task.name, "its configuration says another `task`"
         for _, settings in self.task.presets():
             self.task.check(build_config(self.task.config_type, [settings], []))
         for name, content in self.task.spaces():
