@@ -123,6 +123,8 @@ def test_other_examples_than_the_runs_own_all_test_and_are_doubted() -> None:
     assert np.array_equal(same.part, own.part) and same.audit.verdict == "clean"
     assert (other.part == TEST).all() and other.learned == own.learned
     assert other.audit.verdict == "warnings"
+    torn = ClassificationDataModule(config(split_seed=1), drawn(), own.learned)
+    assert torn.audit.verdict == "leaking" and "another split" in torn.audit.findings[0]
     unlabelled = Examples(drawn(seed=2).x, None, NAMES)
     assert (
         len(probabilities(module(own), ClassificationDataModule(config(), unlabelled, own.learned)))

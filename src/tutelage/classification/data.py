@@ -21,6 +21,7 @@ from tutelage.classification.split import (
     pool_units,
     split_examples,
 )
+from tutelage.core.files import digest_bytes
 from tutelage.core.folds import HELD_OUT, held_out_units
 from tutelage.core.records import AuditStamp
 from tutelage.training.contracts import TaskData, TaskModule
@@ -37,6 +38,7 @@ class Learned:
 
     Args:
         digest: Of all examples of the run.
+        parts: Digest of what part each is in.
         classes: Names of the k classes.
         shape: Of one array.
         counts: (k,) training examples of each class.
@@ -44,20 +46,23 @@ class Learned:
     """
 
     digest: str
+    parts: str
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     counts: tuple[int, ...]
     means: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, examples: Examples, rows: Ints) -> Learned:
-        """Learn from some of the examples."""
+    def of(cls, examples: Examples, part: Ints) -> Learned:
+        """Learn from the training examples of a split, (n,) the part of each."""
+        rows = np.flatnonzero(part == TRAIN)
         x, y = examples.x[rows].reshape(len(rows), -1).astype(np.float64), examples.labels
         chosen = np.eye(len(examples.classes))[y[rows]]
         counts = chosen.sum(0)
         means = chosen.T @ x / np.maximum(counts, 1)[:, None]
         return cls(
             digest=examples.digest,
+            parts=digest_bytes(part.tobytes()),
             classes=tuple(examples.classes),
             shape=examples.x.shape[1:],
             counts=tuple(counts.astype(int).tolist()),
@@ -69,7 +74,7 @@ class Learned:
         """Read what `to_json` wrote."""
         means = tuple(tuple(row) for row in card["means"])
         names = {name: tuple(card[name]) for name in ("classes", "shape", "counts")}
-        return cls(digest=card["digest"], means=means, **names)
+        return cls(digest=card["digest"], parts=card["parts"], means=means, **names)
 
     def to_json(self) -> dict[str, object]:
         """The values as JSON."""
@@ -99,8 +104,7 @@ class ClassificationDataModule(TaskData):
         super().__init__()
         self.config, self.examples = config, examples
         self.part = self._parts(learned)
-        self.learned = learned or Learned.of(examples, self.rows(TRAIN))
-        self.foreign = self.learned.digest != examples.digest
+        self.learned = learned or Learned.of(examples, self.part)
         self.batch_size = EVALUATION_BATCH
         self.x = torch.from_numpy(examples.x)
         known = np.full(len(examples), -1) if examples.y is None else examples.labels
@@ -145,9 +149,12 @@ class ClassificationDataModule(TaskData):
     def audit(self) -> AuditStamp:
         """Say what makes scores on these examples doubtful."""
         found = findings(self.examples)
-        if self.foreign:
+        if self.learned.digest != self.examples.digest:
             said = "these are other examples than the run's own; whether some of them trained it"
             found.append(f"{said} is not known")
+        elif self.learned.parts != digest_bytes(self.part.tobytes()):
+            found.append("the run had another split: some of what tests here trained it")
+            return AuditStamp(verdict="leaking", findings=tuple(found))
         return AuditStamp(verdict="warnings" if found else "clean", findings=tuple(found))
 
     def fit_module(self, module: TaskModule) -> None:
