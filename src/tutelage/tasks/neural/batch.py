@@ -24,6 +24,8 @@ class SessionChunk:
         past: (B, C, N) float32, the units' responses in the frames of history; 0 where not valid.
         frames: (B,) int64, the session's row of each stretch's first predicted frame.
         weight: Weight of this session's loss; over an epoch the mean is 1.
+        shown: (B,) int64, numbers of what is shown: stretches of a batch with one number show the
+            same. Null: not known.
     """
 
     session: str
@@ -34,6 +36,7 @@ class SessionChunk:
     past: Tensor
     frames: Tensor
     weight: float = 1.0
+    shown: Tensor | None = None
 
     @property
     def context(self) -> int:
@@ -55,6 +58,7 @@ class SessionChunk:
             behaviour=None if self.behaviour is None else self.behaviour[:0],
             past=self.past[:0],
             frames=self.frames[:0],
+            shown=None if self.shown is None else self.shown[:0],
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
@@ -69,6 +73,7 @@ class SessionChunk:
             else self.behaviour.to(device, non_blocking=non_blocking),
             past=self.past.to(device, non_blocking=non_blocking),
             frames=self.frames.to(device, non_blocking=non_blocking),
+            shown=None if self.shown is None else self.shown.to(device, non_blocking=non_blocking),
         )
 
 

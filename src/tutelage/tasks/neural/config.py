@@ -82,8 +82,10 @@ yours.
     balance: Literal["none", "session", "animal", "unit"] = "none"
     """What counts alike in the loss: each frame; each session; each animal, and in it each session;
     each unit."""
-    batches: Literal["mixed", "by_session"] = "mixed"
-    """Whether a step sees stretches of all sessions, or of one session after another."""
+    batches: Literal["mixed", "shared", "by_session"] = "mixed"
+    """`mixed`: a step sees stretches of all sessions; `shared`: where sessions show the same, each
+    stimulus with all their answers to it, so that the core sees it once (`training.batch_size`
+    counts stimuli then); `by_session`: one session after another."""
     sampler: Literal["uniform", "contrast"] = "uniform"
     """Which chunks are drawn: all alike, or those of high contrast more often at first (mixed)."""
     contrast_warmup_steps: int = Field(default=500, ge=1)
@@ -94,6 +96,8 @@ yours.
     """Length of each."""
     simulated_units: int = Field(default=24, ge=4, le=512)
     """Units of each."""
+    simulated_stimuli: Literal["own", "shared"] = "own"
+    """Whether each embedded recording shows its own movies, or all the same, in another order."""
     simulated_seed: int = Field(default=0, ge=0)
     """Seed of the embedded recordings."""
 
@@ -138,3 +142,13 @@ class NeuralConfig(RunConfig):
     """The optimiser, the loop and the device."""
     evaluation: NeuralEvaluation = NeuralEvaluation()
     """How predicted responses are scored."""
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        data = self.data
+        moved = (data.batches, data.sampler) != ("mixed", "uniform")
+        if self.mode.name == "curriculum" and moved:
+            raise ValueError(
+                "mode=curriculum orders the stretches: leave out data.batches and data.sampler"
+            )
+        return self

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class ChunkTable:
         high: (n,) int64, one past the trial's last frame.
         frames: Frames a stretch, L, of each session.
         context: Frames of history before each stretch, C.
+        shown: (n,) int64, numbers of what is shown, history included; see `with_shown`.
     """
 
     session: Ints
@@ -36,6 +38,7 @@ class ChunkTable:
     high: Ints
     frames: tuple[int, ...]
     context: int
+    shown: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -112,8 +115,7 @@ def cut_chunk(
     chosen = places.numpy()
     size = table.frames[int(table.session[chosen[0]])]
     start = table.start[chosen]
-    frames = start[:, None] + np.arange(-table.context, size)
-    rows = np.clip(frames, table.low[chosen, None], table.high[chosen, None] - 1)
+    frames, rows = _frames_and_rows(table, chosen, size)
     predicted = rows[:, table.context :]
     counts = frames[:, table.context :] < table.stop[chosen, None]
     valid = session.valid[predicted] & counts[..., None]
@@ -129,7 +131,33 @@ def cut_chunk(
         past=torch.from_numpy(session.responses[rows[:, : table.context]]),
         frames=torch.from_numpy(start),
         weight=weight,
+        shown=None if table.shown is None else torch.from_numpy(table.shown[chosen]),
     )
+
+
+def _frames_and_rows(table: ChunkTable, chosen: Ints, size: int) -> tuple[Ints, Ints]:
+    """Return (B, C + size) frames of stretches, and the rows of their trial that are read."""
+    frames = table.start[chosen, None] + np.arange(-table.context, size)
+    return frames, np.clip(frames, table.low[chosen, None], table.high[chosen, None] - 1)
+
+
+def with_shown(sessions: Sequence[Session], table: ChunkTable) -> ChunkTable:
+    """Return the table with numbers of what its stretches show: equal where the bytes are.
+
+    Args:
+        sessions: The recordings.
+        table: Their stretches.
+    """
+    digests = []
+    for place, session in enumerate(sessions):
+        kind = repr(session.stimulus.shape[1:]).encode()
+        for stretch in np.flatnonzero(table.session == place):
+            _, rows = _frames_and_rows(table, stretch[None], table.frames[place])
+            digest = xxhash.xxh3_64(kind)
+            digest.update(np.ascontiguousarray(session.stimulus[rows[0]]).data)
+            digests.append(digest.intdigest())
+    _, shown = np.unique(np.array(digests, np.uint64), return_inverse=True)
+    return replace(table, shown=shown)
 
 
 def chunk_contrast(sessions: Sequence[Session], table: ChunkTable) -> NDArray[np.float32]:

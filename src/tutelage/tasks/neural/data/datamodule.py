@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,11 @@ from tutelage.core.records import AuditStamp
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.data.alignment import aligned
-from tutelage.tasks.neural.data.balance import session_weights
-from tutelage.tasks.neural.data.chunks import (
-    ChunkTable,
-    chunk_contrast,
-    chunk_table,
-    cut_chunk,
-)
+from tutelage.tasks.neural.data.chunks import ChunkTable, chunk_table, cut_chunk
 from tutelage.tasks.neural.data.folds import Digests, fold_parts, unit_name
 from tutelage.tasks.neural.data.learning import learn, part_digest
-from tutelage.tasks.neural.data.sampling import (
-    ByDatasetBatchSampler,
-    ContrastWeightedSampler,
-    GlobalBatches,
-    MixedBatchSampler,
-)
+from tutelage.tasks.neural.data.orders import batch_order, loss_weights
+from tutelage.tasks.neural.data.sampling import ByDatasetBatchSampler, GlobalBatches
 from tutelage.tasks.neural.data.split import TEST, TRAIN, VALIDATION, split_sessions
 from tutelage.tasks.neural.preprocessing import Preprocessing
 from tutelage.tasks.neural.sessions import Session
@@ -193,29 +184,13 @@ class MultiDatasetDM(TaskData):
 
     def batch_order(self) -> GlobalBatches:
         """Which stretches form the batches of each epoch."""
-        data, table, seed = self.config.data, self.tables[TRAIN], self.config.training.seed
-        size, process = self.batch_size, (self.rank, self.world_size)
-        if data.batches == "by_session":
-            return ByDatasetBatchSampler(table, size, seed, True, *process)
-        if data.sampler == "uniform":
-            return MixedBatchSampler(table, size, seed, *process)
-        contrast, warmup = chunk_contrast(self.sessions, table), data.contrast_warmup_steps
-        return ContrastWeightedSampler(table, contrast, size, seed, warmup, *process)
-
-    def _shares(self, order: GlobalBatches) -> Sequence[float]:
-        """Return each session's share of the loss while all weigh alike: batches, or responses."""
-        if isinstance(order, ByDatasetBatchSampler):
-            return order.batches_of
-        table = order.table
-        frames = np.bincount(table.session, table.stop - table.start, table.sessions)
-        units = [session.units for session in self.sessions]
-        return [float(each) for each in frames * np.array(units)]
+        process = (self.rank, self.world_size)
+        return batch_order(self.config, self.sessions, self.tables[TRAIN], self.batch_size, process)
 
     def train_dataloader(self) -> ResumableLoader[NeuralBatch]:
         """Shuffled stretches, in the batches that `batch_order` makes of them."""
-        order, table = self.batch_order(), self.tables[TRAIN]
-        who = [(session.animal, session.units) for session in self.sessions]
-        weights = session_weights(self.config.data.balance, self._shares(order), who)
+        order = self.batch_order()
+        table, weights = order.table, loss_weights(self.config, self.sessions, order)
 
         def fetch(batch: Tensor) -> NeuralBatch:
             mine = order.shard(batch)
@@ -367,14 +342,26 @@ class MultiDatasetDM(TaskData):
         module.set_statistics(self.learned)
 
     def batch_of_size(self, size: int) -> NeuralBatch:
-        """Stretches of the session whose stretch holds the most numbers, repeated as needed."""
+        """Stretches of the session whose stretch holds the most numbers, repeated as needed.
+
+        Where sessions share stimuli, those of every session, as if they all showed the same.
+        """
         table = self.tables[TRAIN]
+        if self.config.data.batches == "shared":
+            every = range(len(self.sessions))
+            parts = (self.chunk(table, self._some(place, size)) for place in every)
+            shown = torch.arange(size)
+            return NeuralBatch(tuple(replace(part, shown=shown) for part in parts))
         cost = [
             frames * (session.units + session.stimulus[0].size)
             for session, frames in zip(self.sessions, table.frames, strict=True)
         ]
-        members = np.flatnonzero(table.session == int(np.argmax(cost)))
-        return NeuralBatch((self.chunk(table, torch.from_numpy(np.resize(members, size))),))
+        return NeuralBatch((self.chunk(table, self._some(int(np.argmax(cost)), size)),))
+
+    def _some(self, session: int, size: int) -> Tensor:
+        """Return so many training stretches of a session, repeated as needed."""
+        members = np.flatnonzero(self.tables[TRAIN].session == session)
+        return torch.from_numpy(np.resize(members, size))
 
     @property
     def train_size(self) -> int:

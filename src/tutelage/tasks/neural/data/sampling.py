@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.data.chunks import ChunkTable
+from tutelage.tasks.neural.sessions.session import Ints
 from tutelage.training.samplers import permutation, random_bits
 
 
@@ -79,6 +80,69 @@ class MixedBatchSampler(GlobalBatches):
         """Return a batch in order of session, otherwise as it was."""
         session = torch.from_numpy(self.table.session)[batch]
         return batch[session.argsort(stable=True)]
+
+
+class SharedStimulusBatchSampler(MixedBatchSampler):
+    """Batches of stimuli, each with the stretches of every session that it was shown in.
+
+    A batch of n stimuli costs the core as much as n stretches, however many sessions saw them; each
+    stretch comes once an epoch. What a session saw k times is of k stimuli. Processes share the
+    stimuli of a batch, never the stretches of one.
+
+    Args:
+        table: The stretches, with what they show.
+        batch_size: Most stimuli a batch and process.
+        seed: Any integer.
+        rank: This process, from 0.
+        world_size: Processes.
+
+    Raises:
+        ConfigError: No two sessions show the same.
+    """
+
+    def __init__(
+        self, table: ChunkTable, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__(table, batch_size, seed, rank, world_size)
+        self.stimulus, sizes = _stimuli(table)
+        if sizes.max() == 1:
+            hint = "Use data.batches=mixed."
+            raise ConfigError("no two sessions show the same", where="data.batches", hint=hint)
+        members = torch.from_numpy(np.argsort(self.stimulus, kind="stable"))
+        self._members = torch.split(members, sizes.tolist())
+
+    def __len__(self) -> int:
+        return -(-len(self._members) // self.whole)
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the global batches of ``epoch``, each in order of session."""
+        order = permutation(self.seed, epoch, len(self._members))
+        return [
+            self.by_session(torch.cat([self._members[at] for at in chosen.tolist()]))
+            for chosen in torch.tensor_split(order, len(self))
+        ]
+
+    def shard(self, batch: Tensor) -> Tensor:
+        """Return this process's part of a global batch: every stretch of some of its stimuli."""
+        _, number = torch.unique(torch.from_numpy(self.stimulus)[batch], return_inverse=True)
+        return batch[number % self.world_size == self.rank]
+
+
+def _stimuli(table: ChunkTable) -> tuple[Ints, Ints]:
+    """Return (n,) each stretch's stimulus, and how many stretches each has: one a session at most.
+
+    A session's k-th stretch that shows something belongs to the k-th stimulus of that content.
+    """
+    assert table.shown is not None
+    order = np.lexsort((table.start, table.session, table.shown))
+    shown, session = table.shown[order], table.session[order]
+    first = (np.diff(shown, prepend=-1) != 0) | (np.diff(session, prepend=-1) != 0)
+    place = np.arange(len(order))
+    time = np.empty_like(place)
+    time[order] = place - np.maximum.accumulate(np.where(first, place, 0))
+    keys = table.shown * len(table) + time
+    _, stimulus, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    return stimulus, sizes
 
 
 class ContrastWeightedSampler(MixedBatchSampler):

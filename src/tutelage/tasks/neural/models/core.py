@@ -75,14 +75,18 @@ class Core(nn.Module):
         frames = stimulus[:, 0].to(self.stimulus_mean.dtype)
         return (frames - self.stimulus_mean) / self.stimulus_std
 
-    def forward(self, frames: Tensor, signals: Tensor | None, length: int) -> Tensor:
+    def forward(
+        self, frames: Tensor, signals: Tensor | None, length: int, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the features of the last frames.
 
         Args:
-            frames: (B, C + L, H, W) standardised stimulus.
+            frames: (b, C + L, H, W) standardised stimulus.
             signals: (B, C + L, M) of behaviour, where there is a modulator.
             length: L; there must be `context` frames before. A state begins at the first frame, so
                 that more history lets it settle longer; without one, what is older is not read.
+            rows: (B,) int64, which of the frames each stretch shows; null: those in its place. The
+                norms count what is shown once, however many stretches show it.
 
         Returns:
             (B, L, h, w, `channels`).
@@ -92,8 +96,9 @@ class Core(nn.Module):
         clip = self.convnet(self.frontend(frames))
         if self.modulator is not None:
             assert signals is not None
+            clip, rows = (clip if rows is None else clip.index_select(0, rows)), None
             clip = self.modulator(clip, signals[:, -clip.shape[1] :])
         if self.recurrent is not None:
             clip = self.recurrent(clip)
         features: Tensor = clip[:, -length:]
-        return features
+        return features if rows is None else features.index_select(0, rows)

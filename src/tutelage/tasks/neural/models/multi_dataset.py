@@ -143,26 +143,56 @@ class MultiDatasetModel(nn.Module):
             hint = f"Set model.least_context={self.core.context} for the model that is trained."
             raise ConfigError(f"{said}{self.core.context}", hint=hint)
         heads = [self.head(part.session) for part in parts]
-        seen = [self._seen(head, part) for head, part in zip(heads, parts, strict=True)]
+        seen, rows = self._seen(heads, parts)
         told = [head.signals(part) for head, part in zip(heads, parts, strict=True)]
         signals = [each for each in told if each is not None]
-        inputs = (*seen, *signals)
+        inputs = (seen, *signals)
         frozen = self.core_is_fixed and not any(each.requires_grad for each in inputs)
         with torch.no_grad() if frozen else nullcontext():
             joined = torch.cat(signals) if signals else None
             length = parts[0].responses.shape[1]
-            features: Tensor = self.core(torch.cat(seen), joined, length)
+            features: Tensor = self.core(seen, joined, length, rows)
         return torch.split(features, [len(part.stimulus) for part in parts])
 
-    def _seen(self, head: SessionHead, part: SessionChunk) -> Tensor:
-        frames = self.core.standardised(part.stimulus)
-        return frames if head.adapter is None else head.adapter(frames)
+    def _seen(
+        self, heads: Sequence[SessionHead], parts: Sequence[SessionChunk]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the frames that the core has to see, and which of them each stretch shows."""
+        adapters = [head.adapter for head in heads if head.adapter is not None]
+        if adapters:
+            frames = [self.core.standardised(part.stimulus) for part in parts]
+            return torch.cat([f(x) for f, x in zip(adapters, frames, strict=True)]), None
+        stimulus = torch.cat([part.stimulus for part in parts])
+        first, rows = distinct([part.shown for part in parts])
+        if first is not None:
+            stimulus = stimulus.index_select(0, first)
+        return self.core.standardised(stimulus), rows
 
     def _drive(self, features: Tensor, part: SessionChunk) -> Tensor:
         """Return a session's drive in full precision, whatever the core's."""
         head = self.head(part.session)
         with torch.autocast(features.device.type, enabled=False):
             return head.drive(features.to(head.bias.dtype), part)
+
+
+def distinct(shown: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+    """Return the first stretch of each stimulus, and which stimulus each stretch shows.
+
+    Args:
+        shown: (B,) numbers of what the stretches of each part show, where that is known.
+
+    Returns:
+        (b,) and (B,) int64; nulls where nothing is known or nothing is shown twice.
+    """
+    known = [numbers for numbers in shown if numbers is not None]
+    if len(known) < len(shown):
+        return None, None
+    numbers, rows = torch.unique(torch.cat(known), return_inverse=True)
+    if len(numbers) == len(rows):
+        return None, None
+    place = torch.arange(len(rows), device=rows.device)
+    first = rows.new_full(numbers.shape, len(rows)).scatter_reduce(0, rows, place, "amin")
+    return first, rows
 
 
 def alike(parts: Sequence[SessionChunk]) -> list[list[int]]:

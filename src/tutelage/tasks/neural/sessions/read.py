@@ -129,4 +129,5 @@ def simulation_settings(data: NeuralData) -> dict[str, int | float]:
         "seconds": data.simulated_seconds,
         "units": data.simulated_units,
         "seed": data.simulated_seed,
+        "shared": data.simulated_stimuli == "shared",
     }

@@ -29,6 +29,8 @@ TYPES = ("natural", "noise")
 AROUSAL_SECONDS = 8.0
 """Time over which arousal changes."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
+SHARED = 1 << 32
+"""In the place of a recording's number, where what is drawn is the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,15 @@ def simulate_session(settings: Mapping[str, int | float], number: int) -> Simula
     and running, which does so only loosely.
 
     Args:
-        settings: ``seconds``, ``units`` and ``seed``.
+        settings: ``seconds``, ``units``, ``seed``, and whether stimuli are ``shared``.
         number: Which recording, from 0; animals take turns.
     """
     random = np.random.default_rng([int(settings["seed"]), number])
     animal = list(ANIMALS)[number % len(ANIMALS)]
     units = draw_units(int(settings["units"]), SIZE, ANIMALS[animal], random)
     trials = max(10, round(float(settings["seconds"]) * RATE_HZ / TRIAL_FRAMES))
-    movie, kind, part = _trials(trials, random)
+    drawn = np.random.default_rng([int(settings["seed"]), SHARED])
+    movie, kind, part = _trials(trials, random, drawn if settings.get("shared") else random)
     arousal = _slow(trials * TRIAL_FRAMES, random).reshape(trials, TRIAL_FRAMES)
     expected = expected_responses(units, movie, arousal, RATE_HZ)
     expected = expected.reshape(trials * TRIAL_FRAMES, -1)
@@ -105,17 +108,25 @@ def _photographs() -> list[Double]:
     return photographs()
 
 
-def _trials(trials: int, random: np.random.Generator) -> tuple[Bytes, Ints, Ints]:
-    """Return (trials, T, H, W) movies, and the type and part of each trial, in random order."""
+def _trials(
+    trials: int, random: np.random.Generator, drawn: np.random.Generator
+) -> tuple[Bytes, Ints, Ints]:
+    """Return (trials, T, H, W) movies, and the type and part of each trial, in random order.
+
+    Args:
+        trials: How many.
+        random: Draws their order.
+        drawn: Draws the movies.
+    """
     shown = max(2, round(0.2 * trials / REPEATS))
     tests, held = shown * REPEATS, max(2, round(0.1 * trials))
     fresh = trials - tests + shown
     kind = np.where(np.arange(fresh) % 4 == 3, 1, 0)
     kind[:shown] = np.where(np.arange(shown) % 4 == 1, 1, 0)
     movies = [
-        noise_movie(TRIAL_FRAMES, SIZE, random)
+        noise_movie(TRIAL_FRAMES, SIZE, drawn)
         if each
-        else natural_movie(_photographs(), TRIAL_FRAMES, SIZE, RATE_HZ, random)
+        else natural_movie(_photographs(), TRIAL_FRAMES, SIZE, RATE_HZ, drawn)
         for each in kind
     ]
     which = np.concatenate([np.repeat(np.arange(shown), REPEATS), np.arange(shown, fresh)])
