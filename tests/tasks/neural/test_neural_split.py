@@ -74,6 +74,15 @@ def test_one_long_trial_is_cut_into_stretches_with_an_embargo() -> None:
     np.testing.assert_array_equal(without[part >= 0], part[part >= 0])
 
 
+def test_stretches_that_several_sessions_saw_are_of_the_same_part_in_all() -> None:
+    other = replace(LONG, id="other", responses=LONG.responses[::-1])
+    split = Split(block_seconds=5, embargo_seconds=0)
+    one, same = split_sessions([LONG, other], split)
+    np.testing.assert_array_equal(one, same)
+    blank = replace(LONG, stimulus=np.zeros_like(LONG.stimulus))  # nothing tells stretches apart
+    assert set(split_sessions([blank], split)[0].tolist()) == {TRAIN, VALIDATION, TEST}
+
+
 def test_trials_need_no_embargo() -> None:
     assert not (split_sessions([MOVIE], Split())[0] == LEFT_OUT).any()
 

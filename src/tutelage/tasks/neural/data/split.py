@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,12 @@ def _fewer(part: Ints, groups: Ints, order: Sequence[int], most: int) -> Ints:
 
 def stimulus_digests(session: Session) -> list[int]:
     """Return a 64-bit digest of what each trial showed, in the trials' order."""
-    first = np.flatnonzero(np.diff(session.trial, prepend=session.trial[0] - 1))
+    return _digests(session, session.trial)
+
+
+def _digests(session: Session, stretches: Ints) -> list[int]:
+    """Return a 64-bit digest of what each stretch of rows with one number showed, in order."""
+    first = np.flatnonzero(np.diff(stretches, prepend=stretches[0] - 1))
     bounds = [*first.tolist(), len(session)]
     stimulus = session.stimulus
     return [
@@ -132,9 +138,19 @@ def _groups(session: Session, split: Split) -> tuple[Ints, list[int]]:
         stretch = _place_in_trial(trial) // length
         border = (np.diff(stretch, prepend=-1) != 0) | (np.diff(trial, prepend=-1) != 0)
         groups = np.cumsum(border) - 1
-        return groups, [_hash(f"{session.id}/{group}") for group in range(int(groups[-1]) + 1)]
+        return groups, _names(_digests(session, groups))
     digests, groups = np.unique(np.array(stimulus_digests(session), np.uint64), return_inverse=True)
     return groups[session.trial], [int(digest) for digest in digests]
+
+
+def _names(digests: Sequence[int]) -> list[int]:
+    """Name each stretch by what it shows, and by how often the session has shown that before."""
+    before: Counter[int] = Counter()
+    names = []
+    for digest in digests:
+        names.append(_hash(f"{digest}/{before[digest]}"))
+        before[digest] += 1
+    return names
 
 
 def _place_in_trial(trial: Ints) -> Ints:
