@@ -1,6 +1,7 @@
 """Claim: training on mixed chunks is ten times windows an item, and twice cycling over sessions.
 
 Run: python benchmarks/neural_training.py [--json FILE] [--seconds S] [--sessions N]
+     [--stimuli own shared]
 
 One model, one seed, one thread, several ways of training it on simulated recordings, rotated by
 slices of CPU time so that what else the machine does meets all alike:
@@ -11,10 +12,15 @@ slices of CPU time so that what else the machine does meets all alike:
   `cycling 50` with the chunks that it ships (`train_chunk_size: 50`, history included);
 - `tutelage`: chunks of all sessions in a step, one pass of the core, channels last.
 
+All of it twice. `own`: each recording shows its own movies. `shared`: all show the same, in another
+order, as openretina's data sets do; there ours takes each stimulus with all sessions' answers
+(`data.batches=shared`), as many stimuli a step as the others take chunks. A frame that four
+sessions saw counts four times, for everyone: peers pass it through the core four times.
+
 `bf16` stands behind the ways that are run in mixed precision too (`training.precision=bf16`);
 openretina ships `precision: 32-true`. All compute the same function of the same parameters, which
-is checked before the clock starts, and spend about as many predicted frames a step. Peers' ways
-are written here on plain PyTorch.
+is checked before the clock starts, and pass about as many frames through the core a step. Peers'
+ways are written here on plain PyTorch.
 
 Prints predicted frames a CPU-second, ratios at equal and at mixed precision, and whether the
 correlation on held-out trials is equal or better after as many CPU-seconds.
@@ -28,7 +34,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +65,7 @@ MODEL = (
     "model.modulator.name=none",
     "model.readout.name=gaussian",
 )
+STIMULI = ("own", "shared")
 CHUNK, CHUNKS, RATE = 97, 3, 3e-3
 WINDOWS = CHUNK * CHUNKS
 SHIPPED = 50
@@ -194,28 +201,28 @@ def held_out(data: MultiDatasetDM, module: NeuralModule) -> float:
     return float(found)
 
 
-def data_of(
-    sessions: int, seconds: int, batches: str, cache: Path, chunk: int = CHUNK
-) -> MultiDatasetDM:
-    config = build_config(
-        NeuralConfig,
-        [],
-        (
-            *(*MODEL, f"data.simulated_sessions={sessions}", f"data.simulated_seconds={seconds}"),
-            *(f"data.chunk_frames={chunk}", f"data.batches={batches}"),
-        ),
-    )
+def data_of(recorded: tuple[str, ...], batches: str, cache: Path, chunk: int) -> MultiDatasetDM:
+    """The recordings, in batches of one kind."""
+    settings = (*MODEL, *recorded, f"data.chunk_frames={chunk}", f"data.batches={batches}")
+    config = build_config(NeuralConfig, [], settings)
     data = MultiDatasetDM(config, cache)
     data.batch_size = round(WINDOWS / chunk)
     data.setup("fit")
     return data
 
 
-def ways(mixed: MultiDatasetDM, cycled: MultiDatasetDM, shipped: MultiDatasetDM) -> dict[str, Way]:
+def ways(own: MultiDatasetDM, cycled: MultiDatasetDM, shipped: MultiDatasetDM) -> dict[str, Way]:
+    """Every way of training, each with a fresh model.
+
+    Args:
+        own: The recordings as ours takes them.
+        cycled: In chunks of one session a step.
+        shipped: In such chunks, as short as openretina's.
+    """
+
     def model() -> NeuralModule:
         torch.manual_seed(0)
-        config = mixed.config
-        return NeuralModule(config.model, config.training, mixed.learned)
+        return NeuralModule(own.config.model, own.config.training, own.learned)
 
     def chunks(data: MultiDatasetDM) -> Iterator[object]:
         loader = data.train_dataloader()
@@ -227,15 +234,15 @@ def ways(mixed: MultiDatasetDM, cycled: MultiDatasetDM, shipped: MultiDatasetDM)
     def theirs(module: NeuralModule, batch: object) -> Tensor:
         return plain_loss(module, list(batch.parts))
 
-    items = Windows(mixed)
+    items = Windows(own)
     loader = DataLoader(items, WINDOWS, True, collate_fn=items.collate, drop_last=True)
     return {
         "windows": Way(model(), endless(lambda: iter(loader)), plain_loss),
         "cycling 50": Way(model(), chunks(shipped), theirs),
         "cycling": Way(model(), chunks(cycled), theirs),
         f"cycling{BF16}": Way(model(), chunks(cycled), theirs, bf16=True),
-        "tutelage": Way(model(), chunks(mixed), ours),
-        f"tutelage{BF16}": Way(model(), chunks(mixed), ours, bf16=True),
+        "tutelage": Way(model(), chunks(own), ours),
+        f"tutelage{BF16}": Way(model(), chunks(own), ours, bf16=True),
     }
 
 
@@ -250,34 +257,33 @@ def agree(data: MultiDatasetDM, module: NeuralModule) -> float:
     return apart
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--seconds", type=float, default=60.0, help="CPU-seconds for each way")
-    parser.add_argument("--sessions", type=int, default=4)
-    parser.add_argument("--recorded", type=int, default=240, help="seconds of each recording")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as cache:
-        mixed, cycled = (
-            data_of(args.sessions, args.recorded, kind, Path(cache))
-            for kind in ("mixed", "by_session")
-        )
-        short = (args.sessions, args.recorded, "by_session", Path(cache), SHIPPED - mixed.context)
-        found = ways(mixed, cycled, data_of(*short))
-        apart = agree(mixed, found["tutelage"].module)
+def compare(stimuli: str, args: argparse.Namespace, cache: Path) -> dict[str, object]:
+    """Train in every way by turns; print and return how fast and how well."""
+    recorded = (
+        *(f"data.simulated_sessions={args.sessions}", f"data.simulated_seconds={args.recorded}"),
+        f"data.simulated_stimuli={stimuli}",
+    )
+    kind = "mixed" if stimuli == "own" else "shared"
+    own, cycled = (data_of(recorded, each, cache, CHUNK) for each in (kind, "by_session"))
+    shipped = data_of(recorded, "by_session", cache, SHIPPED - own.context)
+    found = ways(own, cycled, shipped)
+    apart = agree(own, found["tutelage"].module)
+    for way in found.values():
+        for _ in range(2):
+            way.step(counts=False)
+    for mark in (args.seconds / 3, 2 * args.seconds / 3, args.seconds):
         for way in found.values():
-            for _ in range(2):
-                way.step(counts=False)
-        marks = [args.seconds / 3, 2 * args.seconds / 3, args.seconds]
-        for mark in marks:
-            for way in found.values():
-                while way.seconds < mark:
-                    way.step(counts=True)
-                way.reached.append((way.seconds, held_out(mixed, way.module)))
-    speed = {name: way.frames / way.seconds for name, way in found.items()}
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
+            while way.seconds < mark:
+                way.step(counts=True)
+            way.reached.append((way.seconds, held_out(own, way.module)))
+    print(f"\n{stimuli} stimuli, {args.sessions} sessions")
     print(f"largest difference between our rates and plain 3-D convolutions: {apart:.1e}")
+    return told(found) | {"apart": apart}
+
+
+def told(found: Mapping[str, Way]) -> dict[str, object]:
+    """Print speeds and correlations, and what they say of each claim."""
+    speed = {name: way.frames / way.seconds for name, way in found.items()}
     for name, way in found.items():
         curve = "  ".join(f"{seconds:.0f} s: r={r:.3f}" for seconds, r in way.reached)
         print(f"{name:14s} {speed[name]:7.0f} frames per CPU-second   {curve}")
@@ -290,9 +296,23 @@ def main() -> None:
             f"{mine} over {peer} ({precision} precision): {speed[mine] / speed[peer]:.2f}x "
             f"(claim: {wanted:.0f}x); held-out r {held} at equal CPU-seconds ({gains})"
         )
+    return {"speed": speed, "reached": {name: way.reached for name, way in found.items()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU-seconds for each way")
+    parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--recorded", type=int, default=240, help="seconds of each recording")
+    parser.add_argument("--stimuli", nargs="+", choices=STIMULI, default=STIMULI)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
+    with tempfile.TemporaryDirectory() as cache:
+        found = {stimuli: compare(stimuli, args, Path(cache)) for stimuli in args.stimuli}
     if args.json:
-        curves = {name: way.reached for name, way in found.items()}
-        args.json.write_text(json.dumps({"speed": speed, "reached": curves, "apart": apart}))
+        args.json.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -151,8 +151,8 @@ def with_shown(sessions: Sequence[Session], table: ChunkTable) -> ChunkTable:
     digests = []
     for place, session in enumerate(sessions):
         kind = repr(session.stimulus.shape[1:]).encode()
-        for stretch in np.flatnonzero(table.session == place):
-            _, rows = _frames_and_rows(table, stretch[None], table.frames[place])
+        for stretch in np.flatnonzero(table.session == place)[:, None]:
+            _, rows = _frames_and_rows(table, stretch, table.frames[place])
             digest = xxhash.xxh3_64(kind)
             digest.update(np.ascontiguousarray(session.stimulus[rows[0]]).data)
             digests.append(digest.intdigest())
