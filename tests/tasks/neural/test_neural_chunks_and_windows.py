@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from neural_chunks import card, chunk, learned, window
@@ -110,6 +112,25 @@ def test_gradients_flow_through_stacked_frames() -> None:
     clip = torch.randn(2, 5, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     torch.manual_seed(0)
     assert torch.autograd.gradcheck(lambda x: stacked_taps(x, 3), clip)
+
+
+@pytest.mark.parametrize("more", [(), ("convnet.frames=[3,2]",), ("convnet.padding=valid",)])
+def test_temporal_filters_learn_the_same_through_the_layer_behind_them(
+    more: tuple[str, ...],
+) -> None:
+    module, config = made(*SMALL, "frontend.name=temporal", "frontend.lags=4", *more)
+    module.double()
+    stretch = chunk(card("a.1", 3, behaviour=2), 2, config.context, LENGTH)
+    asked = replace(stretch, stimulus=stretch.stimulus.double().requires_grad_())
+    found = []
+    for each in (stretch, asked):  # who asks for the stimulus's gradient takes the longer way
+        module.zero_grad()
+        module.step(NeuralBatch((each,)))["loss"].backward()  # type: ignore[no-untyped-call]
+        named = module.network.core.named_parameters()
+        found.append({n: p.grad.clone() for n, p in named if p.grad is not None})
+    assert found[0].keys() == found[1].keys() >= {"frontend.weight"}
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=1e-8, atol=1e-10, msg=name)
 
 
 @torch.inference_mode()

@@ -34,9 +34,9 @@ class ConvLayer(nn.Module):
         self.dropout = config.dropout
         self.fixed = False
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Return (B, T - frames + 1, H', W', outputs)."""
-        out = self.activation(self.norm(self.conv(clip)))
+    def forward(self, clip: Tensor, mixing: Tensor | None = None) -> Tensor:
+        """Return (B, T - frames + 1, H', W', outputs); see `ClipConv.forward`."""
+        out = self.activation(self.norm(self.conv(clip, mixing)))
         drops = self.training and not self.fixed
         return F.dropout(out, self.dropout, drops) if self.dropout else out
 
@@ -77,10 +77,20 @@ class ConvStack(nn.Module):
             axis = layer.conv.axis(axis).pool(pool)
         return axis
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Return (B, T', H', W', `channels`)."""
+    @property
+    def mixes(self) -> bool:
+        """Whether the first layer can take sums of channels upon itself: no other looks at them."""
+        return self.connected == "vanilla"
+
+    def forward(self, clip: Tensor, mixing: Tensor | None = None) -> Tensor:
+        """Return (B, T', H', W', `channels`).
+
+        Args:
+            clip: (B, T, H, W, C).
+            mixing: Sums of the clip's channels that the first layer sees; see `ClipConv.forward`.
+        """
         for layer, shortcut, pool in zip(self.layers, self.shortcuts, self.pools, strict=True):
-            out = layer(clip)
+            out, mixing = layer(clip, mixing), None
             if self.connected == "resnet":
                 out = out + shortcut(cropped(clip, out))
             elif self.connected == "densenet":

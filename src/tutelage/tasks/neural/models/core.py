@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tutelage.core.errors import ConfigError
 from tutelage.tasks.neural.models.config import MultiDatasetConfig
 from tutelage.tasks.neural.models.convnets import ConvLayer, ConvStack
-from tutelage.tasks.neural.models.frontends import build_frontend
+from tutelage.tasks.neural.models.frontends import TemporalBasis, build_frontend
 from tutelage.tasks.neural.models.geometry import Axis
 from tutelage.tasks.neural.models.layers import ClipNorm
 from tutelage.tasks.neural.models.modulators import ModulatorLayer, build_modulator
@@ -75,6 +75,20 @@ class Core(nn.Module):
         frames = stimulus[:, 0].to(self.stimulus_mean.dtype)
         return (frames - self.stimulus_mean) / self.stimulus_std
 
+    def _convolved(self, frames: Tensor) -> Tensor:
+        """Return what the convolutions make of frames (b, T, H, W), (b, T', h, w, C).
+
+        Temporal filters are learned through the first layer's filters, where frames are data: the
+        gradient of every pixel, the dearest part of a step, is not needed for them then.
+        """
+        learns = torch.is_grad_enabled() and not frames.requires_grad
+        if learns and self.convnet.mixes and isinstance(self.frontend, TemporalBasis):
+            cosines = self.frontend.cosines(frames)
+            clip: Tensor = self.convnet(cosines, self.frontend.weight)
+        else:
+            clip = self.convnet(self.frontend(frames))
+        return clip
+
     def forward(
         self, frames: Tensor, signals: Tensor | None, length: int, rows: Tensor | None = None
     ) -> Tensor:
@@ -93,7 +107,7 @@ class Core(nn.Module):
         """
         if not self.has_state:
             frames = frames[:, -(length + self.context) :]
-        clip = self.convnet(self.frontend(frames))
+        clip = self._convolved(frames)
         if self.modulator is not None:
             assert signals is not None
             clip, rows = (clip if rows is None else clip.index_select(0, rows)), None

@@ -90,18 +90,35 @@ class TemporalBasis(FrontendLayer):
         return axis
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return (B, T - lags + 1, H, W, channels): one product with a banded matrix."""
-        batch, length, height, width = frames.shape
-        outputs = length - self.lags + 1
-        row = torch.arange(outputs, device=frames.device)[:, None, None]
-        channel = torch.arange(self.channels, device=frames.device)[None, :, None]
-        lag = torch.arange(self.lags, device=frames.device)[None, None, :]
-        kernels = self.weight @ self.basis
-        banded = kernels.new_zeros(outputs, self.channels, length).index_put(
-            (row, channel, row + lag), kernels.expand(outputs, -1, -1)
-        )
-        clip = banded.view(-1, length) @ frames.flatten(2)
-        return clip.view(batch, outputs, self.channels, height, width).permute(0, 1, 3, 4, 2)
+        """Return (B, T - lags + 1, H, W, channels)."""
+        return in_time(frames, self.weight @ self.basis)
+
+    def cosines(self, frames: Tensor) -> Tensor:
+        """Return (B, T - lags + 1, H, W, basis), of which `weight` makes the channels."""
+        return in_time(frames, self.basis)
+
+
+def in_time(frames: Tensor, kernels: Tensor) -> Tensor:
+    """Filter each pixel in time by one product with a banded matrix.
+
+    Args:
+        frames: (B, T, H, W).
+        kernels: (F, lags), the oldest frame first.
+
+    Returns:
+        (B, T - lags + 1, H, W, F).
+    """
+    batch, length, height, width = frames.shape
+    filters, lags = kernels.shape
+    outputs = length - lags + 1
+    row = torch.arange(outputs, device=frames.device)[:, None, None]
+    channel = torch.arange(filters, device=frames.device)[None, :, None]
+    lag = torch.arange(lags, device=frames.device)[None, None, :]
+    banded = kernels.new_zeros(outputs, filters, length).index_put(
+        (row, channel, row + lag), kernels.expand(outputs, -1, -1)
+    )
+    clip = banded.view(-1, length) @ frames.flatten(2)
+    return clip.view(batch, outputs, filters, height, width).permute(0, 1, 3, 4, 2)
 
 
 class GaborEnergy(FrontendLayer):

@@ -43,21 +43,25 @@ def stacked_taps(clip: Tensor, frames: int) -> Tensor:
 
 
 class _Taps(torch.autograd.Function):
-    """Slices beside each other; its gradient is summed in place, not in a buffer for each slice."""
+    """Slices beside each other; its gradient is summed in place, not in a buffer for each slice.
+
+    The sum is in 32 bits at least, which half precision is neither exact enough nor fast for.
+    """
 
     @staticmethod
     def forward(ctx: Any, clip: Tensor, frames: int) -> Tensor:
         ctx.frames, ctx.shape = frames, clip.shape
         length = clip.shape[1] - frames + 1
-        return torch.cat([clip[:, tap : tap + length] for tap in range(frames)], dim=-1)
+        slices = clip.unfold(1, frames, 1).movedim(-1, -2)
+        return slices.reshape(len(clip), length, *clip.shape[2:-1], frames * clip.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (grad,) = grads
-        total = grad.new_zeros(ctx.shape)
+        total = grad.new_zeros(ctx.shape, dtype=torch.promote_types(grad.dtype, torch.float32))
         for tap, part in enumerate(grad.chunk(ctx.frames, dim=-1)):
             total[:, tap : tap + part.shape[1]] += part
-        return total, None
+        return total.to(grad.dtype), None
 
 
 class ClipConv(nn.Module):
@@ -95,10 +99,20 @@ class ClipConv(nn.Module):
         """Return where the outputs lie along one side."""
         return axis.conv(self.kernel, self.same, self.stride)
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Return (B, T - frames + 1, H', W', outputs) of clip (B, T, H, W, inputs)."""
+    def forward(self, clip: Tensor, mixing: Tensor | None = None) -> Tensor:
+        """Return (B, T - frames + 1, H', W', outputs) of clip (B, T, H, W, inputs).
+
+        Args:
+            clip: What is convolved.
+            mixing: (inputs, c), where the inputs are these sums of the channels of a clip with c.
+                The filters are summed in their place, which costs no pass over the clip.
+        """
+        weight = self.weight
+        if mixing is not None:
+            by_tap = weight.unflatten(1, (self.frames, self.inputs))
+            weight = torch.einsum("ofihw,ic->ofchw", by_tap, mixing).flatten(1, 2)
         stacked = stacked_taps(clip, self.frames)
-        weight = self.weight.contiguous(memory_format=torch.channels_last)
+        weight = weight.contiguous(memory_format=torch.channels_last)
         padding = self.kernel // 2 if self.same else 0
         out = F.conv2d(frames_of(stacked), weight, self.bias, self.stride, padding)
         return clip_of(out, *stacked.shape[:2])
