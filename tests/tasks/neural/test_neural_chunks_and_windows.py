@@ -8,7 +8,7 @@ import pytest
 import torch
 from neural_chunks import card, chunk, learned, window
 
-from tutelage.core.errors import ConfigError
+from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
 from tutelage.tasks.neural.batch import NeuralBatch
 from tutelage.tasks.neural.models.config import MultiDatasetConfig, NeuralTraining
@@ -153,6 +153,16 @@ def test_behaviour_that_is_asked_for_and_absent_is_refused_by_session() -> None:
     config = build_config(MultiDatasetConfig, [], ["modulator.name=film"])
     with pytest.raises(ConfigError, match=r"session b.*needs behaviour"):
         NeuralModule(config, NeuralTraining(), learned(card("a", 2, behaviour=1), card("b", 2)))
+
+
+@pytest.mark.parametrize("name", ["film", "concat", "convgru"])
+def test_a_batch_without_the_behaviour_that_acts_is_refused_and_never_passed_over(
+    name: str,
+) -> None:
+    module, config = made(*SMALL, f"modulator.name={name}")
+    stretch = chunk(card("a.1", 3, behaviour=2), 2, config.context, LENGTH)
+    with pytest.raises(DataError, match=r"a\.1.*has a modulator, and these data have no behaviour"):
+        module.rates(replace(stretch, behaviour=None))
 
 
 def test_behaviour_acts_by_itself_where_all_sessions_have_it() -> None:

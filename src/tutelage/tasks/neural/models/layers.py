@@ -107,10 +107,10 @@ class ClipConv(nn.Module):
             mixing: (inputs, c), where the inputs are these sums of the channels of a clip with c.
                 The filters are summed in their place, which costs no pass over the clip.
         """
-        weight = self.weight
+        weight: Tensor = self.weight
         if mixing is not None:
-            by_tap = weight.unflatten(1, (self.frames, self.inputs))
-            weight = torch.einsum("ofihw,ic->ofchw", by_tap, mixing).flatten(1, 2)
+            size = (len(weight), self.frames, self.inputs, self.kernel, self.kernel)
+            weight = torch.einsum("ofihw,ic->ofchw", weight.view(size), mixing).flatten(1, 2)
         stacked = stacked_taps(clip, self.frames)
         weight = weight.contiguous(memory_format=torch.channels_last)
         padding = self.kernel // 2 if self.same else 0
