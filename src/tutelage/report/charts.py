@@ -16,6 +16,7 @@ LANE = 22
 MOST_LINES = 5
 """Lines of a chart that have a colour of their own."""
 _TICKS = 4
+_HEAD = 14
 _NAMES = 24
 """Further room at the left, for the names of lanes."""
 _LONG_NAMES = 96
@@ -62,6 +63,11 @@ class Chart:
     names: tuple[str, ...] = ()
     left: int = LEFT
     named: bool = False
+
+    @property
+    def head(self) -> int:
+        """Room above it for the name of its upright axis."""
+        return _HEAD if self.up else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class _Painter:
             left = 0 if chart.named else chart.left - 4
             self._text(left, y, words, "left" if chart.named else "right")
         self._text(right, floor + 24.5, chart.across, "right")
-        self._text(0, floor + 24.5, chart.up, "left")
+        self._text(0, -6.5, chart.up, "left")
         for number, outline in chart.bands:
             self.axes.fill(*_points(outline), color=COLOURS[number], alpha=0.2, linewidth=0)
         for number, points in chart.segments:

@@ -55,8 +55,9 @@ class Plate:
 
     @property
     def top(self) -> int:
-        """Room for the legend above the drawing."""
-        return LEGEND * len(self.shape.names) if len(self.shape.names) > 1 else 0
+        """Room above the drawing: for the legend, and for the name of the upright axis."""
+        head = self.shape.head if isinstance(self.shape, Chart) else 0
+        return head + (LEGEND * len(self.shape.names) if len(self.shape.names) > 1 else 0)
 
     @property
     def size_mm(self) -> tuple[float, float]:

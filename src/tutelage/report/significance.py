@@ -202,8 +202,12 @@ _METHODS: Final[Mapping[str, str]] = {
 
 def test_table(found: Sequence[Difference]) -> Table:
     """A row for each difference: its interval, its p-value, and the verdict."""
+    sides = dict.fromkeys(one.side for one in found)
     rows = tuple(
-        (one.metric, one.side, one.against, *_ends(one.found), one.adjusted, one.over, one.said)
+        (
+            *((one.metric,) if len(sides) == 1 else (one.metric, one.side)),
+            *(*_ends(one.found), one.adjusted, one.over or None, one.said),
+        )
         for one in found
     )
     used = {words if words in _METHODS else "" for one in found
@@ -212,8 +216,11 @@ def test_table(found: Sequence[Difference]) -> Table:
     several = sum(one.adjusted is not None for one in found)
     if several > 1:
         note += f" p is adjusted for {several} tests (Holm 1979)."
-    columns = ("metric", "run", "less", "difference", "low", "high", "p", "over", "verdict")
-    return Table(title="Is it chance?", columns=columns, rows=rows, note=note)
+    who = ("metric",) if len(sides) == 1 else ("metric", "run")
+    columns = (*who, "difference", "low", "high", "p", "over", "verdict")
+    less = " and ".join(sides) if len(sides) == 1 else "each run"
+    title = f"Is it chance? {less} less {found[0].against}" if found else "Is it chance?"
+    return Table(title=title, columns=columns, rows=rows, note=note)
 
 
 def _ends(found: PairedTest | None) -> tuple[float | None, float | None, float | None]:
