@@ -1,7 +1,6 @@
 """A search space means what it says, and is refused before anything runs where it can't be."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -283,13 +282,3 @@ def test_a_tasks_own_space_has_its_own_settings(name: str) -> None:
     task = load_task(name)
     space = check_space(read_space("default", task), task, base(task))
     assert space.first.keys() == space.parameters.keys()
-
-
-def test_the_manuals_spaces_can_be_searched(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```yaml\n# tutelage hpo (\w+) hpo.space=(\S+)\n(.*?)```", page, re.DOTALL)
-    assert [name for _, name, _ in blocks] == ["space.yaml", "models.yaml"]
-    for name, file, text in blocks:
-        (tmp_path / file).write_text(text)
-        task = load_task(name)
-        assert check_space(read_space(str(tmp_path / file), task), task, base(task)).parameters

@@ -367,6 +367,12 @@ def test_two_tasks_with_a_recipe_of_one_name_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = tmp_path / "site" / "tiny_plugin-1.0.dist-info" / "entry_points.txt"
-    entry.write_text("[tutelage.tasks]\ntiny = tutelage.tasks.can:CANTask\n")
+    entry.write_text("[tutelage.tasks]\ntiny = tiny_can:TinyCAN\n")
+    package = tmp_path / "site" / "tiny_can"
+    (package / "recipes").mkdir(parents=True)
+    (package / "recipes" / "can-full.yaml").write_text("task: can\nstages: {one: {}}\n")
+    (package / "__init__.py").write_text(
+        "from tutelage.tasks.can import CANTask\nclass TinyCAN(CANTask):\n    name = 'tiny'\n"
+    )
     with pytest.raises(ConfigError, match="both have a recipe 'can-full'"):
         find_recipe("can-full")
