@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from command import Tutelage, assert_refused
+from command import Tutelage, assert_refused, record
 
 from browser import look_at
 
@@ -20,10 +20,9 @@ pytestmark = pytest.mark.system
 def test_one_s_own_folder_trains_at_once_and_the_run_is_used(tutelage: Tutelage) -> None:
     folder = make_folder(tutelage.folder / "mine")
     (folder / "red-circle-small-0.png").write_bytes(b"no picture")
-    result = tutelage.done(
-        "train", "multimodal", "data.root=mine", *SMALL, "training.max_epochs=3", "--json"
-    )
-    value = result.json
+    tutelage.done("train", "multimodal", "data.root=mine", *SMALL, "training.max_epochs=3")
+    (run,) = tutelage.runs()
+    value = record(run)
     assert value["baselines"]["chance"]["test/recall@10"] > 0  # type: ignore[index]
     assert "1 of 144 pictures" in tutelage.done("runs", "show", "@last").out
     tutelage.done("predict", "@last", "mine", "--output", "all.parquet")
@@ -31,14 +30,13 @@ def test_one_s_own_folder_trains_at_once_and_the_run_is_used(tutelage: Tutelage)
     assert table.num_rows == 2 * 143 and "e15" in table.column_names
     found = tutelage.done("predict", "@last", "--query", "a large blue circle").out.splitlines()
     assert len(found) == 6 and found[1].startswith("a large blue circle,1,")
-    page = Path(str(value["path"]), "report.html")
-    assert "data:image/png" in page.read_text()
+    assert "data:image/png" in (run / "report.html").read_text()
     evaluated = tutelage.done("evaluate", "@last", "--json").json
     assert evaluated["metrics"]["test/recall@10"] == pytest.approx(  # type: ignore[index]
         value["metrics"]["test/recall@10"],
         abs=1e-6,  # type: ignore[index]
     )
-    look_at(page)
+    look_at(run / "report.html")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from command import Tutelage, assert_refused
+from command import Tutelage, assert_refused, record
 
 from browser import look_at
 
@@ -28,9 +28,10 @@ EMBEDDED = (
 
 
 def test_embedded_recordings_train_and_are_scored_beside_the_truth(tutelage: Tutelage) -> None:
-    value = tutelage.done("train", "neural", *EMBEDDED, "--json").json
-    assert value["metrics"]["test/corr"] < value["baselines"]["true_rate"]["test/corr"]  # type: ignore[index]
+    tutelage.done("train", "neural", *EMBEDDED)
     (run,) = tutelage.runs()
+    value = record(run)
+    assert value["metrics"]["test/corr"] < value["baselines"]["true_rate"]["test/corr"]  # type: ignore[index]
     table = parquet.read_table(run / "units.parquet")
     assert set(table["session"].to_pylist()) == {"anna_01", "bert_01"}
     again = tutelage.done("evaluate", "@last", "--json").json
