@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
 PEERS := lightly open_clip_torch pytorch-metric-learning
-# Tests run in as many processes as there are cores, each on one thread; those of the command wait more, so one more.
+# Tests run each on one thread, in one process more than there are cores, since some wait.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: help quickstart test test-cluster test-system check types bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
@@ -30,7 +30,7 @@ quickstart: $(VENV)/.can  ## set up, then train a graph attention network on emb
 	$(BIN)/tutelage train can
 
 test: $(VENV)/.dev  ## unit and integration tests
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal -m "not cluster" tests --ignore=tests/system
+	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "not cluster" tests --ignore=tests/system
 
 test-cluster: $(VENV)/.dev  ## jobs through a Ray and, where its packages are, a Slurm of one node
 	$(ONE_THREAD) $(BIN)/pytest -q -m cluster tests

@@ -14,7 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from warm import Warm
+
+Process = Warm | subprocess.Popen[str]
 COMMAND = Path(sys.executable).with_name("tutelage")
+AT_START = ("PYTHONPATH", "TMPDIR")
+"""Variables that are read when Python starts."""
 SMALL = (
     "data.simulated_seconds=5",
     "model.layers=1",
@@ -66,24 +71,36 @@ class Tutelage:
     def start(
         self,
         *arguments: object,
-        command: tuple[object, ...] = (COMMAND,),
+        command: tuple[object, ...] = (),
         prepare: Callable[[], None] | None = None,
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
-    ) -> subprocess.Popen[str]:
-        """Start the command and return at once."""
+    ) -> Process:
+        """Start the command and return at once; warm, unless something is asked of its start.
+
+        Args:
+            arguments: The command line after ``tutelage``.
+            command: What to start instead of the installed command.
+            prepare: What the new process does before it becomes the command.
+            environment: Variables to set besides `environment`.
+            stdin: Its standard input, as `subprocess` has it.
+        """
+        sees = self.environment(**(environment or {}))
+        asked = command or prepare or stdin != subprocess.DEVNULL
+        if not asked and sees.keys().isdisjoint(AT_START):
+            return Warm(tuple(map(str, arguments)), sees, self.folder)
         return subprocess.Popen(
-            [str(part) for part in (*command, *arguments)],
+            [str(part) for part in (*(command or (COMMAND,)), *arguments)],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env=self.environment(**(environment or {})),
+            env=sees,
             preexec_fn=prepare,
         )
 
-    def finish(self, process: subprocess.Popen[str]) -> Result:
+    def finish(self, process: Process) -> Result:
         """Wait for the end and take what was printed."""
         try:
             out, err = process.communicate(timeout=300)
@@ -91,12 +108,13 @@ class Tutelage:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             raise
+        assert process.returncode is not None
         return Result(process.returncode, out, err)
 
     def __call__(
         self,
         *arguments: object,
-        command: tuple[object, ...] = (COMMAND,),
+        command: tuple[object, ...] = (),
         prepare: Callable[[], None] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Result:
@@ -164,7 +182,7 @@ def assert_refused(result: Result, *words: str) -> None:
         assert word in result.err, result.err
 
 
-def wait_for_step(tutelage: Tutelage, process: subprocess.Popen[str], step: int) -> None:
+def wait_for_step(tutelage: Tutelage, process: Process, step: int) -> None:
     """Return as soon as a run has a complete checkpoint of that step or a later one."""
     deadline = time.monotonic() + 120
     while True:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from command import SMALL, Shared, Tutelage, assert_refused, obey_permissions
+from command import COMMAND, SMALL, Shared, Tutelage, assert_refused, obey_permissions
 
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.simulator import simulate_capture, write_csv
@@ -76,7 +76,7 @@ def test_a_device_that_is_not_there_is_refused(tutelage: Tutelage, setting: str)
     ("predict",),
 ], ids=lambda arguments: "-".join(arguments))  # fmt: skip
 def test_a_wrong_command_line_is_refused(tutelage: Tutelage, arguments: tuple[str, ...]) -> None:
-    result = tutelage(*arguments)
+    result = tutelage(*arguments, command=(COMMAND,))
     assert (result.code, result.out) == (2, "")
     assert "Traceback" not in result.err and "Try 'tutelage" in result.err
 

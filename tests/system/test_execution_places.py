@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import Tutelage, assert_refused, record
+from command import Process, Tutelage, assert_refused, record
 
 HERE = Path(__file__).parent
 PLACES = (HERE.parent / "execution" / "plugins", HERE.parent / "training")
@@ -42,7 +41,7 @@ class Watched(Tutelage):
     def pids(self) -> Path:
         return self.folder / "pids"
 
-    def tree(self, process: subprocess.Popen[str]) -> list[int]:
+    def tree(self, process: Process) -> list[int]:
         """Wait for the hung training to tell the ids of its parent, itself and its children."""
         while not self.pids.exists():
             assert process.poll() is None, process.communicate()

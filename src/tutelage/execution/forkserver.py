@@ -66,11 +66,16 @@ class Told(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Handed:
-    """An order with the files that came with it: where to answer, and where the child writes."""
+    """An order with the files that came with it: where to answer, and the child's streams."""
 
     order: Order
     answers: socket.socket
-    output: int
+    streams: tuple[int, ...]
+
+    def close(self) -> None:
+        """Leave the streams to the child."""
+        for stream in self.streams:
+            os.close(stream)
 
 
 def main() -> None:
@@ -120,12 +125,12 @@ class _Server:
 
     def _take(self) -> _Handed | None:
         """Receive an order; nothing when nobody is left to give any."""
-        message, files, _, _ = socket.recv_fds(self._orders, MESSAGE_BYTES, 2)
+        message, files, _, _ = socket.recv_fds(self._orders, MESSAGE_BYTES, 3)
         if not message:
             return None
-        answers, output = files
+        answers, *streams = files
         order = Order.model_validate_json(message)
-        return _Handed(order, socket.socket(fileno=answers), output)
+        return _Handed(order, socket.socket(fileno=answers), tuple(streams))
 
     def _fork(self, handed: _Handed) -> bool:
         """Start a child; return whether this is it."""
@@ -133,7 +138,7 @@ class _Server:
         with suppress(BlockingIOError):
             if handed.answers.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
                 handed.answers.close()  # nobody waits for it any more
-                os.close(handed.output)
+                handed.close()
                 return False
         sys.stdout.flush()
         sys.stderr.flush()
@@ -141,7 +146,7 @@ class _Server:
         if not pid:
             self._forget()
             return True
-        os.close(handed.output)
+        handed.close()
         self._children[pid] = handed.answers
         _tell(handed.answers, Told(pid=pid))
         return False
@@ -191,8 +196,9 @@ def _become(handed: _Handed, server: int) -> None:
     os.setsid()
     die_with_parent(server)
     handed.answers.close()
-    os.dup2(handed.output, sys.stderr.fileno())
-    os.close(handed.output)
+    for stream, standard in zip(handed.streams, (sys.stderr, sys.stdout), strict=False):
+        os.dup2(stream, standard.fileno())
+    handed.close()
     os.environ.update(handed.order.environment)
     os.chdir(handed.order.directory)
     sys.argv = ["tutelage", *handed.order.arguments]

@@ -74,19 +74,20 @@ class WarmServer:
             hint=f"Use execution=subprocess. It said: {tail or 'nothing'}",
         )
 
-    def order(self, order: Order, output: int) -> socket.socket:
+    def order(self, order: Order, errors: int, *output: int) -> socket.socket:
         """Hand over a job; return the socket on which it is told of (`Told`).
 
         Args:
             order: The job.
-            output: Descriptor of the file that its standard error goes to.
+            errors: Descriptor of the file that its standard error goes to.
+            output: That of the file for its standard output, which else nobody reads.
 
         Raises:
             OSError: The process has died.
         """
         answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._sending:
-            files = [theirs.fileno(), output]
+            files = [theirs.fileno(), errors, *output]
             try:
                 socket.send_fds(self._orders, [order.model_dump_json().encode()], files)
             except OSError:
