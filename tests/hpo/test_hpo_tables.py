@@ -54,7 +54,7 @@ def test_trials_stand_by_their_scores_with_what_was_tried() -> None:
         "[16, 32]",
         0.3,
     )
-    assert table.rows[2][2:] == (None, None, "0/2", None, "0.0", 4, 0.2)
+    assert table.rows[2][2:] == (None, None, "0/2", None, None, 4, 0.2)
     worst_first = trials_table(TRIALS, "loss", "minimize", 2)
     assert [row[0] for row in worst_first.rows] == [0, 2, 1]
 

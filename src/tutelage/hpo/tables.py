@@ -50,12 +50,15 @@ def trials_table(
             _spread(trial),
             f"{len(trial.folds)}/{folds}",
             best_epoch(trial),
-            f"{trial.seconds:.1f}",
+            f"{trial.seconds:.1f}" if trial.folds else None,
             *(_cell(trial.params.get(path)) for path in paths),
         )
         for trial in rows
     ]
-    note = "± is the standard deviation over folds; epochs: the best one's number, on average."
+    note = (
+        "± is the standard deviation over folds; epochs: the best one's number, on average; "
+        "seconds: of the folds that ended."
+    )
     return Table(title="Trials", columns=columns, rows=tuple(cells), note=note, first=True)
 
 
