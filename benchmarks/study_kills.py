@@ -45,7 +45,7 @@ SPACE = {
     }
 }
 VICTIMS = ("orchestrator", "warm process", "trial")
-FOLLOWER = "tutelage.tracking.follow"
+SERVER = "tutelage.execution.forkserver"
 """MLflow's follower is spared: what a killed one did not send is sent by `tutelage ui`."""
 ORPHAN_SECONDS = 60.0
 """The follower, of lowest priority, still sends what it has read."""
@@ -121,9 +121,7 @@ def victim_of(process: subprocess.Popen[str], kind: str) -> psutil.Process | Non
         orchestrator = psutil.Process(process.pid)
         if kind == "orchestrator":
             return orchestrator
-        servers = [
-            child for child in orchestrator.children() if FOLLOWER not in " ".join(child.cmdline())
-        ]
+        servers = [c for c in orchestrator.children() if SERVER in c.cmdline()]
         if kind == "warm process":
             return servers[0] if servers else None
         trials = [child for server in servers for child in server.children()]
