@@ -191,6 +191,17 @@ def test_lineage_says_where_the_data_lay(store: RunStore, tutelage: Command) -> 
     assert (told["source"], told["data"]) == ("", "of-the-data")
 
 
+def test_a_run_of_a_study_says_of_which_and_as_what(
+    store: RunStore, tutelage: Command, tmp_path: Path
+) -> None:
+    run = finish_run(store, "run.tags={purpose: refit, study: mine, trial: '3'}")
+    said = "refit of trial 3 of study mine"
+    assert json.loads(tutelage("runs", "lineage", run.id, "--json").stdout)["study"] == said
+    tutelage("runs", "lineage", run.id, "--svg", str(tmp_path / "lineage.svg"))
+    shown = [tutelage("runs", command, run.id).stdout for command in ("lineage", "show")]
+    assert all(said in text for text in (*shown, (tmp_path / "lineage.svg").read_text()))
+
+
 def test_a_parent_that_is_gone_is_named_as_gone(store: RunStore, tutelage: Command) -> None:
     parent = finish_run(store)
     finish_run(store, parent=parent)

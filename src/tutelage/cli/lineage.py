@@ -27,6 +27,7 @@ class Node:
         what: Task, model and mode.
         data: Fingerprint of its data.
         source: The file or folder of its data, or ``embedded``; empty where that is unknown.
+        study: What it is to the study that made it; empty where none did.
         parents: The runs it was made from.
         children: The runs made from it, with the role it had; only of the run asked for.
     """
@@ -37,6 +38,7 @@ class Node:
     what: str = ""
     data: str = ""
     source: str = ""
+    study: str = ""
     parents: tuple[Node, ...] = ()
     children: tuple[tuple[str, str], ...] = ()
 
@@ -48,6 +50,7 @@ class Node:
             "status": self.status,
             "data": self.data,
             "source": self.source,
+            "study": self.study,
             "parents": [parent.as_json() for parent in self.parents],
             "children": [{"run": run, "role": role} for run, role in self.children],
         }
@@ -86,8 +89,17 @@ def _node(
         except StoreError:
             parents.append(Node(parent.run, parent.role, GONE))
     what = f"{record.task} · {record.model} · {record.mode}"
-    data = record.fingerprints.data
-    return Node(run.id, role, run.status, what, data, _source(run), tuple(parents), children)
+    return Node(
+        run.id,
+        role,
+        run.status,
+        what,
+        data=record.fingerprints.data,
+        source=_source(run),
+        study=record.of_study or "",
+        parents=tuple(parents),
+        children=children,
+    )
 
 
 def _source(run: Run) -> str:
@@ -125,6 +137,8 @@ def draw_to(path: Path, run: Run, store: RunStore) -> None:
 def _grow(tree: Tree, node: Node) -> None:
     for parent in node.parents:
         _grow(tree.add(_label(parent)), parent)
+    if node.study:
+        tree.add(f"[dim]{escape(node.study)}[/]")
     if node.data:
         tree.add(f"[dim]data[/] {escape(node.data)} [dim]{escape(node.source)}[/]")
 

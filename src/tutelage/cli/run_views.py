@@ -103,6 +103,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("path", str(run.path)),
         *(("parent", f"{parent.run} ({parent.role})") for parent in record.parents),
     ]
+    if record.of_study is not None:
+        pairs.append(("made as", record.of_study))
     if record.audit is not None:
         pairs.append(("data audit", record.audit.verdict))
     pairs += [("warning", text) for text in _notes(record)]

@@ -326,6 +326,14 @@ class RunRecord(Part):
     error: str | None = None
     tags: Mapping[str, str] = {}
 
+    @property
+    def of_study(self) -> str | None:
+        """What the run is to the study that made it, in words; null where none did."""
+        if (study := self.tags.get("study")) is None:
+            return None
+        purpose = self.tags.get("purpose", "run").removeprefix("trial-")
+        return f"{purpose} of trial {self.tags.get('trial', '?')} of study {study}"
+
     def named_hashes(self) -> dict[str, str | None]:
         """Digest, by name, of each thing that the run depends on; null where it has none."""
         revision, weights = self.environment.revision, self.artifacts.get("model.safetensors")

@@ -128,6 +128,8 @@ def _run_box(ancestor: Ancestor, column: int, first: bool) -> _Box:
         ("", " · ".join(filter(None, (record.task, record.status, _score(record))))),
         ("small", f"fingerprint {record.fingerprints.run[:12]}"),
     ]
+    if record.of_study is not None:
+        lines.append(("small", _short(record.of_study)))
     weights = record.artifacts.get("model.safetensors")
     if weights is not None:
         lines.append(("small", f"weights     {weights.digest[:12]}"))

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +135,9 @@ class TrialExecutor:
         while True:
             if self.stopping.is_set():
                 raise Interrupted
-            attempt = _Attempt(self._paths(plan, fold), self._metric_of_epochs, fold, notes)
+            attempt = _Attempt(
+                self._paths(plan, fold), self._metric_of_epochs, fold, notes, self._require_metric
+            )
             with self._alone(config):
                 outcome = self._execute(plan, config, attempt)
             if attempt.given_up:
@@ -200,16 +202,15 @@ class TrialExecutor:
             killed = kernel_kills() > attempt.kernel_kills
             return classify(attempt.fold, outcome, attempt.lines, killed)
         if self._value(Run(result.run)) is None:
-            self._require_metric(attempt.fold, Run(result.run))
             said = f"the run has no {self._score}, or none that is a number"
             return Failure(fold=attempt.fold, kind="nan", said=said, run=run)
         return None
 
     def _require_metric(self, fold: int, run: Run) -> None:
-        """Refuse a metric that such runs never tell after an epoch.
+        """Refuse a metric that trials are judged by, and that no epoch of a run tells.
 
         Raises:
-            Failed: They never do.
+            Failed: It does not.
         """
         there = metrics_of_epochs(run.path / METRICS)
         if self.hpo.total_folds > 1 or self._score in there:
@@ -310,12 +311,14 @@ class _Attempt:
         metric: The metric in ``metrics.csv``.
         fold: Its number.
         notes: What judges.
+        require: Called with fold and run after the first epoch.
     """
 
     paths: _Paths
     metric: str
     fold: int
     notes: Notes
+    require: Callable[[int, Run], None]
     given_up: bool = False
     diverged: str | None = None
     error: BaseException | None = None
@@ -359,6 +362,8 @@ class _Attempt:
             return
         self._seen = seen
         epochs = read_epochs(path, self.metric)
+        if epochs and not self._taken:
+            self.require(self.fold, Run(self._run))
         for number in range(self._taken, len(epochs)):
             self._taken = number + 1
             self.diverged = epochs[number].diverged
