@@ -166,7 +166,7 @@ def soak(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         whole_told, seconds = unbroken[rule]
         study = Study(folder / f"broken-{studies}", RULES[rule])
         while not (study.home / "studies").exists() or not is_finished(study.home):
-            kind = VICTIMS[(counts.total() + studies) % len(VICTIMS)]
+            kind = VICTIMS[counts.total() % len(VICTIMS)]
             killed = break_once(study, kind, draw, seconds)
             if killed is not None:
                 counts[killed] += 1
