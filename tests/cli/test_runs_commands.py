@@ -197,9 +197,10 @@ def test_a_run_of_a_study_says_of_which_and_as_what(
     run = finish_run(store, "run.tags={purpose: refit, study: mine, trial: '3'}")
     said = "refit of trial 3 of study mine"
     assert json.loads(tutelage("runs", "lineage", run.id, "--json").stdout)["study"] == said
+    assert all(said in tutelage("runs", c, run.id).stdout for c in ("lineage", "show"))
     tutelage("runs", "lineage", run.id, "--svg", str(tmp_path / "lineage.svg"))
-    shown = [tutelage("runs", command, run.id).stdout for command in ("lineage", "show")]
-    assert all(said in text for text in (*shown, (tmp_path / "lineage.svg").read_text()))
+    drawn = (tmp_path / "lineage.svg").read_text()
+    assert "refit of trial 3<" in drawn and "study mine<" in drawn
 
 
 def test_a_parent_that_is_gone_is_named_as_gone(store: RunStore, tutelage: Command) -> None:

@@ -129,7 +129,8 @@ def _run_box(ancestor: Ancestor, column: int, first: bool) -> _Box:
         ("small", f"fingerprint {record.fingerprints.run[:12]}"),
     ]
     if record.of_study is not None:
-        lines.append(("small", _short(record.of_study)))
+        what, _, study = record.of_study.partition(" of study ")
+        lines += [("", what), ("small", _short(f"study {study}"))]
     weights = record.artifacts.get("model.safetensors")
     if weights is not None:
         lines.append(("small", f"weights     {weights.digest[:12]}"))
