@@ -1,11 +1,14 @@
-"""The drawing of the house shows the house, and its tests can be run together."""
+"""What is said of the house is so, and its tests can be run together."""
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
-PICTURE = Path(__file__).parents[1] / "docs" / "figures" / "house.svg"
+DOCS = Path(__file__).parents[1] / "docs"
+PICTURE = DOCS / "figures" / "house.svg"
 sys.path.insert(0, str(PICTURE.parent))
 from house import ROOMS, SOURCE, drawn  # noqa: E402
 
@@ -19,6 +22,15 @@ def test_each_room_of_the_source_is_drawn_once() -> None:
 def test_the_picture_is_what_the_imports_make_of_it() -> None:
     again = "\n".join(drawn()) + "\n"
     assert PICTURE.read_text(encoding="utf-8") == again, "run docs/figures/house.py on it"
+
+
+def test_names_from_elsewhere_are_where_the_table_says() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| (`.+`) \|$", page, re.MULTILINE)
+    named = [(module, name) for module, names in rows for name in names.strip("`").split("`, `")]
+    assert len(named) > 40
+    gone = [n for n in named if not hasattr(import_module(f"tutelage.{n[0]}"), n[1])]
+    assert not gone
 
 
 def test_no_two_files_of_tests_have_one_name() -> None:
