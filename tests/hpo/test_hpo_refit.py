@@ -18,6 +18,9 @@ from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.folds import write_split
 from tutelage.core.overrides import build_config, read_config_file
 from tutelage.core.store import CONFIG, Run
+from tutelage.execution.backend import Job, Outcome
+from tutelage.execution.process import Ended
+from tutelage.execution.result import Result
 from tutelage.hpo.config import HpoConfig
 from tutelage.hpo.parameters import Choice, LogUniform
 from tutelage.hpo.refit import check_refit, plan_refit, run_refit_training
@@ -128,6 +131,25 @@ def test_a_refit_that_fails_says_so_and_which(folder: StudyFolder, backend: Inli
         update={"data": config.data.model_copy(update={"samples": 0})}),))  # fmt: skip
     with pytest.raises(RunFailedError, match="the refit by seed 0 failed: there are no samples"):
         run_refit_training(broken, folder, backend)
+
+
+class KilledOnce(Inline):
+    """A place whose first job is killed."""
+
+    def run(self, job: Job) -> Outcome:
+        if self.jobs:
+            return super().run(job)
+        self.jobs.append(job)
+        return Outcome(Ended("killed", -9, 0.0), Result())
+
+
+def test_a_refit_that_is_killed_is_tried_again_as_often_as_folds_are(folder: StudyFolder) -> None:
+    plan = plan_refit(HpoConfig(refit_seeds=1), "tiny", folder, chosen(2), trial_config())
+    with KilledOnce() as backend, pytest.raises(RunFailedError, match="was ended: killed"):
+        run_refit_training(plan, folder, backend)
+    with KilledOnce() as backend:
+        assert run_refit_training(plan, folder, backend, retries=1)[0].metrics
+        assert len(backend.jobs) == 2
 
 
 def test_a_refit_ends_when_the_study_does(folder: StudyFolder, backend: Inline) -> None:

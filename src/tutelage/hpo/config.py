@@ -128,8 +128,8 @@ class HpoConfig(Section):
     trial_timeout: float | None = Field(default=None, gt=0)
     """Seconds after which one fold of a trial is ended and has failed; null for no limit."""
     retries: int = Field(default=1, ge=0)
-    """How often a fold is begun again that was killed, crashed or timed out; one that ran out of
-    memory or into NaN would again."""
+    """How often a fold or a refit is begun again that was killed, crashed or timed out; one that
+    ran out of memory or into NaN would again."""
     storage: str | None = Field(default=None, min_length=1)
     """Where Optuna keeps the trials: null for SQLite in the study's folder, the URL of a database
     for workers on several machines, or `journal` for a file that may lie on NFS."""

@@ -55,7 +55,12 @@ def refit(plan: StudyPlan, folder: StudyFolder, backend: Backend) -> None:
     stopping = threading.Event()
     refits = interruptible(
         lambda: run_refit_training(
-            runs, folder, backend, workers=plan.hpo.workers, stopping=stopping
+            runs,
+            folder,
+            backend,
+            workers=plan.hpo.workers,
+            retries=plan.hpo.retries,
+            stopping=stopping,
         ),
         stopping,
     )

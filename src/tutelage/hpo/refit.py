@@ -17,6 +17,7 @@ from tutelage.core.overrides import build_config
 from tutelage.core.store import Run
 from tutelage.execution.backend import Backend, Job
 from tutelage.hpo.config import HpoConfig
+from tutelage.hpo.failures import RETRIED, classify, kernel_kills
 from tutelage.hpo.results import Refit, StudyFolder, TrialResult
 from tutelage.hpo.selection import best_epoch
 from tutelage.hpo.space import SearchSpace
@@ -110,6 +111,7 @@ def run_refit_training(
     *,
     workers: int = 1,
     timeout: float | None = None,
+    retries: int = 0,
     stopping: threading.Event | None = None,
 ) -> tuple[Refit, ...]:
     """Run a refit and return its models, by seed, with their scores on the tests.
@@ -122,6 +124,7 @@ def run_refit_training(
         backend: Where they are executed.
         workers: How many run at once.
         timeout: Seconds after which each is ended.
+        retries: How often each is tried again that was killed, crashed or ran out of time.
         stopping: Set to end those that run.
 
     Raises:
@@ -132,27 +135,29 @@ def run_refit_training(
     stop = threading.Event() if stopping is None else stopping
 
     def run(config: RunConfig) -> Refit:
-        return _run(config, plan.task, folder.home, place, backend, timeout, stop)
+        seed = config.training.seed
+        path, result = place / f"seed-{seed}.json", place / f"seed-{seed}.result.json"
+        write_json(path, config.model_dump(mode="json"))
+        job = Job(plan.task, path, result, folder.home, timeout=timeout, stop=stop.is_set)
+        return _run(job, seed, backend, retries)
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return tuple(pool.map(run, plan.configs))
 
 
-def _run(
-    config: RunConfig,
-    task: str,
-    home: Path,
-    place: Path,
-    backend: Backend,
-    timeout: float | None,
-    stopping: threading.Event,
-) -> Refit:
-    seed = config.training.seed
-    path, result = place / f"seed-{seed}.json", place / f"seed-{seed}.result.json"
-    write_json(path, config.model_dump(mode="json"))
-    result.unlink(missing_ok=True)
-    job = Job(task, path, result, home, timeout=timeout, stop=stopping.is_set)
-    outcome = backend.run(job)
+def _run(job: Job, seed: int, backend: Backend, retries: int) -> Refit:
+    """Run a refit by one seed, as often as it takes and may."""
+    while True:
+        before = kernel_kills()
+        job.result.unlink(missing_ok=True)
+        outcome = backend.run(job)
+        if outcome.ended.reason in ("finished", "stopped") or not retries:
+            break
+        failure = classify(0, outcome, (), kernel_kills() > before)
+        if failure.kind not in RETRIED:
+            break
+        retries -= 1
+        log.warning("refit by seed %d failed (%s): %s", seed, failure.kind, failure.said)
     said = outcome.result
     if said.kind is not None:
         raise RunFailedError(f"the refit by seed {seed} failed: {said.problem}", where=said.where,
@@ -160,7 +165,7 @@ def _run(
     if outcome.ended.reason != "finished" or said.run is None:
         hint = "Run the same study again to go on."
         problem = f"the refit by seed {seed} was ended: {outcome.ended.reason}"
-        raise RunFailedError(problem, where=path, hint=hint)
+        raise RunFailedError(problem, where=job.config, hint=hint)
     run = Run(said.run)
     log.info("refit by seed %d: run %s", seed, run.id)
     return Refit(seed=seed, run=run.id, metrics=run.record.metrics)
