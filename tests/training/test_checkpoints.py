@@ -21,7 +21,7 @@ import exact_resume_model as model  # noqa: E402
 from exact_resume_model import Setup  # noqa: E402
 
 from tutelage.core.errors import CheckpointError, ConfigError, StorageError  # noqa: E402
-from tutelage.training.checkpoint_files import read_marker  # noqa: E402
+from tutelage.training.checkpoint_files import find_resumable, read_marker  # noqa: E402
 from tutelage.training.checkpoints import (  # noqa: E402
     CheckpointManager,
     TutelageCheckpointIO,
@@ -89,6 +89,15 @@ def test_the_newest_valid_checkpoint_wins_and_each_skipped_one_is_named(
     assert "marker is missing" in lines[0]
     assert "truncated" in lines[1]
     assert [status.valid for status in verify(tmp_path)] == [True, True, False, False]
+
+
+def test_a_run_killed_while_it_wrote_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    first = put(tmp_path, 4)
+    first.with_suffix(".json").unlink()
+    assert find_resumable(tmp_path) is None
+    put(tmp_path, 5).with_suffix(".json").unlink()
+    with pytest.raises(CheckpointError, match="can't be resumed.*so are the 1 older"):
+        find_resumable(tmp_path)
 
 
 def test_a_folder_without_checkpoints_has_no_newest(tmp_path: Path) -> None:

@@ -278,12 +278,17 @@ def find_valid(folder: Path) -> Path | None:
 def find_resumable(folder: Path) -> Path | None:
     """Return the newest valid checkpoint of a folder, or None where there is none at all.
 
+    A single one without its marker is none: its writer, the first, was interrupted.
+
     Raises:
         CheckpointError: There are checkpoints, and none of them is whole.
     """
     found = find_valid(folder)
     if found is None and (statuses := verify(folder)):
         newest = statuses[-1]
+        if len(statuses) == 1 and not marker_path(newest.path).exists():
+            logger.warning("There is no other checkpoint: training begins anew.")
+            return None
         others = f"; so are the {len(statuses) - 1} older ones" if len(statuses) > 1 else ""
         raise CheckpointError(
             f"can't be resumed: {newest.problem}{others}",
