@@ -1,7 +1,7 @@
 """The command in a child of a warm process: what takes seconds to import was imported before.
 
 The children are forked from `tutelage.execution.forkserver`, which says what makes a child what a
-process of its own would be. Most commands of these tests run so, in a fraction of the time.
+process of its own would be. Most commands of these tests run so.
 """
 
 from __future__ import annotations
