@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
 PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run each on one thread, in one process more than there are cores, since some wait.
@@ -30,13 +30,15 @@ quickstart: $(VENV)/.can  ## set up, then train a graph attention network on emb
 	$(BIN)/tutelage train can
 
 test: $(VENV)/.dev  ## unit and integration tests
-	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "not cluster" tests --ignore=tests/system
+	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "not cluster and not system" tests --ignore=tests/system
 
 test-cluster: $(VENV)/.dev  ## jobs through a Ray and, where its packages are, a Slurm of one node
 	$(ONE_THREAD) $(BIN)/pytest -q -m cluster tests
 
-test-system: $(VENV)/.dev  ## tests that run the installed command as a user would
-	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal tests/system
+# Tests of several processes lie beside what they test, and are marked; what is in tests/system needs no mark.
+PROCESSES = $$(grep -rl --include='test_*.py' --exclude-dir=system 'mark\.system' tests)
+test-system: $(VENV)/.dev  ## tests that run the installed command as a user would, and of several processes
+	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "system and not cluster" tests/system $(PROCESSES)
 
 check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
 	$(BIN)/ruff check src tests benchmarks docs examples

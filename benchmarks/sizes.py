@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import marshal
 import platform
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -50,8 +53,20 @@ def needed(name: str, extra: str = "") -> dict[str, metadata.Distribution]:
 def weight(packages: dict[str, metadata.Distribution], bytecode: bool = False) -> int:
     """Bytes of the files of packages as they come, or with the bytecode that Python makes."""
     files = [Path(str(file.locate())) for one in packages.values() for file in one.files or ()]
-    kept = (path for path in files if path.is_file() and (bytecode or path.suffix != ".pyc"))
-    return sum(path.stat().st_size for path in kept)
+    kept = [path for path in files if path.is_file() and path.suffix != ".pyc"]
+    made = sum(compiled(path) for path in kept if path.suffix == ".py") if bytecode else 0
+    return made + sum(path.stat().st_size for path in kept)
+
+
+@cache
+def compiled(path: Path) -> int:
+    """Bytes of a file's bytecode, whether it was written or not; 0 of what is no Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return 16 + len(marshal.dumps(compile(path.read_bytes(), path, "exec")))
+        except (SyntaxError, ValueError):
+            return 0
 
 
 def extras() -> list[str]:

@@ -22,6 +22,13 @@ def shared_data() -> Path:
     return root
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in the folder of system tests, beside what is marked in others."""
+    for item in items:
+        if Path(__file__).parent / "system" in item.path.parents:
+            item.add_marker("system")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests count for people, whichever process ran them."""
     for report in terminalreporter.getreports("passed"):

@@ -33,6 +33,7 @@ from documents import (
 from new_task import Digits
 from tutelage.testing import offered
 
+pytestmark = pytest.mark.system
 RUNNER = """
 import os, sys, runpy, traceback
 for script in sys.argv[1:]:

@@ -61,6 +61,7 @@ def test_experts_are_two() -> None:
     ]
 
 
+@pytest.mark.system
 def test_a_task_is_offered_only_meanwhile() -> None:
     with offered(Digits()) as folder:
         assert folder is not None and isinstance(load_task("digits"), Digits)

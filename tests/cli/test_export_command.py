@@ -15,6 +15,7 @@ from tutelage.cli import export
 from tutelage.core.errors import ConfigError
 from tutelage.core.store import RunStore
 
+pytestmark = pytest.mark.system
 pytest.importorskip("onnxscript")
 SMALL = ("model.layers=1", "model.hidden=4", "model.heads=2", "training.max_epochs=1")
 

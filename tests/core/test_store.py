@@ -242,6 +242,7 @@ def test_one_who_looks_at_a_run_keeps_no_other_from_working_on_it(store: RunStor
         gone.join()
 
 
+@pytest.mark.system
 def test_an_error_inside_a_held_run_is_not_taken_for_a_storage_error(store: RunStore) -> None:
     run = make_run(store)
     with pytest.raises(FileNotFoundError), run.hold():

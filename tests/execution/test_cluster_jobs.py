@@ -15,6 +15,8 @@ from tutelage.core.execution import RayExecution
 from tutelage.execution.cluster import Cluster, ClusterBackend, Phase, Submission
 from tutelage.execution.node import JobFolder, Order, place_of_this_process, run_order
 
+pytestmark = pytest.mark.system
+
 
 class OneNode(Cluster):
     """A cluster of one node: another process of this machine, which can be lost."""

@@ -28,7 +28,10 @@ from tutelage.execution.backends.worker import WorkerBackend
 from tutelage.execution.settle import settle
 
 ALLOW = (PLAN, "ALLOWED_TOKEN")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a warm process needs Linux")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(sys.platform != "linux", reason="a warm process needs Linux"),
+]
 
 
 @pytest.fixture(scope="module")

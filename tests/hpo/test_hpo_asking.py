@@ -32,6 +32,7 @@ print(json.dumps({n: ask(Sampler(name=n), "maximize", 5, 12, known, NUMBERS) for
 """
 
 
+@pytest.mark.system
 def asked(name: SamplerName, number: int, known: list[FrozenTrial], seed: int = 5,
           space: SearchSpace = NUMBERS) -> dict[str, Label]:  # fmt: skip
     return ask(Sampler(name=name), "maximize", seed, number, known, space)

@@ -17,6 +17,7 @@ from tutelage.hpo.ledger import Ledger, open_storage
 from tutelage.hpo.results import StudyFolder, find_study
 from tutelage.hpo.run import run_study
 
+pytestmark = pytest.mark.system
 SETTINGS = (
     *("folds=2", "trials=4", "refit=none"),
     *("pruner.startup_trials=1", "pruner.warmup_epochs=0", "fold_pruner.startup_trials=1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from gloo_training import OPTIONS, SHARES, Towers, gradients, work
@@ -13,6 +14,7 @@ from tutelage.losses import CLIPLoss
 from tutelage.losses.distributed import GatheredLoss
 
 
+@pytest.mark.system
 def test_two_processes_give_each_weight_the_gradient_of_one(tmp_path: Path) -> None:
     multiprocessing.spawn(work, (str(tmp_path),), nprocs=len(SHARES))
     found = load_file(tmp_path / "gradients.safetensors")

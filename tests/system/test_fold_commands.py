@@ -25,8 +25,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "multimodal"))
 from made_pairs import SMALL as MULTIMODAL  # noqa: E402
 from made_pairs import make_folder  # noqa: E402
 
-pytestmark = pytest.mark.system
-
 SHORT = ("training.max_epochs=1", "training.accelerator=cpu")
 PLAIN = ("evaluation.drawn_sessions=0", "evaluation.bootstrap=10", "data.simulated_sessions=1")
 SETTINGS = {"can": CAN, "multimodal": MULTIMODAL, "ner": NER, "neural": (*NEURAL, *PLAIN)}

@@ -23,8 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "neural"))
 from made_pairs import SMALL as MULTIMODAL  # noqa: E402
 from made_sessions import image_arrays, write  # noqa: E402
 
-pytestmark = pytest.mark.system
-
 SHORT = ("training.max_epochs=1", "training.accelerator=cpu")
 NEURAL = ("model.convnet.channels=[4]", "model.convnet.kernels=[3]", "model.convnet.pools=[2]",
           "evaluation.bootstrap=20")  # fmt: skip

@@ -14,8 +14,6 @@ from browser import look_at
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "multimodal"))
 from made_pairs import SMALL, make_folder, write_rows  # noqa: E402
 
-pytestmark = pytest.mark.system
-
 
 def test_one_s_own_folder_trains_at_once_and_the_run_is_used(tutelage: Tutelage) -> None:
     folder = make_folder(tutelage.folder / "mine")

@@ -6,12 +6,9 @@ import json
 import random
 from pathlib import Path
 
-import pytest
 from command import Tutelage, assert_refused
 
 from browser import look_at
-
-pytestmark = pytest.mark.system
 
 WORDS = ("met", "saw", "the", "old", "dog", "of", "at", "night", "and", "ran", "then")
 SMALL = (

@@ -6,15 +6,12 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as parquet
-import pytest
 from command import Tutelage, assert_refused, record
 
 from browser import look_at
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks" / "neural"))
 from made_sessions import image_arrays, write  # noqa: E402
-
-pytestmark = pytest.mark.system
 
 EMBEDDED = (
     "data.simulated_sessions=2",

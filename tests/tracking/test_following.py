@@ -16,6 +16,7 @@ from tutelage.core.tracking import Tracking
 from tutelage.tracking import followed, mirror
 from tutelage.tracking.following import FOLLOWER
 
+pytestmark = pytest.mark.system
 FOLLOWED = (*FAST, "run.policy=force_new", "tracking=mlflow")
 
 

@@ -293,6 +293,7 @@ def test_a_cgroup_leaves_its_limit_less_what_it_uses_and_can_not_reclaim(
     assert list(cgroup_room(tmp_path)) == [700]
 
 
+@pytest.mark.system
 def test_a_cgroup_without_a_limit_sets_none(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     assert list(cgroup_room(tmp_path)) == []

@@ -288,6 +288,7 @@ def test_all_random_states_come_back() -> None:
     assert [draw() for _ in range(3)] == expected
 
 
+@pytest.mark.system
 def test_training_and_resuming_never_unpickle(tmp_path: Path) -> None:
     script = """
 import pickle, sys, warnings

@@ -92,6 +92,7 @@ class DiesBeforeTheEnd(StepLimit):
         raise Killed
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("every_n_epochs", [0, 1])
 def test_a_run_killed_after_its_last_validation_still_ends_with_a_scored_checkpoint(
     every_n_epochs: int, tmp_path: Path

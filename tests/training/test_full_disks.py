@@ -16,6 +16,7 @@ from tutelage.core.errors import StorageError
 from tutelage.core.store import Run, RunStore
 from tutelage.training.checkpoint_files import read_marker, verify
 
+pytestmark = pytest.mark.system
 SETTINGS = ("training.accelerator=cpu", "training.checkpoints.every_n_steps=2")
 RESUME = "run.policy=resume_if_incomplete"
 SMALL = "mount -t tmpfs -o size=600k none {disk} && exec {command}"
@@ -26,6 +27,7 @@ from tiny_task import train
 from tutelage.core.errors import StorageError
 from tutelage.core.store import RunStore
 from tutelage.training.checkpoint_files import read_marker, verify
+
 disk, settings = Path(sys.argv[1]), sys.argv[2:]
 filler = disk / "filler"
 

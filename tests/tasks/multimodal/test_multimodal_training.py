@@ -206,6 +206,7 @@ def test_a_loss_of_another_kind_is_refused(drawings: Path, tmp_path: Path) -> No
         prepared(drawings, tmp_path, "model.loss=focal")
 
 
+@pytest.mark.system
 def test_samples_are_pictures_or_captions(drawings: Path, tmp_path: Path) -> None:
     _, data = prepared(drawings, tmp_path)
     assert data.train_size == len(data.train_rows)

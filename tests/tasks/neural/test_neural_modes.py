@@ -192,6 +192,7 @@ def pair(home: Path) -> Run:
     return train(home, *TOGETHER, *TWO)
 
 
+@pytest.mark.system
 def test_two_processes_give_the_losses_of_one(home: Path, pair: Run) -> None:
     one = train(home, *TOGETHER, "training.batch_size=8")
     losses = [read_metrics(run.path / METRICS) for run in (one, pair)]
@@ -222,6 +223,7 @@ def one_of_two_killed(folder: Path, step: int) -> Iterator[None]:
         watcher.join()
 
 
+@pytest.mark.system
 def test_two_processes_of_which_one_was_killed_resume_to_the_same_bits(
     tmp_path: Path, pair: Run
 ) -> None:

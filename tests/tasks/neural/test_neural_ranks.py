@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from neural_ranks import gradients, make, prepared, scores, work
 
+pytestmark = pytest.mark.system
+
 DEADLOCK_SECONDS = 120
 
 

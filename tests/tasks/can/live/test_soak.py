@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.system
 SCRIPT = Path(__file__).parents[4] / "benchmarks" / "soak_watch.py"
 
 
