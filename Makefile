@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Bytecode for all that is installed, on all cores, where pip takes one; some packages hold files that are no Python.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 # Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
 PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run each on one thread, in one process more than there are cores, since some wait.
@@ -19,11 +21,13 @@ $(VENV)/pyvenv.cfg:
 $(VENV)/.can: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	$(PIP) torch
 	$(PIP) -e '.[can]'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.can
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps $(PEERS)
+	@$(COMPILE)
 	@touch $@
 
 quickstart: $(VENV)/.can  ## set up, then train a graph attention network on embedded CAN data
