@@ -3,8 +3,10 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
-# Bytecode for all that is installed, on all cores, where pip takes one; some packages hold files that are no Python.
+# Bytecode for what is installed, on all cores, where pip takes one; some packages hold files that are no Python.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+# Otherwise each process of a test would compile all that it imports, anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Peers whose losses the tests compare with; alone, since they ask for a torchvision that nothing needs.
 PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run each on one thread, in one process more than there are cores, since some wait.
@@ -27,7 +29,6 @@ $(VENV)/.can: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.can
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps $(PEERS)
-	@$(COMPILE)
 	@touch $@
 
 quickstart: $(VENV)/.can  ## set up, then train a graph attention network on embedded CAN data
@@ -39,9 +40,9 @@ test: $(VENV)/.dev  ## unit and integration tests
 test-cluster: $(VENV)/.dev  ## jobs through a Ray and, where its packages are, a Slurm of one node
 	$(ONE_THREAD) $(BIN)/pytest -q -m cluster tests
 
-# Tests of several processes lie beside what they test, and are marked; what is in tests/system needs no mark.
+# Tests of several processes or many models lie beside what they test, and are marked; what is in tests/system needs no mark.
 PROCESSES = $$(grep -rl --include='test_*.py' --exclude-dir=system 'mark\.system' tests)
-test-system: $(VENV)/.dev  ## tests that run the installed command as a user would, and of several processes
+test-system: $(VENV)/.dev  ## tests that run the installed command as a user would, and of several processes or many models
 	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "system and not cluster" tests/system $(PROCESSES)
 
 check: $(VENV)/.dev  ## lint, types, import contracts, documentation build

@@ -18,6 +18,8 @@ from made_captures import write_drive  # noqa: E402
 from made_pairs import make_folder  # noqa: E402
 from tiny_task import Batch, TinyModule, TinyTask  # noqa: E402
 
+pytestmark = pytest.mark.system
+
 SHORT = ("training.max_epochs=2",)
 
 

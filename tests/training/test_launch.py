@@ -34,6 +34,8 @@ from tutelage.core.revision import package_revision
 from tutelage.core.store import LOG, RECORD, WEIGHTS, Run, RunStore
 from tutelage.training.launch import launch
 
+pytestmark = pytest.mark.system
+
 FAST = ("training.accelerator=cpu",)
 RESUME = "run.policy=resume_if_incomplete"
 

@@ -36,6 +36,8 @@ from tutelage.tasks.can.profile import TrafficProfile
 from tutelage.training.export.card import card_path, read_export_card
 from tutelage.training.model_card import read_card
 
+pytestmark = pytest.mark.system
+
 pytest.importorskip("onnxscript")
 VGAE = ("mode=autoencoder", "model=vgae")
 FAST = ("data.simulated_seconds=5", "training.max_epochs=1", "training.accelerator=cpu")

@@ -29,6 +29,8 @@ from tutelage.training.fusion.expert import Expert, restore_experts
 from tutelage.training.launch import launch
 from tutelage.training.restore import restore_module
 
+pytestmark = pytest.mark.system
+
 FAST = ("training.max_epochs=1", "training.accelerator=cpu")
 FUSE = ("mode=fusion", "mode.folds=2", "mode.passes=1", *FAST)
 MODELS = ["mean", "logistic", "mlp", "gated", "bandit", "dqn", "best"]

@@ -18,6 +18,8 @@ from tutelage.tasks.can import CANTask
 from tutelage.training.contracts import TaskModule
 from tutelage.training.launch import launch
 
+pytestmark = pytest.mark.system
+
 ONE = ("training.max_epochs=1", "training.accelerator=cpu", "training.batch_size=8")
 RESUME = ("training.checkpoints.every_n_steps=2", "run.policy=resume_if_incomplete")
 AUTOENCODER = ("mode=autoencoder", "model=vgae", "model.hidden=6")

@@ -25,6 +25,8 @@ from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
 from tutelage.training.restore import restore_module, take_over
 
+pytestmark = pytest.mark.system
+
 SMALL = (
     "data.simulated_sessions=2",
     "data.simulated_seconds=72",
@@ -192,7 +194,6 @@ def pair(home: Path) -> Run:
     return train(home, *TOGETHER, *TWO)
 
 
-@pytest.mark.system
 def test_two_processes_give_the_losses_of_one(home: Path, pair: Run) -> None:
     one = train(home, *TOGETHER, "training.batch_size=8")
     losses = [read_metrics(run.path / METRICS) for run in (one, pair)]
@@ -223,7 +224,6 @@ def one_of_two_killed(folder: Path, step: int) -> Iterator[None]:
         watcher.join()
 
 
-@pytest.mark.system
 def test_two_processes_of_which_one_was_killed_resume_to_the_same_bits(
     tmp_path: Path, pair: Run
 ) -> None:

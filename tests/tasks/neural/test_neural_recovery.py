@@ -17,6 +17,8 @@ from tutelage.tasks.neural.evaluation.recovery import errors
 from tutelage.tasks.neural.modules import NeuralModule, build_module
 from tutelage.tasks.neural.simulator import UnitTruth
 
+pytestmark = pytest.mark.system
+
 SETTINGS = (
     "data.simulated_sessions=1",
     "data.simulated_seconds=240",

@@ -48,6 +48,8 @@ from tutelage.tasks.can.simulator import (  # noqa: E402
 from tutelage.tasks.can.verdicts import MODEL  # noqa: E402
 from tutelage.watching import Verdict  # noqa: E402
 
+pytestmark = pytest.mark.system
+
 COLUMNS = ("window", "first_frame", "start_time", "end_time", "score", "alarm", "reason")
 PREFIX = ("evaluation.calibration=prefix", "evaluation.calibration_seconds=4")
 QUIET = (None, "masquerade")

@@ -25,6 +25,8 @@ from tutelage.tasks.can.live.latency import Latencies  # noqa: E402
 from tutelage.tasks.can.simulator import write_candump  # noqa: E402
 from tutelage.watching import Verdict  # noqa: E402
 
+pytestmark = pytest.mark.system
+
 COLUMNS = ("window", "first_frame", "start_time", "end_time", "score", "alarm")
 CHANNELS = iter(range(1000))
 
