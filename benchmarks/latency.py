@@ -53,7 +53,6 @@ TURN = 100
 PRESETS = ("teacher", "student", "student-small", "student-tiny", "vgae-teacher", "vgae-student")
 JUDGED = "student"
 TARGETS = {
-    ("onnxruntime", "p50"): 70.0,
     ("whole", "p50"): 150.0,
     ("whole", "p99"): 1000.0,
 }
