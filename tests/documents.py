@@ -16,6 +16,7 @@ import typer.core
 import typer.main
 
 from tutelage.api import resolve
+from tutelage.api.restoring import FREE
 from tutelage.cli.app import app
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
@@ -26,7 +27,6 @@ from tutelage.final.config import read_final_config
 from tutelage.hpo.config import read_hpo_config, split_overrides
 from tutelage.hpo.space import check_space, parse_space, read_space
 from tutelage.losses import LOSSES
-from tutelage.restoring import FREE
 from tutelage.task import load_task, task_names
 from tutelage.tasks.neural.sessions.described import ParentFile
 from tutelage.training.planning import find_recipe, plan

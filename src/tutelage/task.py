@@ -11,8 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic
 
-from tutelage.capabilities import C as C
-from tutelage.capabilities import Json as Json
 from tutelage.capabilities import SupportsAutoencoder as SupportsAutoencoder
 from tutelage.capabilities import SupportsBlending as SupportsBlending
 from tutelage.capabilities import SupportsCombining as SupportsCombining
@@ -22,8 +20,9 @@ from tutelage.capabilities import SupportsExport as SupportsExport
 from tutelage.capabilities import SupportsFolds as SupportsFolds
 from tutelage.capabilities import SupportsFusion as SupportsFusion
 from tutelage.capabilities import SupportsPredictionLines as SupportsPredictionLines
-from tutelage.core.config import RunConfig
+from tutelage.core.config import C, RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
+from tutelage.core.files import Json as Json
 from tutelage.core.folds import Split, SplitKind
 from tutelage.core.overrides import parse_yaml
 from tutelage.core.recipes import Recipe, parse_recipe

@@ -11,6 +11,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+from tutelage.api.hpo import plan_tuning
 from tutelage.cli import study_view
 from tutelage.cli.study_view import StudyView
 from tutelage.core.store import RunStore
@@ -18,7 +19,6 @@ from tutelage.hpo.parameters import Choice
 from tutelage.hpo.results import Failure, FoldResult, TrialResult
 from tutelage.hpo.search_space import SearchSpace
 from tutelage.hpo.study import News
-from tutelage.tuning import plan_tuning
 
 PLUGINS = Path(__file__).parents[1] / "system" / "plugins"
 PARAMS = {"training.learning_rate": 0.00123456, "model.hidden": 4}

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from made_runs import finish_run
 from tutelage import api
+from tutelage.api.hpo import plan_tuning
 from tutelage.cli.app import app
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RunFailedError
@@ -28,7 +29,6 @@ from tutelage.execution.result import Result, write_result
 from tutelage.execution.scores import main, mean_score
 from tutelage.hpo.azure_sweep import varied_by_azure, write_sweep_spec
 from tutelage.hpo.space import parse_space
-from tutelage.tuning import plan_tuning
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning"),

@@ -10,11 +10,11 @@ import pytest
 from cluster_jobs import Watch, refused_job
 from trials import install
 
+from tutelage.api.hpo import tune
 from tutelage.core.errors import RequestError
 from tutelage.core.execution import RayExecution
 from tutelage.execution.backend import Backend
 from tutelage.execution.backends import open_backend
-from tutelage.tuning import tune
 
 pytestmark = pytest.mark.cluster
 

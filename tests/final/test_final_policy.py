@@ -8,11 +8,11 @@ from typing import get_args
 import pytest
 
 from tutelage import api
+from tutelage.api.final import execute_final_training
 from tutelage.core.config import RunPolicy
 from tutelage.core.store import Run
 from tutelage.final.manifest import FINAL
 from tutelage.final.policy import STEPS, State, Step, next_step, run_policy, state_of
-from tutelage.finishing import execute_final_training
 
 EXPECTED = {
     "reuse_if_exists": ("train", "train", "ship", "reuse"),

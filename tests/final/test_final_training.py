@@ -11,7 +11,8 @@ import tiny_task
 import typer
 from typer.testing import CliRunner
 
-from tutelage import api, tracing
+from tutelage import api
+from tutelage.api.final import execute_final_training as ship
 from tutelage.cli import final
 from tutelage.core.errors import ConfigError, RequestError, RunFailedError, StoreError
 from tutelage.core.records import now
@@ -19,7 +20,6 @@ from tutelage.core.store import Run, RunStore
 from tutelage.final.config import Gate, read_final_config
 from tutelage.final.gates import failed, judge
 from tutelage.final.manifest import FINAL, ExportedFile
-from tutelage.finishing import execute_final_training as ship
 from tutelage.hpo.results import STUDIES, Refit, StudyFolder, StudyRecord
 
 FAST = ("training.accelerator=cpu", "training.max_epochs=4", "training.checkpoints.every_n_steps=2")
@@ -57,7 +57,7 @@ def test_the_manifest_tells_lineage_hashes_and_scores(source: Run, home: Path) -
     assert told["metrics"] == dict(record.metrics)
     assert told["hashes"]["weights"] == record.artifacts["model.safetensors"].digest
     assert told["hashes"]["data"] == record.fingerprints.data
-    assert not tracing.verify(made.run).changed
+    assert not api.verify(made.run).changed
 
 
 def test_other_settings_may_be_given_and_on_split_it_trains_as_the_run_did(
@@ -130,7 +130,7 @@ def test_it_continues_from_the_newest_model_that_passed(source: Run, home: Path)
     third = ship(source.id, "final.source=final_training", home=home)
     parents = [[p.run for p in made.run.record.parents] for made in (second, third)]
     assert parents == [[first.run.id], [second.run.id]]
-    assert tracing.reproduce(second.run).identical
+    assert api.reproduce(second.run).identical
 
 
 def test_weights_of_the_run_are_begun_with_if_asked(source: Run, home: Path) -> None:

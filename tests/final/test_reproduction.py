@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tutelage import api, tracing
+from tutelage import api
 from tutelage.core.errors import CheckpointError, ConfigError, StoreError
 from tutelage.core.store import RECORD, WEIGHTS, Run
 from tutelage.final.reproduction import REPRODUCTION, Difference
@@ -33,7 +33,7 @@ def changed_record(run: Run, **changes: object) -> None:
 
 
 def test_a_run_comes_out_again_to_the_bit(run: Run) -> None:
-    made = tracing.reproduce(run)
+    made = api.reproduce(run)
     assert made.identical and made.again.id != run.id
     assert made.weights.tensors == len(load_file(run.path / WEIGHTS)) and not made.metrics
     assert not made.differences
@@ -52,7 +52,7 @@ def test_what_is_otherwise_is_told_before_any_work(run: Run) -> None:
         heard.extend(differences)  # type: ignore[call-overload]
         runs.append(len(list(run.path.parent.glob("*-tiny-*"))))
 
-    made = tracing.reproduce(run, tell=tell)
+    made = api.reproduce(run, tell=tell)
     assert [d.what for d in heard] == ["source", "python", "threads"] and runs == [1]
     assert heard[1].then == "3.9.1" and made.differences == tuple(heard)
 
@@ -62,7 +62,7 @@ def test_data_that_changed_are_told_and_the_bits_that_differ_counted(
 ) -> None:
     run = api.train("filed", *FAST, f"data.root={data}", home=home)
     (data / "a.csv").write_text("1\n" * 12)
-    made = tracing.reproduce(run)
+    made = api.reproduce(run)
     assert [d.what for d in made.differences] == ["data"]
     assert not made.identical and made.weights.differing and made.metrics
     assert made.weights.largest is not None and made.weights.largest > 0
@@ -73,7 +73,7 @@ def test_a_run_with_a_parent_is_made_again_from_the_same_one(home: Path) -> None
     mode = {"name": "distillation", "teacher": teacher.id}
     student = api.train("tiny", *FAST, "model.hidden=3", home=home, mode=mode)
     api.train("tiny", *FAST, "training.seed=4", home=home)
-    made = tracing.reproduce(student.id, home=home)
+    made = api.reproduce(student.id, home=home)
     assert made.identical
     assert [p.run for p in made.again.record.parents] == [teacher.id]
 
@@ -83,7 +83,7 @@ def test_a_continued_run_begins_again_with_the_weights_it_began_with(home: Path)
     begun = ("run.policy=continue_from_previous", "training.learning_rate=0.01")
     run = api.train("tiny", *FAST, *begun, home=home)
     api.train("tiny", *FAST, "training.seed=4", home=home)
-    made = tracing.reproduce(run)
+    made = api.reproduce(run)
     assert made.identical
     assert [p.run for p in made.again.record.parents] == [first.id]
 
@@ -91,7 +91,7 @@ def test_a_continued_run_begins_again_with_the_weights_it_began_with(home: Path)
 def test_a_measured_batch_size_is_taken_and_not_measured_again(home: Path) -> None:
     run = api.train("tiny", *FAST, "training.batch_size=auto", home=home)
     chosen = run.path / "batch_size.json"
-    made = tracing.reproduce(run)
+    made = api.reproduce(run)
     assert made.identical
     size = made.again.settings["training"]["batch_size"]  # type: ignore[index]
     assert size == json.loads(chosen.read_text())["size"]
@@ -103,15 +103,15 @@ def test_a_run_of_a_lost_parent_or_without_an_end_is_refused(home: Path) -> None
     student = api.train("tiny", *FAST, "model.hidden=3", home=home, mode=mode)
     shutil.rmtree(teacher.path)
     with pytest.raises(StoreError, match=rf"from {teacher.id} \(teacher\), which is no longer"):
-        tracing.reproduce(student)
+        api.reproduce(student)
     student.update(status="failed")
     with pytest.raises(StoreError, match="this run is failed"):
-        tracing.reproduce(student)
+        api.reproduce(student)
 
 
 def test_other_settings_than_where_to_run_are_refused(run: Run) -> None:
     with pytest.raises(ConfigError, match="would make another run"):
-        tracing.reproduce(run, "training.seed=3")
+        api.reproduce(run, "training.seed=3")
 
 
 def test_weights_are_compared_bit_by_bit(tmp_path: Path) -> None:

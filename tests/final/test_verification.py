@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage import api, tracing
+from tutelage import api
 from tutelage.core.store import INPUTS, RECORD, Run
 from tutelage.final.verification import Verification
 
@@ -33,7 +33,7 @@ def run(home: Path, data: Path) -> Run:
 
 
 def test_a_run_that_nobody_touched_is_verified(run: Run, data: Path) -> None:
-    found = tracing.verify(run)
+    found = api.verify(run)
     assert not found.changed and not found.unchecked
     assert {"weights", "card", "config", "inputs", "data", "record"} <= {
         c.what for c in found.checks
@@ -53,26 +53,26 @@ def test_a_run_that_nobody_touched_is_verified(run: Run, data: Path) -> None:
 )
 def test_a_changed_byte_of_a_file_of_the_run_is_named(run: Run, name: str, what: str) -> None:
     flip(run.path / name)
-    found = tracing.verify(run)
+    found = api.verify(run)
     assert told(found) == [(what, name)]
     assert found.summary()["verified"] is False
 
 
 def test_a_changed_byte_of_the_data_is_named(run: Run, data: Path) -> None:
     flip(data / "b.csv")
-    assert told(tracing.verify(run)) == [("data", "b.csv")]
+    assert told(api.verify(run)) == [("data", "b.csv")]
 
 
 def test_a_missing_and_an_added_file_of_data_are_named(run: Run, data: Path) -> None:
     (data / "a.csv").rename(data / "c.csv")
-    found = tracing.verify(run)
+    found = api.verify(run)
     assert told(found) == [("data", "a.csv"), ("data", "c.csv")]
     assert [check.said for check in found.changed] == ["is missing", "was added after the run"]
 
 
 def test_data_that_are_no_longer_there_are_unchecked_and_not_wrong(run: Run, data: Path) -> None:
     shutil.rmtree(data)
-    found = tracing.verify(run)
+    found = api.verify(run)
     assert not found.changed
     assert [(c.what, c.path, c.said) for c in found.unchecked] == [
         ("data", str(data), "2 files are no longer there")
@@ -83,12 +83,12 @@ def test_the_fingerprint_of_a_record_holds_its_parts_together(run: Run) -> None:
     record = json.loads((run.path / RECORD).read_text())
     record["fingerprints"]["data"] = "0" * 32
     (run.path / RECORD).write_text(json.dumps(record))
-    assert ("record", RECORD) in told(tracing.verify(run))
+    assert ("record", RECORD) in told(api.verify(run))
 
 
 def test_a_damaged_record_is_named(run: Run) -> None:
     (run.path / RECORD).write_text("{")
-    assert told(tracing.verify(run)) == [("record", RECORD)]
+    assert told(api.verify(run)) == [("record", RECORD)]
 
 
 def test_an_older_record_without_hashes_or_inputs_is_verified_as_a_whole(
@@ -102,9 +102,9 @@ def test_an_older_record_without_hashes_or_inputs_is_verified_as_a_whole(
     for name in ("revision", "processor", "threads"):
         record["environment"].pop(name)
     (run.path / RECORD).write_text(json.dumps(record))
-    assert not tracing.verify(run).changed
+    assert not api.verify(run).changed
     flip(data / "a.csv")
-    assert told(tracing.verify(run)) == [("data", "data")]
+    assert told(api.verify(run)) == [("data", "data")]
 
 
 def student_of(home: Path, data: Path) -> tuple[Run, Run]:
@@ -116,9 +116,9 @@ def student_of(home: Path, data: Path) -> tuple[Run, Run]:
 
 def test_a_chain_is_verified_back_to_its_first_run(home: Path, data: Path) -> None:
     teacher, student = student_of(home, data)
-    assert not tracing.verify(student).changed
+    assert not api.verify(student).changed
     flip(teacher.path / "model.safetensors")
-    found = tracing.verify(student)
+    found = api.verify(student)
     assert [(c.run, c.what) for c in found.changed] == [(teacher.id, "weights")]
 
 
@@ -138,10 +138,10 @@ def test_another_parent_is_wrong_and_a_missing_one_unchecked(
 ) -> None:
     teacher, student = student_of(home, data)
     change(teacher, home)
-    found = [c for c in tracing.verify(student).checks if c.path == teacher.id]
+    found = [c for c in api.verify(student).checks if c.path == teacher.id]
     assert [check.state for check in found] == [state]
 
 
 def test_a_run_that_is_not_finished_says_that_its_files_can_not_be_checked(run: Run) -> None:
     run.update(status="failed", artifacts={})
-    assert [c.what for c in tracing.verify(run).unchecked] == ["run"]
+    assert [c.what for c in api.verify(run).unchecked] == ["run"]

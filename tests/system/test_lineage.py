@@ -14,7 +14,7 @@ from test_fold_commands import own_data
 from test_ner_command import SMALL as NER
 from test_ner_command import letters
 
-from tutelage import api, tracing
+from tutelage import api
 from tutelage.core.folds import write_split
 from tutelage.core.store import RunStore
 from tutelage.task import fold_split
@@ -58,7 +58,7 @@ def test_each_byte_that_a_run_depends_on_is_watched_and_each_bit_comes_again(
     write_split(split, tmp_path / "split.json")
     folded = (*data, f"data.split_file={tmp_path / 'split.json'}", "data.fold=0")
     run = api.train(task, *folded, home=store.home)
-    whole = tracing.verify(run)
+    whole = api.verify(run)
     assert not whole.changed and not whole.unchecked
     read = [Path(check.path) for check in whole.checks if check.what == "data"]
     assert read
@@ -70,10 +70,10 @@ def test_each_byte_that_a_run_depends_on_is_watched_and_each_bit_comes_again(
     }
     for what, path in watched.items():
         with flipped(path):
-            changed = tracing.verify(run).changed
+            changed = api.verify(run).changed
         assert (what, str(path)) in [(check.what, check.path) for check in changed]
-    assert tracing.verify(run) == whole
-    made = tracing.reproduce(run)
+    assert api.verify(run) == whole
+    made = api.reproduce(run)
     assert made.weights.identical and not made.metrics and not made.differences
 
 

@@ -13,11 +13,11 @@ import typer
 from tiny_task import Batch, OnStep, TinyModule, crash_at, train
 from typer.testing import CliRunner
 
+from tutelage.api.doctor import Examined, examine
 from tutelage.cli import doctor
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, DataError, TutelageError
 from tutelage.core.store import CONFIG, Run, RunStore
-from tutelage.diagnosing import Examined, examine
 
 SETTINGS = ("training.accelerator=cpu", "training.checkpoints.every_n_steps=2")
 

@@ -28,9 +28,9 @@ def verify(run: RunName, json: Json = False) -> None:
 
         tutelage runs verify @last
     """
-    from tutelage import tracing
+    from tutelage import api
 
-    found = tracing.verify(run)
+    found = api.verify(run)
     if json:
         print_json(found.summary())
     else:
@@ -62,7 +62,7 @@ def reproduce(run: RunName, overrides: Overrides = None, json: Json = False) -> 
 
         tutelage runs reproduce @last
     """
-    from tutelage import tracing
+    from tutelage import api
 
     def tell(differences: Sequence[Difference]) -> None:
         for each in differences:
@@ -70,7 +70,7 @@ def reproduce(run: RunName, overrides: Overrides = None, json: Json = False) -> 
             err.print(f"[yellow]otherwise[/]  {said}", highlight=False, soft_wrap=True)
 
     with showing_log(quiet=json):
-        made = tracing.reproduce(run, *(overrides or ()), tell=None if json else tell, console=err)
+        made = api.reproduce(run, *(overrides or ()), tell=None if json else tell, console=err)
     if json:
         print_json(made.summary())
     else:

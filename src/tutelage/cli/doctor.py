@@ -10,8 +10,8 @@ from tutelage.cli.console import out, print_json
 from tutelage.cli.options import Json
 
 if TYPE_CHECKING:
+    from tutelage.api.doctor import Examined
     from tutelage.cli.checks import Check
-    from tutelage.diagnosing import Examined
 
 MARKS = {"ok": "[green]✓[/]", "missing": "[dim]–[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]"}
 _RUN = "A run, to say why it is not finished: id, unique prefix, path or @last."
@@ -39,7 +39,7 @@ def doctor(
     if run is None:
         _check_machine(json)
         return
-    from tutelage.diagnosing import examine
+    from tutelage.api.doctor import examine
 
     found = examine(run)
     if json:

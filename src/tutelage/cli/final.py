@@ -46,12 +46,12 @@ def final(
 
         tutelage final RUN data.root=new final.combine=append final.policy=resume_if_incomplete
     """
-    from tutelage.finishing import execute_final_training, plan_final_training
+    from tutelage.api.final import execute_final_training, plan_final_training
 
     plan = plan_final_training(source, *(overrides or ()))
     if plan.config.execution.name == "azure":
+        from tutelage.api.specs import training_spec
         from tutelage.cli.specs import show_spec
-        from tutelage.specs import training_spec
 
         show_spec(training_spec(plan.config, plan.store, "final"), json)
         return

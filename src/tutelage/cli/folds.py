@@ -66,7 +66,7 @@ def folds(
 
         tutelage train can data.root=captures data.fold=all
     """
-    from tutelage.folding import deal_folds
+    from tutelage.api.folds import deal_folds
 
     chosen = None if kind is None else _KINDS[kind]
     split = deal_folds(

@@ -53,15 +53,15 @@ def hpo(
 
         tutelage hpo can hpo.trials=40 model=gat data.root=captures --space space.yaml
     """
+    from tutelage.api.hpo import plan_tuning
     from tutelage.cli.study_view import StudyView
     from tutelage.core.store import RunStore
-    from tutelage.tuning import plan_tuning
 
     given = (*(overrides or ()), *([] if space is None else [f"hpo.space={space}"]))
     plan = plan_tuning(task, given, RunStore.default(), preset=preset, config=config)
     if plan.base.execution.name == "azure":
+        from tutelage.api.specs import study_spec
         from tutelage.cli.specs import show_spec
-        from tutelage.specs import study_spec
 
         show_spec(study_spec(plan), json)
         return

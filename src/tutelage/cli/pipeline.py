@@ -44,9 +44,9 @@ def pipeline(
 
         tutelage pipeline can-full data.root=captures student.model.hidden=16
     """
+    from tutelage.api.dispatch import Dispatch
     from tutelage.core.errors import ConfigError
     from tutelage.core.store import RunStore
-    from tutelage.dispatch import Dispatch
     from tutelage.training.pipeline import execute
     from tutelage.training.planning import find_recipe, plan
 

@@ -210,7 +210,7 @@ def remove(
 
         tutelage runs rm 20261122-0930 --cascade
     """
-    from tutelage.removing import carry_out, plan_removal
+    from tutelage.api.removing import carry_out, plan_removal
 
     removal = plan_removal(run)
     if cascade:

@@ -50,13 +50,13 @@ def train(
         tutelage train can mode=autoencoder model=vgae data.root=captures training.max_epochs=5
     """
     from tutelage.api import configure
+    from tutelage.api.dispatch import Dispatch
     from tutelage.core.store import RunStore
-    from tutelage.dispatch import Dispatch
 
     found, resolved = configure(task, overrides or (), preset=preset, config=config)
     if resolved.execution.name == "azure":
+        from tutelage.api.specs import training_spec
         from tutelage.cli.specs import show_spec
-        from tutelage.specs import training_spec
 
         show_spec(training_spec(resolved, RunStore.default()), json)
         return

@@ -14,7 +14,7 @@ from tutelage.cli.console import err, showing_log
 from tutelage.cli.options import Overrides, RunName
 
 if TYPE_CHECKING:
-    from tutelage.watching import Watch
+    from tutelage.capabilities import Watch
 
 
 def register(app: typer.Typer) -> None:

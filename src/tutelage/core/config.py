@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -290,3 +290,7 @@ class RunConfig(Section):
     @property
     def _naming(self) -> dict[str, NamingSection]:
         return {"mode": self.mode, "model": self.model}
+
+
+C = TypeVar("C", bound=RunConfig)
+"""The configuration of one task."""

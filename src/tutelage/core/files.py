@@ -16,6 +16,10 @@ import xxhash
 
 from tutelage.core.errors import DataError, StorageError
 
+Json = Mapping[str, object]
+"""A JSON object that others have."""
+JsonDict = dict[str, object]
+"""One that is being made."""
 _CHUNK = 1 << 20
 ALWAYS_EXPANDED: Final = 1 << 30
 MOST_EXPANSION: Final = 200

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from tutelage.core.errors import ConfigError
+from tutelage.core.files import Json
 from tutelage.core.overrides import merge, nest
 
-Json = Mapping[str, object]
 _KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LARGEST: Final = 1000
 _EXAMPLE: Final = "Write a setting and its values, as in 'model.hidden: [16, 32]'."

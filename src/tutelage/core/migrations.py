@@ -7,11 +7,10 @@ from pathlib import Path
 
 from tutelage.core.config import SCHEMA_VERSION
 from tutelage.core.errors import StoreError
+from tutelage.core.files import Json, JsonDict
 
-Json = dict[str, object]
 
-
-def _config_1_to_2(config: Json) -> Json:
+def _config_1_to_2(config: JsonDict) -> JsonDict:
     """Schema 2 writes `learning_rate` and `max_epochs` in full (1: `lr`, `epochs`)."""
     training = config.get("training")
     if isinstance(training, dict):
@@ -20,7 +19,7 @@ def _config_1_to_2(config: Json) -> Json:
     return config
 
 
-def _record_1_to_2(record: Json) -> Json:
+def _record_1_to_2(record: JsonDict) -> JsonDict:
     """Schema 2 says `status` (1: `state`) and lists parents with their role (1: ids alone)."""
     if "state" in record:
         record["status"] = record.pop("state")
@@ -33,16 +32,16 @@ def _record_1_to_2(record: Json) -> Json:
     return record
 
 
-CONFIG_MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _config_1_to_2}
-RECORD_MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _record_1_to_2}
+CONFIG_MIGRATIONS: Mapping[int, Callable[[JsonDict], JsonDict]] = {1: _config_1_to_2}
+RECORD_MIGRATIONS: Mapping[int, Callable[[JsonDict], JsonDict]] = {1: _record_1_to_2}
 
 
 def migrate(
-    content: Mapping[str, object],
-    steps: Mapping[int, Callable[[Json], Json]],
+    content: Json,
+    steps: Mapping[int, Callable[[JsonDict], JsonDict]],
     current: int,
     where: Path,
-) -> Json:
+) -> JsonDict:
     """Apply the ``steps`` from a file's ``schema_version`` up to ``current``.
 
     Raises:
@@ -66,12 +65,12 @@ def migrate(
     return migrated
 
 
-def _environment(content: Json) -> Mapping[str, object]:
+def _environment(content: JsonDict) -> Json:
     """Where a record says it was made; empty for what is no record."""
     environment = content.get("environment")
     return environment if isinstance(environment, Mapping) else {}
 
 
-def migrate_config(content: Mapping[str, object], where: Path) -> Json:
+def migrate_config(content: Json, where: Path) -> JsonDict:
     """Bring the settings of a ``config.json`` to the present schema."""
     return migrate(content, CONFIG_MIGRATIONS, SCHEMA_VERSION, where)

@@ -21,7 +21,8 @@ from tutelage.core.documents import (
 )
 from tutelage.core.errors import ConfigError
 from tutelage.core.explain import explain
-from tutelage.core.migrations import Json, migrate_config
+from tutelage.core.files import Json, JsonDict
+from tutelage.core.migrations import migrate_config
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -143,7 +144,7 @@ def parse_json(text: str) -> object:
         ValueError: The text is not JSON, or a key stands twice.
     """
 
-    def once(pairs: Pairs) -> Json:
+    def once(pairs: Pairs) -> JsonDict:
         counts = Counter(key for key, _ in pairs)
         twice = sorted(key for key, count in counts.items() if count > 1)
         if twice:
@@ -175,7 +176,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     return tuple(key.split(".")), parsed
 
 
-def read_settings(path: Path) -> Json:
+def read_settings(path: Path) -> JsonDict:
     """Read a YAML or JSON file that holds a mapping.
 
     Raises:
@@ -195,7 +196,7 @@ def read_settings(path: Path) -> Json:
     return content
 
 
-def read_config_file(path: Path) -> Json:
+def read_config_file(path: Path) -> JsonDict:
     """Read a YAML or JSON file of a run's settings, migrated to the present schema.
 
     Raises:
@@ -204,14 +205,14 @@ def read_config_file(path: Path) -> Json:
     return migrate_config(read_settings(path), path)
 
 
-def merge(base: Mapping[str, object], over: Mapping[str, object]) -> Json:
+def merge(base: Json, over: Json) -> JsonDict:
     """Lay ``over`` on ``base``, mapping by mapping; neither is changed.
 
     A section whose ``name`` changes starts afresh: one model's settings mean nothing to another.
     A word beneath settings is the name that they belong to.
     """
     base, over = _named(base), _named(over)
-    merged: Json = dict(base)
+    merged: JsonDict = dict(base)
     for key, value in over.items():
         old = merged.get(key)
         if isinstance(old, str) and isinstance(value, Mapping) and "name" not in value:
@@ -224,7 +225,7 @@ def merge(base: Mapping[str, object], over: Mapping[str, object]) -> Json:
     return merged
 
 
-def _named(settings: Mapping[str, object]) -> Json:
+def _named(settings: Json) -> JsonDict:
     """Write `model: gat` as `model: {name: gat}`."""
     return {
         key: {"name": value} if key in NAMED_SECTIONS and isinstance(value, str) else value
@@ -232,7 +233,7 @@ def _named(settings: Mapping[str, object]) -> Json:
     }
 
 
-def nest(path: tuple[str, ...], value: object) -> Json:
+def nest(path: tuple[str, ...], value: object) -> JsonDict:
     """Return ``{a: {b: value}}`` for the path ``(a, b)``."""
     for key in reversed(path):
         value = {key: value}
@@ -240,13 +241,13 @@ def nest(path: tuple[str, ...], value: object) -> Json:
     return value
 
 
-def lay(layers: Iterable[Mapping[str, object]], overrides: Iterable[str] = ()) -> Json:
+def lay(layers: Iterable[Json], overrides: Iterable[str] = ()) -> JsonDict:
     """Lay settings on each other, the last on top, then what was typed.
 
     Raises:
         ConfigError: What was typed can't be read.
     """
-    settings: Json = {}
+    settings: JsonDict = {}
     for layer in layers:
         settings = merge(settings, layer)
     typed = [parse_override(text) for text in overrides]
@@ -255,7 +256,7 @@ def lay(layers: Iterable[Mapping[str, object]], overrides: Iterable[str] = ()) -
     return settings
 
 
-def setting_paths(settings: Mapping[str, object], above: str = "") -> list[str]:
+def setting_paths(settings: Json, above: str = "") -> list[str]:
     """Return the path of each setting in nested ones: ``["training.seed", "model"]``."""
     paths: list[str] = []
     for key, value in settings.items():
@@ -266,7 +267,7 @@ def setting_paths(settings: Mapping[str, object], above: str = "") -> list[str]:
 
 def build_config(
     config_type: type[C],
-    layers: Iterable[Mapping[str, object]],
+    layers: Iterable[Json],
     overrides: Iterable[str] = (),
     where: Path | None = None,
 ) -> C:

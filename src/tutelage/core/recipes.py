@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.files import Json
 from tutelage.core.grids import expand
 from tutelage.core.overrides import read_settings
 
-Json = Mapping[str, object]
 STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 """What a stage may be called; ids of runs begin with a digit, so that the two can't be confused."""
 _KEYS: Final = ("task", "summary", "common", "stages")

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import os
-import platform
-import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, Field
 
 from tutelage.core.config import SCHEMA_VERSION
-from tutelage.core.files import digest_json, stays_inside
-from tutelage.core.revision import Revision, package_revision
+from tutelage.core.environment import Environment as Environment
+from tutelage.core.exhibits import Cell as Cell
+from tutelage.core.exhibits import Figure as Figure
+from tutelage.core.exhibits import Lane as Lane
+from tutelage.core.exhibits import Line as Line
+from tutelage.core.exhibits import Panel as Panel
+from tutelage.core.exhibits import Table as Table
+from tutelage.core.exhibits import marked as marked
+from tutelage.core.files import stays_inside
+from tutelage.core.sections import Part as Part
 
-DECISIVE: Final = (
-    "torch", "lightning", "torch-geometric", "numpy", "pyarrow", "safetensors",
-)  # fmt: skip
-Cell = str | float | int | None
 Score = Annotated[float, Field(allow_inf_nan=False)]
 RunStatus = Literal["created", "running", "finished", "failed", "interrupted"]
 Verdict = Literal["clean", "warnings", "leaking"]
@@ -37,12 +28,6 @@ TRIAL_FOLD: Final = {"purpose": "trial-fold"}
 """The tag of a run that is one fold of a study's trial."""
 INITIAL_WEIGHTS: Final = "initial weights"
 """Role of a parent whose weights training began with."""
-
-
-class Part(BaseModel):
-    """A piece of a record."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
 class Parent(Part):
@@ -96,105 +81,6 @@ class AuditStamp(Part):
         return AuditStamp(verdict=verdict, findings=(*self.findings, *found))
 
 
-class Table(Part):
-    """A table that a task adds to its report: a title, column names and rows.
-
-    Args:
-        title: What it shows.
-        columns: Names of its columns.
-        rows: Its cells.
-        note: A sentence beneath it.
-        first: Whether it is one of those that a person sees right after training.
-        heat: Whether its counts are shaded by their share of their row.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-    first: bool = False
-    heat: bool = False
-
-    @model_validator(mode="after")
-    def _even(self) -> Self:
-        if any(len(row) != len(self.columns) for row in self.rows):
-            raise ValueError(f"a row has not {len(self.columns)} cells")
-        return self
-
-    @field_serializer("rows", when_used="json")
-    def _rows_for_json(self, rows: tuple[tuple[Cell, ...], ...]) -> list[list[Cell]]:
-        """JSON has no NaN and no infinity: they become null."""
-        return [
-            [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
-            for row in rows
-        ]
-
-
-def marked(text: str) -> str:
-    """Mark a part of a cell's text: pages show it as marked, terminals between brackets."""
-    return f"⟦{text}⟧"
-
-
-class Line(Part):
-    """A line of a drawing.
-
-    Args:
-        name: What it is.
-        values: Its heights; null leaves a gap.
-        at: Where each value stands along the axis, ascending; evenly spaced where there are none.
-        low: Lower bounds of an interval about each value, where they are known.
-        high: Upper ones.
-    """
-
-    name: str
-    values: tuple[float | None, ...]
-    at: tuple[float, ...] = ()
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-
-class Lane(Part):
-    """A row of a drawing along an axis.
-
-    Args:
-        name: What it is.
-        spans: Beginning and end of each stretch of it.
-    """
-
-    name: str
-    spans: tuple[tuple[float, float], ...]
-
-
-class Panel(Part):
-    """One drawing of a figure: lines over a common axis, lanes along one, or an image.
-
-    Args:
-        title: What it shows.
-        lines: Lines of one scale.
-        image: Rows of an image, the top one first; dark is low.
-        marks: Places (row, column) that are marked on the image.
-        lanes: Rows along the axis, the top one first.
-        across: What the axis is, with its unit; lines without one are a trace that has no axes.
-        up: What the lines' heights are.
-    """
-
-    title: str
-    lines: tuple[Line, ...] = ()
-    image: tuple[tuple[float, ...], ...] = ()
-    marks: tuple[tuple[float, float], ...] = ()
-    lanes: tuple[Lane, ...] = ()
-    across: str = ""
-    up: str = ""
-
-
-class Figure(Part):
-    """Drawings that a task adds to its report."""
-
-    title: str
-    panels: tuple[Panel, ...]
-    note: str = ""
-
-
 class Evaluation(Part):
     """The scores of one model on one data set.
 
@@ -213,62 +99,6 @@ class Evaluation(Part):
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     files: Mapping[str, bytes] = Field(default={}, exclude=True, repr=False)
-
-
-class Environment(Part):
-    """Where a run was made.
-
-    Args:
-        packages: Versions of the packages that decide a result.
-        revision: The code's, where git tracks it.
-        processor: The machine's; another one may round otherwise.
-        threads: Threads that arithmetic was shared by; another number may round otherwise.
-    """
-
-    tutelage: str
-    python: str
-    platform: str
-    packages: Mapping[str, str]
-    revision: Revision | None = None
-    processor: str | None = None
-    threads: int | None = None
-
-    @property
-    def digest(self) -> str:
-        """Digest of what is installed: Python and the packages that decide a result."""
-        return digest_json([self.tutelage, self.python, dict(self.packages)])
-
-    @classmethod
-    def here(cls) -> Environment:
-        """Describe this interpreter and the packages that decide a result."""
-        packages = {}
-        for name in DECISIVE:
-            with suppress(metadata.PackageNotFoundError):
-                packages[name] = metadata.version(name)
-        return cls(
-            tutelage=metadata.version("tutelage"),
-            python=sys.version.split()[0],
-            platform=platform.platform(),
-            packages=packages,
-            revision=package_revision(),
-            processor=_processor(),
-            threads=_threads(),
-        )
-
-
-def _processor() -> str:
-    """The processor's name; of an unknown one its kind."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _threads() -> int:
-    """The threads that arithmetic is shared by, unless a program sets another number."""
-    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(said) if said.isdecimal() else len(os.sched_getaffinity(0))
 
 
 class Hashes(Part):

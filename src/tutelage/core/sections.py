@@ -1,4 +1,4 @@
-"""`Section`: a group of settings, frozen and closed; `NamingSection` may name finished runs."""
+"""`Section`: a group of settings, frozen and closed; `Part`, a piece of a record, alike."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class Section(BaseModel):
             for name, field in type(self).model_fields.items()
             if getattr(self, name) != field.get_default(call_default_factory=True)
         }
+
+
+class Part(BaseModel):
+    """A piece of a record."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
 def as_word(value: object) -> object:

@@ -28,7 +28,7 @@ from tutelage.core.processes import die_with_parent
 from tutelage.execution.environment import PARENT
 
 ALWAYS: Final = (
-    *("torch", "torch._dynamo", "lightning.pytorch", "tutelage.cli.app", "tutelage.api"),
+    *("torch", "torch._dynamo", "lightning.pytorch", "tutelage.cli.app", "tutelage.api.training"),
     *("tutelage.training.modes", "tutelage.training.allocator", "tutelage.report.tables"),
     "tutelage.execution.result",
 )

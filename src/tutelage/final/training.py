@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tutelage.capabilities import SupportsTransformersExport
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
 from tutelage.core.files import write_json
@@ -26,7 +27,6 @@ from tutelage.final.manifest import (
 from tutelage.final.policy import Step, next_step, run_policy, state_of
 from tutelage.final.reproduction import Train
 from tutelage.final.source import Origin, newest_shipped, on_all_data
-from tutelage.shipping import SupportsTransformersExport
 from tutelage.task import SupportsCombining, SupportsExport
 from tutelage.training.parents import named_parents, parent_fingerprints
 

@@ -7,9 +7,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from tutelage.core.config import RunConfig
+from tutelage.core.config import C, RunConfig
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.execution import InProcessExecution
 from tutelage.core.files import write_json
@@ -24,7 +24,6 @@ from tutelage.hpo.space import SearchSpace
 from tutelage.task import Task
 from tutelage.training.fold_checks import check_folds
 
-C = TypeVar("C", bound=RunConfig)
 log: Final = logging.getLogger(__name__)
 FOLDER: Final = "refit"
 _UNHELD: Final = {"early_stopping": {"patience": None}, "monitor": None}

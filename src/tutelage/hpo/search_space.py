@@ -6,20 +6,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
-from tutelage.core.config import RunConfig
+from tutelage.core.config import C
 from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.files import Json
 from tutelage.core.overrides import build_config, merge, nest
 from tutelage.hpo.parameters import Choice, Label, Parameter, Suggests
-from tutelage.task import Json, Task
+from tutelage.task import Task
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-C = TypeVar("C", bound=RunConfig)
 Params = Mapping[str, Label]
 """A trial's parameters as Optuna keeps them: the path of a setting to its label."""
 MISSING: Final = object()

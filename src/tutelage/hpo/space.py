@@ -6,21 +6,21 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from tutelage.core.config import RunConfig
+from tutelage.core.config import C, RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError, suggest
 from tutelage.core.explain import explain
+from tutelage.core.files import Json
 from tutelage.core.overrides import parse_override, read_settings
 from tutelage.hpo.parameters import KINDS, Label, Parameter, as_label, holds
 from tutelage.hpo.search_space import MISSING, Params, look_up
 from tutelage.hpo.search_space import SearchSpace as SearchSpace
 from tutelage.hpo.search_space import require_reached as require_reached
-from tutelage.task import Json, Task
+from tutelage.task import Task
 
-C = TypeVar("C", bound=RunConfig)
 _KEYS: Final = ("summary", "epochs", "parameters")
 _NOT_SEARCHED: Final = ("task", "schema_version", "run", "execution", "tracking")
 _FOLDS: Final = ("data.fold", "data.split_file", "training.seed", "training.stop_epoch")

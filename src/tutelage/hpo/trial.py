@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -22,7 +20,7 @@ from tutelage.core.folds import HELD_OUT
 from tutelage.core.records import TRIAL_FOLD, now
 from tutelage.core.store import CONFIG, METRICS, Run
 from tutelage.execution.backend import Backend, Job, Outcome
-from tutelage.execution.result import read_result
+from tutelage.hpo.attempt import Attempt, Notes, Paths
 from tutelage.hpo.config import HpoConfig
 from tutelage.hpo.epochs import metrics_of_epochs, read_epochs
 from tutelage.hpo.failures import HELD, RETRIED, classify, kernel_kills
@@ -30,7 +28,6 @@ from tutelage.hpo.results import Failure, FoldResult, StudyFolder
 from tutelage.hpo.space import require_reached
 
 log: Final = logging.getLogger(__name__)
-_LOG_LINES: Final = 40
 _HELD_SECONDS: Final = 2.0
 _HELD_TIMES: Final = 30
 
@@ -46,19 +43,6 @@ class Failed(Exception):
         super().__init__(failure.said)
         self.failure: Failure = failure
         self.error: TutelageError = error
-
-
-class Notes(Protocol):
-    """Where a trial writes what it comes to, and asks whether it goes on."""
-
-    def epoch(self, fold: int, epoch: int, value: float) -> bool:
-        """Take the value at the end of an epoch, from 1; say whether the trial is given up."""
-
-    def fold(self, done: tuple[FoldResult, ...]) -> bool:
-        """Take the folds that are done; say whether the trial is given up."""
-
-    def failed(self, failure: Failure) -> int:
-        """Take a failure; return how often this fold has failed so that it might be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +119,7 @@ class TrialExecutor:
         while True:
             if self.stopping.is_set():
                 raise Interrupted
-            attempt = _Attempt(
+            attempt = Attempt(
                 self._paths(plan, fold), self._metric_of_epochs, fold, notes, self._require_metric
             )
             with self._alone(config):
@@ -151,7 +135,7 @@ class TrialExecutor:
             if failure.kind not in RETRIED or times > self.hpo.retries:
                 raise Failed(failure, outcome.result.raisable())
 
-    def _execute(self, plan: TrialPlan, config: RunConfig, attempt: _Attempt) -> Outcome:
+    def _execute(self, plan: TrialPlan, config: RunConfig, attempt: Attempt) -> Outcome:
         """Hand a run to the backend; wait while another process works on the same one."""
         paths = attempt.paths
         paths.config.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +161,7 @@ class TrialExecutor:
             raise attempt.error
         return outcome
 
-    def _close(self, run: Run, attempt: _Attempt) -> None:
+    def _close(self, run: Run, attempt: Attempt) -> None:
         """Let the record of a run that was ended say so and why."""
         if run.record.status == "finished" or run.is_held():
             return
@@ -186,7 +170,7 @@ class TrialExecutor:
         if attempt.judged and not self.hpo.log_artifacts:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
 
-    def _failure(self, plan: TrialPlan, outcome: Outcome, attempt: _Attempt) -> Failure | None:
+    def _failure(self, plan: TrialPlan, outcome: Outcome, attempt: Attempt) -> Failure | None:
         """Say what went wrong, if anything did.
 
         Raises:
@@ -280,9 +264,9 @@ class TrialExecutor:
             changes["data"] = config.data.model_copy(update=where)
         return config.model_copy(update=changes)
 
-    def _paths(self, plan: TrialPlan, fold: int) -> _Paths:
+    def _paths(self, plan: TrialPlan, fold: int) -> Paths:
         folder = self.folder.path / "trials" / f"{plan.number:04d}"
-        return _Paths(folder / f"fold-{fold}.json", folder / f"fold-{fold}.result.json")
+        return Paths(folder / f"fold-{fold}.json", folder / f"fold-{fold}.result.json")
 
     @contextmanager
     def _alone(self, config: RunConfig) -> Iterator[None]:
@@ -292,94 +276,3 @@ class TrialExecutor:
             lock = self._alike.setdefault(key, threading.Lock())
         with lock:
             yield
-
-
-@dataclass(frozen=True, slots=True)
-class _Paths:
-    """Files of a fold: its settings, and what its process says."""
-
-    config: Path
-    result: Path
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """A fold's process while it runs: its epochs are taken and judged one after the other.
-
-    Args:
-        paths: The fold's files.
-        metric: The metric in ``metrics.csv``.
-        fold: Its number.
-        notes: What judges.
-        require: Called with fold and run after the first epoch.
-    """
-
-    paths: _Paths
-    metric: str
-    fold: int
-    notes: Notes
-    require: Callable[[int, Run], None]
-    given_up: bool = False
-    diverged: str | None = None
-    error: BaseException | None = None
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LOG_LINES))
-    kernel_kills: int = field(default_factory=kernel_kills)
-    _run: Path | None = None
-    _seen: tuple[int, int] = (0, 0)
-    _taken: int = 0
-
-    @property
-    def words(self) -> str:
-        """Why the process was ended, if it was."""
-        if self.given_up:
-            return f"given up by the study after epoch {self._taken}"
-        return self.diverged or "ended with its trial's process"
-
-    @property
-    def judged(self) -> bool:
-        """Whether the fold's own epochs say that it should be ended."""
-        return self.given_up or self.diverged is not None
-
-    def look(self) -> bool:
-        """Take the epochs that finished since; say whether the process should be ended.
-
-        However late it looks, it stops at the same epoch: later ones do not count.
-        """
-        if not (self.judged or self.error):
-            try:
-                self._take()
-            except Exception as error:  # a backend's thread has nobody to tell
-                self.error = error
-        return self.judged or self.error is not None
-
-    def _take(self) -> None:
-        self._run = self._run or read_result(self.paths.result).run
-        if self._run is None:
-            return
-        path = self._run / METRICS
-        seen = _stamp(path)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        epochs = read_epochs(path, self.metric)
-        if epochs and not self._taken:
-            self.require(self.fold, Run(self._run))
-        for number in range(self._taken, len(epochs)):
-            self._taken = number + 1
-            self.diverged = epochs[number].diverged
-            value = epochs[number].value
-            if self.diverged is not None:
-                self.diverged = f"training diverged in epoch {number + 1}: {self.diverged}"
-                return
-            if value is not None and self.notes.epoch(self.fold, number + 1, value):
-                self.given_up = True
-                return
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from tutelage.core.errors import ConfigError, suggest
+from tutelage.core.files import Json
 from tutelage.core.grids import leaves, overlap
 from tutelage.core.overrides import merge, parse_override
-from tutelage.core.recipes import Json, Recipe
+from tutelage.core.recipes import Recipe
 
 _OWN: Final = ("mode", "model", "preset")
 """Settings that belong to one stage."""

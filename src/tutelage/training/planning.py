@@ -10,8 +10,9 @@ from typing import Final
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError, suggest
 from tutelage.core.extras import require_extra
+from tutelage.core.files import Json
 from tutelage.core.overrides import build_config, lay, merge
-from tutelage.core.recipes import STAGE_NAME, Json, Recipe, read_recipe
+from tutelage.core.recipes import STAGE_NAME, Recipe, read_recipe
 from tutelage.core.sections import naming_fields
 from tutelage.core.store import RunStore
 from tutelage.task import ModelEntry, Task, load_task, task_names

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tutelage.capabilities import SupportsWatch, Watch
 from tutelage.core.errors import ConfigError
 from tutelage.core.folds import FoldUnits
 from tutelage.core.records import Evaluation, Table
@@ -22,7 +23,6 @@ from tutelage.task import (
 )
 from tutelage.tasks.can.config import CANConfig, GATConfig, VGAEConfig
 from tutelage.tasks.can.fusion.config import FusionConfig
-from tutelage.watching import SupportsWatch, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor

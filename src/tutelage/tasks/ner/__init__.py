@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tutelage.capabilities import SupportsService, SupportsTransformersExport
 from tutelage.core.blends import BlendConfig
 from tutelage.core.config import CurriculumMode, RunConfig
 from tutelage.core.errors import ConfigError, RequestError
 from tutelage.core.records import Evaluation, Table
-from tutelage.shipping import SupportsService, SupportsTransformersExport
 from tutelage.task import (
     Audit,
     Json,

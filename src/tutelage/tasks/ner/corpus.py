@@ -100,18 +100,7 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
     parts.findings[:0] = [*texts.problems.findings(), *combined.findings]
     train, unlabelled = _labelled(texts, parts.train, TRAIN, parts.findings)
     validation, more = _validation(texts, parts, data)
-    if not parts.tests:
-        raise DataError(
-            "there are too few texts to hold any out for a test",
-            where=texts.name,
-            hint="Give more texts; the same ones count once.",
-        )
-    if not any(document.spans for document in train):
-        raise DataError(
-            "no training text has an entity",
-            where=texts.name,
-            hint="Give texts whose entities somebody has marked, or see data.columns.",
-        )
+    _refuse_too_little(texts.name, parts.tests, train)
     known = learned or Learned.from_texts(train, validation, data.scheme, content, settings)
     tests = {name: _chosen(texts, numbers) for name, numbers in parts.tests.items()}
     folds = HELD_OUT in tests
@@ -132,6 +121,26 @@ def load_corpus(data: NERData, learned: Learned | None = None) -> Corpus:
         (_inventory({TRAIN: train} | scored | tests), *combined.tables),
         parts.units,
     )
+
+
+def _refuse_too_little(name: str, tests: Mapping[str, object], train: Sequence[Document]) -> None:
+    """Refuse texts that nothing can be tested on, or learned from.
+
+    Raises:
+        DataError: They are.
+    """
+    if not tests:
+        raise DataError(
+            "there are too few texts to hold any out for a test",
+            where=name,
+            hint="Give more texts; the same ones count once.",
+        )
+    if not any(document.spans for document in train):
+        raise DataError(
+            "no training text has an entity",
+            where=name,
+            hint="Give texts whose entities somebody has marked, or see data.columns.",
+        )
 
 
 def fold_units(data: NERData) -> FoldUnits:

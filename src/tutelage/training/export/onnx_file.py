@@ -69,10 +69,7 @@ def export_onnx(
     if format == "onnx-int8":
         content = to_int8(content)
     session = open_session(content)
-    results = run_samples(session, form, where=run)
-    tolerance = TOLERANCE if format == "onnx" else None
-    parity = compare(results, form, where=run, tolerance=tolerance)
-    kept = None if form.quality is None else hold(form.quality, results, form.expected, where=run)
+    parity, kept = _proved(session, form, format, where=run)
     card = ExportCard(
         format=format,
         run=run,
@@ -95,6 +92,22 @@ def export_onnx(
         file.write(content)
     write_json(card_path(path), card.model_dump(mode="json"))
     return card
+
+
+def _proved(
+    session: onnxruntime.InferenceSession, form: Exportable, format: str, where: str
+) -> tuple[Parity, Kept | None]:
+    """Say how near a file comes to the model, and what its metric keeps, if it has one.
+
+    Raises:
+        RunFailedError: It says something else, or the metric falls too far.
+    """
+    results = run_samples(session, form, where=where)
+    tolerance = TOLERANCE if format == "onnx" else None
+    parity = compare(results, form, where=where, tolerance=tolerance)
+    if form.quality is None:
+        return parity, None
+    return parity, hold(form.quality, results, form.expected, where=where)
 
 
 def to_onnx(form: Exportable) -> bytes:

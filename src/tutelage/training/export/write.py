@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutelage.capabilities import SupportsTransformersExport
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
 from tutelage.core.files import digest_file, digest_json, write_json
 from tutelage.core.store import Run
-from tutelage.shipping import SupportsTransformersExport
 from tutelage.task import SupportsExport, Task, load_task
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.export.card import ExportCard

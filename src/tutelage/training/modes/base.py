@@ -25,35 +25,21 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, suggest
 from tutelage.core.files import write_files, write_json
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
-from tutelage.core.store import CONFIG, INPUTS, METRICS, Run
+from tutelage.core.store import CONFIG, INPUTS, Run
 from tutelage.task import Task
-from tutelage.training.averaging import averaging_callbacks
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
-from tutelage.training.callbacks import (
-    EarlyStoppingFrom,
-    EpochHeartbeat,
-    EpochLimit,
-    Heartbeat,
-    ProgressBar,
-    StepLimit,
-    TimeBudget,
-    without_empty_hooks,
-)
 from tutelage.training.checkpoint_files import find_resumable, read_marker
-from tutelage.training.checkpoints import CheckpointManager, RandomState, TutelageCheckpointIO
+from tutelage.training.checkpoints import CheckpointManager, TutelageCheckpointIO
 from tutelage.training.contracts import TaskData, TaskModule
-from tutelage.training.divergence import DivergenceGuard
 from tutelage.training.loggers import build_loggers
-from tutelage.training.metrics import MetricsCollector
 from tutelage.training.model_card import read_preprocessing
 from tutelage.training.model_manager import CardInfo, ModelManager
-from tutelage.training.optimization import direction
 from tutelage.training.out_of_fold import out_of_fold
 from tutelage.training.precision import arithmetic
 from tutelage.training.profiler import NoProfiler
 from tutelage.training.ranks import Ranks
 from tutelage.training.restore import take_over
-from tutelage.training.stopping import StopWhenAsked
+from tutelage.training.run_callbacks import checkpoint_manager, run_callbacks
 
 log: Final = logging.getLogger(__name__)
 BATCH_SIZE = "batch_size.json"
@@ -164,19 +150,9 @@ class BaseTrainer:
 
         Where nothing is held out, it ends at the last.
         """
-        training, validates = self.config.training, self.config.data.fold != "all"
-        monitor = self._monitor(module)
-        saved = training.checkpoints
-        manager = CheckpointManager(
-            self.run.checkpoints,
-            every_n_steps=saved.every_n_steps,
-            every_n_epochs=saved.every_n_epochs,
-            keep_last=saved.keep_last,
-            keep_best=saved.keep_best,
-            monitor=monitor if validates else None,
-            mode=direction(monitor),
-            ranked_from=self.ranked_from,
-        )
+        training, monitor = self.config.training, self._monitor(module)
+        validates = self.config.data.fold != "all"
+        manager = checkpoint_manager(self.config, self.run, monitor, validates, self.ranked_from)
         trainer = pl.Trainer(
             accelerator=training.accelerator,
             devices=self.ranks.size,
@@ -209,17 +185,7 @@ class BaseTrainer:
         if newest is not None:
             log.info("resuming from %s", newest.name)
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
-        best = manager.best()
-        kept = best or manager.latest()  # Lightning does not count an epoch that it resumes behind
-        kept_epoch = 0 if kept is None else read_marker(kept).epoch + 1
-        self.best_epoch = kept_epoch if best else max(kept_epoch, trainer.current_epoch)
-        if best is not None:
-            state = TutelageCheckpointIO().load_checkpoint(best)["state_dict"]
-            assert isinstance(state, dict)
-            module.load_state_dict(state)
-            log.info("best checkpoint: %s", best.name)
-        module.float()  # after training in 64 bits; everything else is in 32
-        module.eval()
+        self._end_at_best(module, manager, trainer)
 
     def calibrate(self, module: TaskModule, data: TaskData) -> None:
         """Set what is chosen after training on held-out training data; by default nothing."""
@@ -289,6 +255,22 @@ class BaseTrainer:
         self.models.load_state_dict(earlier.path, module)
         data.fit_module(module)
 
+    def _end_at_best(
+        self, module: TaskModule, manager: CheckpointManager, trainer: pl.Trainer
+    ) -> None:
+        """Leave the module as it was at its best epoch, or at the last one, ready to be asked."""
+        best = manager.best()
+        kept = best or manager.latest()  # Lightning does not count an epoch that it resumes behind
+        kept_epoch = 0 if kept is None else read_marker(kept).epoch + 1
+        self.best_epoch = kept_epoch if best else max(kept_epoch, trainer.current_epoch)
+        if best is not None:
+            state = TutelageCheckpointIO().load_checkpoint(best)["state_dict"]
+            assert isinstance(state, dict)
+            module.load_state_dict(state)
+            log.info("best checkpoint: %s", best.name)
+        module.float()  # after training in 64 bits; everything else is in 32
+        module.eval()
+
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         started = time.monotonic()
@@ -332,35 +314,11 @@ class BaseTrainer:
         return monitor
 
     def _callbacks(self, manager: CheckpointManager, monitor: str) -> list[Callback]:
-        training = self.config.training
-        skips = training.on_nan != "stop"
-        collector = MetricsCollector(self.run.path / METRICS, training.log_every_n_steps, skips)
-        guard = DivergenceGuard(training.on_nan, manager)
-        callbacks: list[Callback] = [RandomState(), guard, collector, EpochHeartbeat(collector)]
-        if self.console is not None and self.console.is_terminal:
-            callbacks.append(ProgressBar(self.console))
-        callbacks += averaging_callbacks(training.averaging)
-        if training.stop_epoch is not None:
-            callbacks.append(EpochLimit(training.stop_epoch))
-        if training.max_steps is not None:
-            callbacks.append(StepLimit(training.max_steps))
-        if training.time_budget is not None:
-            callbacks.append(TimeBudget(training.time_budget))
-        if training.heartbeat_seconds is not None:
-            callbacks.append(Heartbeat(training.heartbeat_seconds))
-        if training.early_stopping.patience is not None:
-            early = EarlyStoppingFrom(
-                self.ranked_from,
-                monitor=monitor,
-                patience=training.early_stopping.patience,
-                min_delta=training.early_stopping.min_delta,
-                mode=direction(monitor),
-            )
-            callbacks.append(early)
-        limit = training.max_time
+        limit = self.config.training.max_time
         deadline = None if limit is None else self.started + limit
-        callbacks.append(StopWhenAsked(manager, deadline, self.run.id))
-        return [without_empty_hooks(callback) for callback in (*callbacks, manager)]
+        return run_callbacks(
+            self.config, self.run, manager, monitor, self.ranked_from, deadline, self.console
+        )
 
 
 def _peak_mib() -> float:

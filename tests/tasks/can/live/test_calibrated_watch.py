@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_captures import can_config, capture  # noqa: E402
 from watching import Detector, detector, drive, send  # noqa: E402
 
+from tutelage.capabilities import Verdict  # noqa: E402
 from tutelage.core.errors import DataError  # noqa: E402
 from tutelage.tasks.can import CANTask  # noqa: E402
 from tutelage.tasks.can.alarms import k_of_n  # noqa: E402
@@ -46,7 +47,6 @@ from tutelage.tasks.can.simulator import (  # noqa: E402
     write_csv,
 )
 from tutelage.tasks.can.verdicts import MODEL  # noqa: E402
-from tutelage.watching import Verdict  # noqa: E402
 
 pytestmark = pytest.mark.system
 

@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_captures import can_config  # noqa: E402
 from watching import Detector, detector, drive, send  # noqa: E402
 
+from tutelage.capabilities import Verdict  # noqa: E402
 from tutelage.core.errors import ConfigError, RunFailedError  # noqa: E402
 from tutelage.tasks.can import CANTask  # noqa: E402
 from tutelage.tasks.can.frames import Frames  # noqa: E402
 from tutelage.tasks.can.graphs import build_graphs  # noqa: E402
 from tutelage.tasks.can.live.latency import Latencies  # noqa: E402
 from tutelage.tasks.can.simulator import write_candump  # noqa: E402
-from tutelage.watching import Verdict  # noqa: E402
 
 pytestmark = pytest.mark.system
 

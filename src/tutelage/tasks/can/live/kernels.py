@@ -13,8 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.capture_index import MIX, MIX_SHIFT, SETTLED, SHORTEST_GAP
-from tutelage.tasks.can.graph_nodes import RATIO_LIMIT, USUAL_GAP
+from tutelage.tasks.can.capture_index import MIX, MIX_SHIFT, SHORTEST_GAP
 
 F32, F64 = np.float32, np.float64
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -29,16 +28,14 @@ SOURCE, TARGET, BEGIN, EARLY, LATE = range(5)
 """Rows of whole numbers about edges; `BEGIN` is its first place among sorted transitions."""
 SHORT, LONG, SHORT_TWO, SILENT = range(4)
 """Rows of gaps of nodes, in seconds."""
-KNOWN, SPREAD, PER_COUNT, EXPECTED, FREQUENCY = range(5)
-"""Rows of what is known of each token."""
 UNRESOLVED = -1
 """The slot of an id that was not seen, or whose slot stands in no table."""
 
 _MIX_0, _MIX_1, _MIX_2 = MIX
 
-_SHORTEST, _INFINITE, _BYTES = F32(SHORTEST_GAP), F32(np.inf), 8
-_LIMIT, _PER_USUAL = F32(RATIO_LIMIT), F32(1 / USUAL_GAP)
-_ONE, _HALF, _EIGHT, _FULL, _SIXTY_FOURTH = F32(1), F32(0.5), F32(8), F32(255), F32(1 / 64)
+_SHORTEST, _INFINITE = F32(SHORTEST_GAP), F32(np.inf)
+BYTES = 8
+"""Of a payload."""
 
 
 def compiled(function: Function) -> Function:
@@ -107,11 +104,10 @@ def find_nodes(key: Words, bits: int, standard: Ints, ids: NDArray[np.uint32], n
 
 
 @compiled
-def describe_nodes(
+def describe_payloads(
     count: int,
     key: Words,
     bits: int,
-    time: Doubles,
     word: Words,
     dlc: NDArray[np.uint8],
     past: tuple[Doubles, Words, Ints, NDArray[np.int32]],
@@ -119,65 +115,93 @@ def describe_nodes(
     n: Ints,
     sums: Ints,
     token: NDArray[np.int32],
-    gap: Floats,
-    g: Floats,
     odd: Floats,
 ) -> None:
-    """Compare each frame with its id's previous one; gather what whole numbers and extremes tell.
+    """Compare each frame's payload with that of its id's previous one.
 
     Args:
         count: Nodes.
         key: (W,) id and position of each frame, packed and sorted.
         bits: Bits of a position.
-        time: (W,) seconds; ``word`` payloads, ``dlc`` their lengths.
-        past: Time, payload, frames and token of each slot; the window is added.
+        word: (W,) payloads, ``dlc`` their lengths.
+        past: Time, payload, frames and token of each slot; the window's payloads are added.
         surprise: `IdTables.surprise`.
         n: Numbers of nodes; ``sums`` of their bytes, (8, W); ``token``, (W,).
+        odd: (W,), the greatest surprise of each node.
+    """
+    low = np.uint64((1 << bits) - 1)
+    for node in range(count):
+        slot = n[SLOT, node]
+        seen, number, carried = past[2][slot], past[3][slot], past[1][slot]
+        n[SEEN, node], token[node] = seen, number
+        n[CHANGES, node] = n[DLC, node] = n[HAMMING, node] = n[DEGREE, node] = 0
+        sums[:, node] = 0
+        greatest, first = F32(0), n[FIRST, node]
+        for place in range(first, n[LAST, node] + 1):
+            position = np.int64(key[place] & low)
+            data = word[position]
+            if seen or place > first:
+                differ = data ^ carried
+                mask = 0
+                for byte in range(BYTES):
+                    if (differ >> np.uint64(8 * byte)) & np.uint64(255):
+                        mask |= 1 << byte
+                        n[CHANGES, node] += 1
+                greatest = max(greatest, surprise[np.int64(number) * 256 + mask])
+                n[HAMMING, node] = max(n[HAMMING, node], bits_of(differ))
+            for byte in range(BYTES):
+                sums[byte, node] += np.int64((data >> np.uint64(8 * byte)) & np.uint64(255))
+            n[DLC, node] += np.int64(dlc[position])
+            carried = data
+        odd[node] = greatest
+        past[1][slot] = carried
+
+
+@compiled
+def describe_gaps(
+    count: int,
+    key: Words,
+    bits: int,
+    time: Doubles,
+    past: tuple[Doubles, Words, Ints, NDArray[np.int32]],
+    n: Ints,
+    gap: Floats,
+    g: Floats,
+) -> None:
+    """Measure the time from each frame's previous one of its id.
+
+    Args:
+        count: Nodes.
+        key: (W,) id and position of each frame, packed and sorted.
+        bits: Bits of a position.
+        time: (W,) seconds.
+        past: As for `describe_payloads`, which comes first; times and frames are added.
+        n: Numbers of nodes.
         gap: (W,) gaps of sorted frames are written there, 0 where there is none.
-        g: Gaps of nodes; ``odd``, (W,), their greatest surprise.
+        g: Gaps of nodes.
     """
     low = np.uint64((1 << bits) - 1)
     end = time[len(time) - 1]
     for node in range(count):
-        slot = n[SLOT, node]
-        seen, number = past[2][slot], past[3][slot]
-        then, carried = past[0][slot], past[1][slot]
-        n[SEEN, node], token[node] = seen, number
-        n[CHANGES, node] = n[DLC, node] = n[HAMMING, node] = n[DEGREE, node] = 0
-        sums[:, node] = 0
-        short, two, long, greatest = _INFINITE, _INFINITE, F32(0), F32(0)
-        former = _INFINITE
-        first = n[FIRST, node]
+        slot, seen, first = n[SLOT, node], n[SEEN, node], n[FIRST, node]
+        then = past[0][slot]
+        short, two, long, former = _INFINITE, _INFINITE, F32(0), _INFINITE
         for place in range(first, n[LAST, node] + 1):
-            position = np.int64(key[place] & low)
-            now, data = time[position], word[position]
-            here, differ, strange = _INFINITE, np.uint64(0), F32(0)
-            changes = 0
+            now = time[np.int64(key[place] & low)]
+            here = _INFINITE
             if seen or place > first:
                 here = max(F32(now - then), _SHORTEST)
-                differ = data ^ carried
-                mask = 0
-                for byte in range(_BYTES):
-                    if (differ >> np.uint64(8 * byte)) & np.uint64(255):
-                        mask |= 1 << byte
-                        changes += 1
-                strange = surprise[np.int64(number) * 256 + mask]
-                n[HAMMING, node] = max(n[HAMMING, node], bits_of(differ))
             if place > first:
                 two = min(two, F32(here + former))
-            for byte in range(_BYTES):
-                sums[byte, node] += np.int64((data >> np.uint64(8 * byte)) & np.uint64(255))
-            n[CHANGES, node] += changes
-            n[DLC, node] += np.int64(dlc[position])
-            short, greatest = min(short, here), max(greatest, strange)
+            short = min(short, here)
             gap[place] = here if here < _INFINITE else F32(0)
             long = max(long, gap[place])
-            former, then, carried = here, now, data
+            former, then = here, now
         g[SHORT, node] = short if short < _INFINITE else F32(0)
         g[SHORT_TWO, node] = two if two < _INFINITE else F32(0)
-        g[LONG, node], odd[node] = long, greatest
+        g[LONG, node] = long
         g[SILENT, node] = F32(max(end - then, 0.0))
-        past[0][slot], past[1][slot] = then, carried
+        past[0][slot] = then
         past[2][slot] = seen + n[LAST, node] - first + 1
 
 
@@ -230,171 +254,3 @@ def find_edges(
         gap[0, at] = step[place] / usual if usual > 0 else step[place]
         gap[1, at] = gap[0, at] * gap[0, at]
     return edges
-
-
-@compiled
-def prepare_logarithms(
-    nodes: int,
-    edges: int,
-    time: Doubles,
-    row: int,
-    tables: Floats,
-    token: NDArray[np.int32],
-    n: Ints,
-    e: Ints,
-    g: Floats,
-    sum: Floats,
-    edge_sums: Doubles,
-    twos: Floats,
-    shares: Doubles,
-    edge_gaps: Doubles,
-) -> None:
-    """Write down all numbers of which features are logarithms.
-
-    Args:
-        nodes: How many nodes, and ``edges`` edges.
-        time: (W,) seconds.
-        row: Frames before the window.
-        tables: What is known of each token.
-        token: Tokens of nodes.
-        n: Numbers of nodes; ``e`` of edges; ``g`` gaps of nodes; ``sum`` the sums of their gaps.
-        edge_sums: (2, edges) sums of steps and of their squares.
-        twos: Ratios of nodes, eight rows, then counts of edges, then degrees of nodes.
-        shares: (nodes,) shares of the traffic.
-        edge_gaps: (2, edges) mean and standard deviation of steps.
-    """
-    window = len(time)
-    duration = F32(max(time[window - 1] - time[0], SHORTEST_GAP))
-    for node in range(nodes):
-        frames = n[LAST, node] - n[FIRST, node] + 1
-        seen = n[SEEN, node]
-        steps = F32(frames) - F32(seen == 0)
-        mean = F32(sum[node] / max(steps, _ONE))
-        often = tables[FREQUENCY, token[node]]
-        twos[node] = mean * often
-        twos[nodes + node] = g[SHORT, node] * often
-        twos[2 * nodes + node] = g[LONG, node] * often
-        twos[3 * nodes + node] = g[SHORT_TWO, node] * F32(often * _HALF)
-        twos[4 * nodes + node] = mean * _PER_USUAL
-        twos[5 * nodes + node] = g[SHORT, node] * _PER_USUAL
-        twos[6 * nodes + node] = F32(duration * often) / F32(frames)
-        twos[7 * nodes + node] = F32(g[SILENT, node] * often) + _ONE
-        for ratio in range(8):
-            if twos[ratio * nodes + node] <= F32(0):
-                twos[ratio * nodes + node] = _ONE
-        twos[8 * nodes + edges + node] = F32(n[DEGREE, node])
-        shares[node] = F64(256 * (seen + 1)) / F64(n[HEAD, node] + row + SETTLED)
-    for edge in range(edges):
-        after = e[BEGIN, edge + 1] if edge + 1 < edges else window - 1
-        count = F32(after - e[BEGIN, edge])
-        twos[8 * nodes + edge] = count
-        mean_step = edge_sums[0, edge] / F64(count)
-        spread = edge_sums[1, edge] / F64(count) - mean_step * mean_step
-        edge_gaps[0, edge], edge_gaps[1, edge] = mean_step, np.sqrt(max(spread, 0.0))
-
-
-@compiled
-def limited(value: np.float32) -> np.float32:
-    """Return a logarithmic ratio within its limits."""
-    return min(max(value, -_LIMIT), _LIMIT)
-
-
-@compiled
-def write_nodes(
-    nodes: int,
-    tables: Floats,
-    token: NDArray[np.int32],
-    n: Ints,
-    sums: Ints,
-    window: int,
-    twos: Floats,
-    odd: Floats,
-    shares: Doubles,
-    x: Floats,
-) -> None:
-    """Write the (nodes, F) features of nodes, in the order of `NODE_FEATURES`.
-
-    ``odd`` and ``shares`` are logarithms by now, and so are ``twos``; see `prepare_logarithms`.
-    """
-    step = F64(F32(1 / window))
-    least, most = F32(window), F32(0)
-    for node in range(nodes):
-        count = F32(n[LAST, node] - n[FIRST, node] + 1)
-        least, most = min(least, count), max(most, count)
-    reach = max(F32(most - least), _ONE)
-    for node in range(nodes):
-        frames = n[LAST, node] - n[FIRST, node] + 1
-        count, number = F32(frames), token[node]
-        scale = _ONE / F32(count * _FULL)
-        for byte in range(_BYTES):
-            x[node, byte] = F32(sums[byte, node]) * scale
-        x[node, 8] = F32(count - least) / reach
-        x[node, 9] = F32(F64(n[TAIL, node]) * step)
-        x[node, 10] = F32(F64(n[TAIL, node] - n[HEAD, node]) * step)
-        x[node, 11] = F32(F64(n[DLC, node]) / F64(frames * 8))
-        known = tables[KNOWN, number]
-        x[node, 12] = known
-        x[node, 13] = min(F32(count * tables[PER_COUNT, number]), _LIMIT)
-        for ratio in range(4):
-            x[node, 14 + ratio] = limited(twos[ratio * nodes + node])
-        x[node, 18] = limited(twos[7 * nodes + node])
-        x[node, 19] = F32(0) - limited(twos[6 * nodes + node])
-        x[node, 20] = tables[SPREAD, number]
-        steps = F32(count - F32(n[SEEN, node] == 0))
-        excess = F32(n[CHANGES, node]) - F32(steps * tables[EXPECTED, number])
-        x[node, 21] = F32(excess / F32(max(steps, _ONE) * _EIGHT)) * known
-        x[node, 22] = odd[node]
-        x[node, 23] = F32(n[HAMMING, node]) * _SIXTY_FOURTH
-        x[node, 24] = limited(twos[4 * nodes + node])
-        x[node, 25] = limited(twos[5 * nodes + node])
-        x[node, 26] = limited(F32(shares[node]))
-
-
-@compiled
-def write_edges(
-    nodes: int,
-    edges: int,
-    window: int,
-    e: Ints,
-    twos: Floats,
-    edge_gaps: Doubles,
-    logarithms: Doubles,
-    there: NDArray[np.bool_],
-    index: NDArray[np.int16],
-    attr: Floats,
-) -> None:
-    """Write the (edges, K) features of edges, in the order of `EDGE_FEATURES`, and their ends.
-
-    Args:
-        nodes: How many nodes, and ``edges`` edges.
-        window: W.
-        e: Numbers of edges.
-        twos: Logarithms; see `prepare_logarithms`.
-        edge_gaps: (2, edges) mean and standard deviation of steps; ``logarithms`` theirs.
-        there: (at least nodes * nodes,) all false; it is so again at the end.
-        index: (2, edges) ends; ``attr``, (edges, K), features.
-    """
-    step, per_step = F64(F32(1 / window)), F32(1 / (window - 1))
-    for edge in range(edges):
-        there[e[SOURCE, edge] * nodes + e[TARGET, edge]] = True
-    for edge in range(edges):
-        source, target = e[SOURCE, edge], e[TARGET, edge]
-        index[0, edge], index[1, edge] = source, target
-        after = e[BEGIN, edge + 1] if edge + 1 < edges else window - 1
-        mean, spread = edge_gaps[0, edge], edge_gaps[1, edge]
-        early, late = e[EARLY, edge], e[LATE, edge]
-        out = twos[8 * nodes + edges + source]
-        into = twos[8 * nodes + edges + target]
-        attr[edge, 0] = twos[8 * nodes + edge]
-        attr[edge, 1] = F32(after - e[BEGIN, edge]) * per_step
-        attr[edge, 2] = F32(logarithms[0, edge])
-        attr[edge, 3] = F32(logarithms[1, edge])
-        attr[edge, 4] = F32(1.0 - spread / max(mean + spread, 1e-9))
-        attr[edge, 5] = F32(F64(early) * step)
-        attr[edge, 6] = F32(F64(late) * step)
-        attr[edge, 7] = F32(F64(late - early) * step)
-        attr[edge, 8] = F32(there[target * nodes + source])
-        attr[edge, 9] = out + into
-        attr[edge, 10] = out - into
-    for edge in range(edges):
-        there[e[SOURCE, edge] * nodes + e[TARGET, edge]] = False

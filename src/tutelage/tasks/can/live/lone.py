@@ -9,7 +9,7 @@ from tutelage.tasks.can.graph_edges import EDGE_FEATURES
 from tutelage.tasks.can.graph_nodes import NODE_FEATURES
 from tutelage.tasks.can.graphs import Graphs, places
 from tutelage.tasks.can.id_tables import IdTables
-from tutelage.tasks.can.live import kernels
+from tutelage.tasks.can.live import columns, kernels
 from tutelage.tasks.can.live.history import IdHistory
 from tutelage.tasks.can.profile import TrafficProfile
 
@@ -78,7 +78,7 @@ class LoneWindow:
         spans = np.empty((2, edges))
         n, e, odd = self._nodes, self._edges, self._odd[:nodes]
         total = np.add.reduceat(self._gap, n[kernels.FIRST, :nodes])
-        kernels.prepare_logarithms(
+        columns.prepare_logarithms(
             nodes, edges, time, row, self._tables, self._token, n, e, self._gaps, total, sums,
             twos, shares, spans,
         )  # fmt: skip
@@ -88,10 +88,10 @@ class LoneWindow:
         x = np.empty((nodes, len(NODE_FEATURES)), np.float32)
         attr = np.empty((edges, len(EDGE_FEATURES)), np.float32)
         index = np.empty((2, edges), np.int16)
-        kernels.write_nodes(
+        columns.write_nodes(
             nodes, self._tables, self._token, n, self._sums, self._window, twos, odd, shares, x
         )
-        kernels.write_edges(
+        columns.write_edges(
             nodes, edges, self._window, e, twos, spans, np.log1p(spans), self._there, index, attr
         )
         label = frames.label
@@ -127,10 +127,12 @@ class LoneWindow:
             nodes = -1 - nodes
             n[kernels.SLOT, :nodes] = history.slots(self._ids[:nodes])
         past = history.time, history.payload, history.count, history.token
-        kernels.describe_nodes(
-            nodes, key, self._bits, frames.timestamp, word, frames.dlc, past, self._surprise, n,
-            self._sums, self._token, self._gap, self._gaps, self._odd,
+        bits = self._bits
+        kernels.describe_payloads(
+            nodes, key, bits, word, frames.dlc, past, self._surprise, n, self._sums, self._token,
+            self._odd,
         )  # fmt: skip
+        kernels.describe_gaps(nodes, key, bits, frames.timestamp, past, n, self._gap, self._gaps)
         history.passed(self._window)
         return nodes
 

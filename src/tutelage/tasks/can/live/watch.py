@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from tutelage.capabilities import Verdict, Watch
 from tutelage.core.errors import RunFailedError
 from tutelage.tasks.can.alarms import RecentAlarms
 from tutelage.tasks.can.config import CANEvaluation
@@ -17,7 +18,6 @@ from tutelage.tasks.can.live.judges import Judge, Judged
 from tutelage.tasks.can.live.latency import Latencies
 from tutelage.tasks.can.live.sources import Source
 from tutelage.tasks.can.live.standout import Standouts
-from tutelage.watching import Verdict, Watch
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parent / "training"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import tiny_task  # noqa: E402
 from tiny_task import crash_at  # noqa: E402
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutelage.api import configure
+from tutelage.api.settings import configure
 from tutelage.core.errors import ConfigError, StorageError
 from tutelage.core.folds import Split, SplitKind, read_split, write_split
 from tutelage.core.store import RunStore
@@ -46,8 +46,8 @@ def deal_folds(
     if config.data.fold is not None:
         hint = "Leave data.fold and data.split_file out."
         raise ConfigError("folds are dealt from all data", where="data.fold", hint=hint)
-    store = RunStore.default() if home is None else RunStore(Path(home))
-    split = fold_split(found, config, store.cache(task), kind, folds, repeats, seed)
+    cache = RunStore.at(home).cache(task)
+    split = fold_split(found, config, cache, kind, folds, repeats, seed)
     if output is not None:
         _write(split, Path(output))
     return split

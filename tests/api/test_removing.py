@@ -9,9 +9,9 @@ import pytest
 
 import tutelage
 from made_runs import finish_run, make_run
+from tutelage.api.removing import carry_out, plan_removal
 from tutelage.core.errors import HeldError, StoreError
 from tutelage.core.store import LOCK, Run, RunStore
-from tutelage.removing import carry_out, plan_removal
 
 MOMENT = "2026-01-01T00:00:00Z"
 

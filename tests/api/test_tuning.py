@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "training"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+from tutelage.api.hpo import plan_tuning
 from tutelage.core.errors import ConfigError
 from tutelage.core.store import RunStore
 from tutelage.hpo.parameters import Choice, LogUniform
 from tutelage.hpo.space import SearchSpace
-from tutelage.tuning import plan_tuning
 
-PLUGINS = Path(__file__).parent / "system" / "plugins"
+PLUGINS = Path(__file__).parents[1] / "system" / "plugins"
 SPACE = SearchSpace(
     "mine",
     {

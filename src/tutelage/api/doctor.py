@@ -62,8 +62,7 @@ def examine(run: Run | str, home: Path | str | None = None) -> Examined:
     Raises:
         StoreError: There is no such run, or its record is damaged.
     """
-    store = RunStore.default() if home is None else RunStore(Path(home))
-    found = store.find(run) if isinstance(run, str) else run
+    found = RunStore.at(home).find(run)
     record, status = found.record, found.status
     sound = status in SOUND or status == "running"
     evidence = Evidence(

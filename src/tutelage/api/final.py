@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage import api
+from tutelage.api.dispatch import Dispatch
+from tutelage.api.exporting import export
 from tutelage.core.config import RunConfig
 from tutelage.core.files import digest_file
 from tutelage.core.store import WEIGHTS, Run, RunStore
-from tutelage.dispatch import Dispatch
 from tutelage.final import training
 from tutelage.final.config import FinalConfig, Format, read_final_config
 from tutelage.final.manifest import ExportedFile
@@ -49,7 +49,7 @@ def plan_final_training(
         RequestError: The request is wrong.
     """
     settings, rest = read_final_config(overrides)
-    store = RunStore.default() if home is None else RunStore(Path(home))
+    store = RunStore.at(home)
     origin = find_origin(str(source.path) if isinstance(source, Run) else source, store)
     config = training.plan_final(origin, settings, rest, store)
     return FinalPlan(origin, settings, config, store)
@@ -90,8 +90,8 @@ def execute_final_training(
         with Dispatch() as launcher:
             return launcher(task, wanted, store, console).run
 
-    def export(run: Run, name: Format) -> ExportedFile:
-        card = (exported := api.export(run, format=name, home=store.home)).card
+    def write(run: Run, name: Format) -> ExportedFile:
+        card = (exported := export(run, format=name, home=store.home)).card
         file = exported.path / WEIGHTS if name == "hf" else exported.path
         slowest = max((row.p50_ms for row in card.latency if row.engine == name), default=None)
         return ExportedFile(
@@ -102,4 +102,4 @@ def execute_final_training(
             latency_p50_ms=slowest,
         )
 
-    return training.execute_final_training(plan.origin, settings, plan.config, store, train, export)
+    return training.execute_final_training(plan.origin, settings, plan.config, store, train, write)

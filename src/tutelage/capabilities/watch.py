@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self
 
-from tutelage.core.config import RunConfig
+from tutelage.core.config import C
+from tutelage.core.files import Json
 
 if TYPE_CHECKING:
     from tutelage.training.contracts import TaskModule
-
-C = TypeVar("C", bound=RunConfig)
-Json = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

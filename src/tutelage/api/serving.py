@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tutelage.api.exporting import EXPORTED_AS, export
+from tutelage.api.restoring import run_config
+from tutelage.capabilities import SupportsService
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError
-from tutelage.core.store import Run
-from tutelage.shipping import SupportsService
+from tutelage.core.store import Run, RunStore
 from tutelage.task import Task
 
 if TYPE_CHECKING:
@@ -19,6 +22,31 @@ if TYPE_CHECKING:
 
 SERVED = ("onnx", "onnx-int8")
 """The formats of export that a service can answer by."""
+
+
+def service(
+    run: Run | str,
+    *overrides: str,
+    format: str = "onnx",
+    model: Path | str | None = None,
+    limits: Mapping[str, int] = MappingProxyType({}),
+    home: Path | str | None = None,
+) -> ASGIApp:
+    """Return a web application that answers by a finished run's ONNX file.
+
+    That is ``model``, or the one in the run's folder, which is exported there if it is missing.
+    ``limits`` are the most that a request may ask, by name. It raises what `export` does, and
+    `TutelageError` where the task has no service or the file is of another run.
+    """
+    from tutelage.training.model_card import read_preprocessing
+
+    found = RunStore.at(home).find(run)
+    task, config = run_config(found, overrides)
+    require_service(task, format)
+    file = found.path / EXPORTED_AS[format] if model is None else Path(model)
+    if model is None and not file.exists():
+        export(found, *overrides, format=format, home=home)
+    return build_service(task, config, found, read_preprocessing(found.path, task), file, limits)
 
 
 def require_service(task: Task[RunConfig], format: str) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, StoreError
 from tutelage.core.extras import require_extra
+from tutelage.core.files import Json
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config, parse_override
 from tutelage.core.records import Table
 from tutelage.core.store import CONFIG, Run, RunStore
-from tutelage.task import Json, Task, load_task
+from tutelage.task import Task, load_task
 from tutelage.training.parents import how_to_go_on
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ class LoadedRun(Run):
         store = RunStore(self.path.parent)
         task, _, module, data = restore(self, overrides, store, source)
         return task.predict(module, data)
+
+
+def load_run(name: str, home: Path | str | None = None) -> LoadedRun:
+    """Return a run by id, unique prefix, path or ``@last``: its scores, model and predictions.
+
+    Raises:
+        StoreError: There is none, or the name fits several.
+    """
+    return LoadedRun(RunStore.at(home).find(name).path)
 
 
 def run_config(run: Run, overrides: Iterable[str] = ()) -> tuple[Task[RunConfig], RunConfig]:

@@ -64,8 +64,8 @@ def plan_removal(run: Run | str, home: Path | str | None = None) -> Removal:
     Raises:
         StoreError: There is no such run.
     """
-    store = _store(home)
-    first = store.find(run) if isinstance(run, str) else run
+    store = RunStore.at(home)
+    first = store.find(run)
     readable, studies = store.readable(), list(_studies(store))
     reasons: dict[str, str] = {}
     waiting = [first.id]
@@ -114,7 +114,7 @@ def carry_out(removal: Removal, *, cascade: bool, home: Path | str | None = None
             where=removal.run.id,
             hint="Remove those first, or all of them at once: --cascade.",
         )
-    store = _store(home)
+    store = RunStore.at(home)
     with ExitStack() as held:
         for study in removal.studies:
             held.enter_context(_holding(study))
@@ -134,10 +134,6 @@ def _holding(study: StudyFolder) -> ExitStack:
     stack = ExitStack()
     stack.enter_context(holding(study.path / LOCK, busy))
     return stack
-
-
-def _store(home: Path | str | None) -> RunStore:
-    return RunStore.default() if home is None else RunStore(Path(home))
 
 
 def _studies(store: RunStore) -> Iterator[tuple[StudyFolder, StudyRecord]]:

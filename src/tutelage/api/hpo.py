@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage.api import Settings, configure
+from tutelage.api.settings import configure
 from tutelage.core.errors import RequestError
+from tutelage.core.files import Json
 from tutelage.core.overrides import merge, read_config_file, setting_paths
 from tutelage.core.store import RunStore
 from tutelage.hpo.config import PREFIX, read_hpo_config, split_overrides
@@ -48,7 +49,7 @@ def tune(
         RunFailedError: No trial came to a score, the refit failed, or the study was interrupted.
     """
     file = None if config is None else Path(config)
-    store = RunStore.default() if home is None else RunStore(Path(home))
+    store = RunStore.at(home)
     plan = plan_tuning(
         task, overrides, store, preset=preset, config=file, space=space, settings=settings
     )
@@ -65,7 +66,7 @@ def plan_tuning(
     preset: str | None = None,
     config: Path | None = None,
     space: SearchSpace | str | None = None,
-    settings: Settings | None = None,
+    settings: Json | None = None,
 ) -> StudyPlan:
     """Return a study that was checked; nothing is written.
 

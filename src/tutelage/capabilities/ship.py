@@ -1,11 +1,13 @@
-"""Capabilities of tasks whose models leave Tutelage as a folder for `transformers` or a service."""
+"""Capabilities of a task whose models leave Tutelage: as lines, files, a folder or a service."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from tutelage.core.files import Json
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -13,6 +15,31 @@ if TYPE_CHECKING:
     from tutelage.core.config import RunConfig
     from tutelage.training.contracts import TaskData, TaskModule
     from tutelage.training.export.card import ExportCard, Parity
+    from tutelage.training.export.form import Exportable
+
+
+class SupportsPredictionLines(ABC):
+    """A task whose predictions are not cells of a table, such as the entities of a text."""
+
+    @abstractmethod
+    def predict_lines(self, module: TaskModule, data: TaskData) -> Iterator[Json]:
+        """Apply ``module`` to every sample, labelled or not; a JSON object for each, in order."""
+
+
+class SupportsExport(ABC):
+    """A task with models that can leave Tutelage as files for other runtimes."""
+
+    exported_models: ClassVar[tuple[str, ...]]
+    """Names of the models that `exportable` takes."""
+
+    @abstractmethod
+    def exportable(self, module: TaskModule, data: TaskData) -> Exportable:
+        """Return ``module`` in the form in which it is exported, with samples to check it by.
+
+        Args:
+            module: A trained model of `exported_models`.
+            data: Data to take the samples from: its test splits.
+        """
 
 
 class SupportsTransformersExport(ABC):
@@ -40,10 +67,10 @@ class SupportsService(ABC):
     def service(
         self,
         config: RunConfig,
-        preprocessing: Mapping[str, object],
+        preprocessing: Json,
         model: bytes,
         card: ExportCard,
-        lineage: Mapping[str, object],
+        lineage: Json,
         limits: Mapping[str, int],
     ) -> ASGIApp:
         """Return an application that answers by an exported model, without torch.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tutelage.api.dispatch import Dispatch
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError
 from tutelage.core.execution import ExecutionConfig
 from tutelage.core.overrides import build_config, parse_override
 from tutelage.core.store import Run, RunStore
-from tutelage.dispatch import Dispatch
 from tutelage.final import reproduction, verification
 from tutelage.final.data_checks import read_config
 from tutelage.task import Task, load_task
@@ -70,8 +70,7 @@ def reproduce(
 
 def _found(run: Run | str, home: Path | str | None) -> tuple[Run, RunStore]:
     """The run, and the store that it and its parents lie in."""
-    store = RunStore.default() if home is None else RunStore(Path(home))
-    found = store.find(run) if isinstance(run, str) else run
+    found = RunStore.at(home).find(run)
     return found, RunStore(found.path.absolute().parent)
 
 
