@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,13 @@ from tutelage.core.blends import (
 )
 from tutelage.training.blending.likelihoods import Likelihood
 from tutelage.training.blending.opinions import OpinionBatch, Opinions
+from tutelage.training.fusion.learner import Learner
 
 LIMIT = 5.0
 """States lie within so many deviations."""
 
 
-class Blend(nn.Module, ABC):
+class Blend(Learner):
     """A mean of the experts' outputs, with weights that are positive and sum to 1.
 
     Args:

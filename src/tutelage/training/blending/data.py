@@ -14,17 +14,15 @@ from tutelage.core.errors import DataError
 from tutelage.core.records import Figure, Table
 from tutelage.training.blending.comparison import Judged, comparison_table, weight_table
 from tutelage.training.blending.module import BlendModule
-from tutelage.training.blending.opinions import OpinionBatch, Opinions
+from tutelage.training.blending.opinions import Opinions
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.fusion.expert import Expert
 from tutelage.training.fusion.fitting import fit, pass_order, seeded
 from tutelage.training.fusion.fusible import Fusible
 from tutelage.training.fusion.weight_figure import weight_figure
-from tutelage.training.loaders import EvalLoader, ResumableLoader
-from tutelage.training.samplers import SeededBatchSampler, permutation
+from tutelage.training.samplers import permutation
 
 log = logging.getLogger(__name__)
-_EVALUATION_BATCH = 4096
 
 
 class BlendData(Fusible):
@@ -41,6 +39,8 @@ class BlendData(Fusible):
         DataError: There are fewer groups than folds.
     """
 
+    evaluation_batch = 4096
+
     def __init__(
         self,
         base: TaskData,
@@ -54,34 +54,6 @@ class BlendData(Fusible):
         self.fold = group_folds(opinions.group, mode.folds, training.seed)
         self.train = opinions.rows(self.fold != 0)
         self.validation = opinions.rows(self.fold == 0)
-        self.batch_size = _EVALUATION_BATCH
-
-    def fit_module(self, module: TaskModule) -> None:
-        """Give the experts their weights and the blend its scales."""
-        assert isinstance(module, BlendModule)
-        for target, expert in zip(module.experts, self.experts, strict=True):
-            target.load_state_dict(expert.module.state_dict())
-        module.network.fit_inputs(self.train)
-
-    def train_dataloader(self) -> ResumableLoader[OpinionBatch]:
-        """Shuffled batches; an epoch is `mode.passes` passes over the training rows."""
-        order = pass_order(self.train_size, self.batch_size, self.training.seed, self.mode.passes)
-        return ResumableLoader(self.train.batch, order)
-
-    def val_dataloader(self) -> EvalLoader[OpinionBatch]:
-        """The rows of fold 0, in order."""
-        count = len(self.validation)
-        order = SeededBatchSampler(count, _EVALUATION_BATCH, seed=0, shuffle=False)
-        return EvalLoader(self.validation.batch, order)
-
-    def batch_of_size(self, size: int) -> OpinionBatch:
-        """The first ``size`` training rows, repeated where there are fewer."""
-        return self.train.batch(torch.arange(size) % self.train_size)
-
-    @property
-    def train_size(self) -> int:
-        """Training rows of one pass."""
-        return len(self.train)
 
     def compare(self, module: TaskModule) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Cross-fit every kind of blend; say which won, beside each expert alone."""

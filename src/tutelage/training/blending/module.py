@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
-
-from tutelage.core.config import Training
 from tutelage.training.blending.blends import Blend
 from tutelage.training.blending.opinions import OpinionBatch
-from tutelage.training.contracts import TaskModule
-
-Makers = Mapping[str, Callable[[], Blend]]
+from tutelage.training.fusion.learner import ExpertsModule
 
 
-class BlendModule(TaskModule):
+class BlendModule(ExpertsModule[Blend]):
     """A blend and the experts that it averages, which are in its weights file and never trained.
 
     A task's own subclass asks the experts at test time (`experts`), and blends what they say
@@ -30,21 +23,6 @@ class BlendModule(TaskModule):
     """
 
     validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss",)
-    network: Blend
-
-    def __init__(
-        self, training: Training, experts: Sequence[TaskModule], makers: Makers, own: str
-    ) -> None:
-        super().__init__(training)
-        self.makers: Makers = makers
-        self.own: str = own
-        self.network = makers[own]()
-        self.experts: nn.ModuleList = nn.ModuleList(experts).requires_grad_(False)
-        self.mean_loss: MeanMetric = MeanMetric()
-
-    def step(self, batch: OpinionBatch) -> dict[str, Tensor]:
-        """Return the blend's loss."""
-        return self.network.step(batch)
 
     def samples(self, batch: OpinionBatch) -> int:
         """Rows in the batch."""

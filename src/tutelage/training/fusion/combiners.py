@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutelage.training.fusion.calibration import platt
+from tutelage.training.fusion.learner import Learner
 from tutelage.training.fusion.states import StateBatch, States
 
 LIMIT = 5.0
@@ -18,7 +19,7 @@ SURE = 1e-4
 """No calibrated probability comes nearer to 0 or 1."""
 
 
-class Combiner(nn.Module, ABC):
+class Combiner(Learner):
     """Scores samples from their states, which begin with the experts' margins.
 
     Args:

@@ -19,12 +19,9 @@ from tutelage.training.fusion.fitting import CrossFitted, cross_fit, fit, pass_o
 from tutelage.training.fusion.folds import time_folds
 from tutelage.training.fusion.fusible import Fusible
 from tutelage.training.fusion.module import CombinerModule
-from tutelage.training.fusion.states import StateBatch, States
-from tutelage.training.loaders import EvalLoader, ResumableLoader
-from tutelage.training.samplers import SeededBatchSampler
+from tutelage.training.fusion.states import States
 
 log = logging.getLogger(__name__)
-_EVALUATION_BATCH = 1024
 
 
 class FusionData(Fusible):
@@ -43,6 +40,8 @@ class FusionData(Fusible):
     Raises:
         DataError: A class is missing, or too rare for so many folds.
     """
+
+    evaluation_batch = 1024
 
     def __init__(
         self,
@@ -65,34 +64,6 @@ class FusionData(Fusible):
             self.states.rows(self.fold != 0),
             self.states.rows(self.fold == 0),
         )
-        self.batch_size = _EVALUATION_BATCH
-
-    def fit_module(self, module: TaskModule) -> None:
-        """Give the experts their weights and the combiner its scale and calibration."""
-        assert isinstance(module, CombinerModule)
-        for target, expert in zip(module.experts, self.experts, strict=True):
-            target.load_state_dict(expert.module.state_dict())
-        module.network.fit_inputs(self.train)
-
-    def train_dataloader(self) -> ResumableLoader[StateBatch]:
-        """Shuffled batches; an epoch is `mode.passes` passes over the training samples."""
-        order = pass_order(self.train_size, self.batch_size, self.training.seed, self.mode.passes)
-        return ResumableLoader(self.train.batch, order)
-
-    def val_dataloader(self) -> EvalLoader[StateBatch]:
-        """The samples of fold 0, in order."""
-        count = len(self.validation)
-        order = SeededBatchSampler(count, _EVALUATION_BATCH, seed=0, shuffle=False)
-        return EvalLoader(self.validation.batch, order)
-
-    def batch_of_size(self, size: int) -> StateBatch:
-        """The first ``size`` training samples, repeated where there are fewer."""
-        return self.train.batch(torch.arange(size) % self.train_size)
-
-    @property
-    def train_size(self) -> int:
-        """Training samples of one pass."""
-        return len(self.train)
 
     def compare(self, module: TaskModule) -> tuple[tuple[Table, ...], tuple[Figure, ...]]:
         """Cross-fit every combiner, set the thresholds, fit the rivals; say which won."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from tutelage.core.config import Training
 from tutelage.training.fusion.calibration import best_threshold
 from tutelage.training.fusion.combiners import Combiner
+from tutelage.training.fusion.learner import N
 from tutelage.training.fusion.states import States
 from tutelage.training.samplers import SeededBatchSampler
 from tutelage.training.schedulers import LinearWarmupCosineAnnealingLR
@@ -73,39 +74,16 @@ def pass_order(samples: int, batch_size: int, seed: int, passes: int) -> PassOrd
 class Samples(Protocol):
     """What a fit takes batches from."""
 
-    def batch(self, rows: Tensor) -> Any:
+    def batch(self, rows: Tensor, /) -> Any:
         """Return the samples at ``rows`` (B,)."""
         ...
 
-
-class Learner(Protocol):
-    """A module that fits itself to samples of its own kind."""
-
-    def fit_inputs(self, samples: Any, /) -> None:
-        """Take scales from the training samples."""
-        ...
-
-    def step(self, batch: Any, /) -> dict[str, Tensor]:
-        """Return ``loss``, a scalar, and other scalars."""
-        ...
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What is learned."""
-        ...
-
-    def train(self) -> object:
-        """Prepare to learn."""
-        ...
-
-    def eval(self) -> object:
-        """Prepare to be used."""
+    def __len__(self) -> int:
+        """How many there are."""
         ...
 
 
-L = TypeVar("L", bound=Learner)
-
-
-def fit(learner: L, samples: Samples, training: Training, order: PassOrder) -> L:
+def fit(learner: N, samples: Samples, training: Training, order: PassOrder) -> N:
     """Fit with AdamW and a cosine schedule, all passes in one; return the learner, to be used."""
     learner.fit_inputs(samples)
     parameters = [p for p in learner.parameters() if p.requires_grad]

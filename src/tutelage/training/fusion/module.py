@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torch import nn
+from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision, BinaryF1Score
 
 from tutelage.core.config import Training
 from tutelage.training.contracts import TaskModule
 from tutelage.training.fusion.combiners import Combiner, log_loss
+from tutelage.training.fusion.learner import ExpertsModule
 from tutelage.training.fusion.states import StateBatch
 
 _KEY = "fusion_learning"
 Makers = Mapping[str, Callable[[], Combiner]]
 
 
-class CombinerModule(TaskModule):
+class CombinerModule(ExpertsModule[Combiner]):
     """A combiner, the experts that it combines, and the other combiners that it stands beside.
 
     All of them are in the state dict, so that one file of weights has everything. The loop trains
@@ -33,19 +34,13 @@ class CombinerModule(TaskModule):
 
     validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss", "val/f1", "val/auroc", "val/auprc")
     default_monitor: ClassVar[str] = "val/loss"
-    network: Combiner
 
     def __init__(
         self, training: Training, experts: Sequence[TaskModule], makers: Makers, own: str
     ) -> None:
-        super().__init__(training)
-        self.makers: Makers = makers
-        self.own: str = own
-        self.network = makers[own]()
-        self.experts: nn.ModuleList = nn.ModuleList(experts).requires_grad_(False)
+        super().__init__(training, experts, makers, own)
         rivals = {name: make() for name, make in makers.items() if name != own}
         self.rivals: nn.ModuleDict = nn.ModuleDict(rivals).requires_grad_(False)
-        self.mean_loss: MeanMetric = MeanMetric()
         self.metrics: MetricCollection = MetricCollection(
             {
                 "val/f1": BinaryF1Score(),
@@ -64,10 +59,6 @@ class CombinerModule(TaskModule):
         rival = self.rivals[name]
         assert isinstance(rival, Combiner)
         return rival
-
-    def step(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Return the combiner's loss on a batch of states."""
-        return self.network.step(batch)
 
     def samples(self, batch: StateBatch) -> int:
         """Samples in the batch."""
