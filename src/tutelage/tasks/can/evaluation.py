@@ -92,10 +92,7 @@ def evaluate(
     _require_labels(scores[MODEL], data)
     tables = left.tables()
     if operating:
-        limits = operating.thresholds.items()
-        shown = {name: limit for name, limit in limits if not name.startswith(RIVAL)}
-        few = replace(operating, thresholds=shown)
-        tables.append(operating_table(scores, list(data.tests), few))
+        tables.append(operating_table(scores, list(data.tests), _without_rivals(operating)))
     if isinstance(module, FusionModule):
         more, drawn = module.weights_shown(data.tests)
         tables, figures = [*tables, *more], [*figures, *drawn]
@@ -106,6 +103,13 @@ def evaluate(
         figures=tuple(figures),
         files=pack_blocks(blocks),
     )
+
+
+def _without_rivals(operating: OperatingPoints) -> OperatingPoints:
+    """The operating points of the model and of what it stands beside, not of its rivals."""
+    limits = operating.thresholds.items()
+    shown = {name: limit for name, limit in limits if not name.startswith(RIVAL)}
+    return replace(operating, thresholds=shown)
 
 
 def _figures(split: str, judged: Sequence[_Judgement]) -> list[Figure]:

@@ -1,4 +1,44 @@
-"""Frames to graphs: each window of frames becomes one graph of CAN IDs, in flat arrays."""
+"""Frames to graphs: each window of frames becomes one graph of CAN IDs, in flat arrays.
+
+The *gap* of a frame is the time since its id's previous frame, in the window or before it. T is the
+id's median benign gap. A ratio that is not there (unknown id, no T, first frame of an id in the
+capture) is 0, which in a logarithm also means "as usual". Logarithms have base 2 and lie within ±8;
+gaps count as at least 1 µs.
+
+Node features, in `NODE_FEATURES`' order:
+
+- ``byte_mean_0`` … ``byte_mean_7``: mean payload byte / 255.
+- ``count_minmax``: frames of the id, scaled to 0 … 1 over the window's ids.
+- ``last_position``, ``span``: last position, and last minus first, over ``window``.
+- ``dlc``: mean payload length / 8. ``known``: 1 for an id of the vocabulary.
+- ``count_ratio``: frames of the id / its benign maximum, at most 8.
+- ``mean_gap_ratio``, ``min_gap_ratio``, ``max_gap_ratio``: log2(gap / T).
+- ``min_two_gap_ratio``: log2 of the least (t[j+1] - t[j-1]) / 2T, frames j and j+1 both in the
+  window: about 0 in periodic traffic, -1 at a frame injected between two genuine ones.
+- ``silence_ratio``: log2(1 + time from the id's last frame to the window's end / T).
+- ``rate_ratio``: log2(frames of the id / those that the window's duration leads to expect).
+- ``gap_spread``: the id's relative benign jitter, at most 8.
+- ``byte_change_excess``: bytes that changed minus those expected, per step and byte.
+- ``byte_change_surprise``: ln(1 + the greatest -ln P(these bytes change)), bytes
+  taken as independent.
+- ``max_hamming``: most bits that differ from the id's previous frame, / 64.
+- ``mean_gap``, ``min_gap``: log2(gap / 10 ms).
+- ``share_so_far``: log2(256 times the id's share of the capture before its first frame
+  here), where the capture is taken to have begun with 100 frames of other ids.
+
+The last four don't depend on the profile, nor do the first twelve.
+
+Edge features, in `EDGE_FEATURES`' order; a transition's gap is the time from its source to its
+target frame, at least 0, over the window's mean of these:
+
+- ``count``: log2 of the transitions. ``relative_frequency``: transitions / (window - 1).
+- ``mean_gap``, ``std_gap``: ln(1 + mean) and ln(1 + population standard deviation) of the gaps.
+- ``regularity``: 1 - std / (mean + std).
+- ``first_position``, ``last_position``, ``spread`` (last - first): of source frames, / window.
+- ``reverse``: 1 if the opposite edge is there too.
+- ``degree_product``, ``degree_ratio``: log2 of source degree times, and over, target degree;
+  a degree is the number of edges in plus out.
+"""
 
 from __future__ import annotations
 
@@ -91,45 +131,8 @@ def build_graphs(
     Windows start every ``stride`` frames; there are 1 + (n - window) // stride of them, and frames
     after the last whole window are left out. A node is a distinct raw id (two unknown ids are two
     nodes), in ascending order; an edge joins the ids of consecutive frames, once per ordered pair.
-    A window's graph depends on no frame after the window. What precedes it in the capture counts:
-    the *gap* of a frame is the time since its id's previous frame, in the window or before it.
-    T is the id's median benign gap. A ratio that is not there (unknown id, no T, first frame of an
-    id in the capture) is 0, which in a logarithm also means "as usual". Logarithms have base 2 and
-    lie within ±8; gaps count as at least 1 µs.
-
-    Node features, in `NODE_FEATURES`' order:
-
-    - ``byte_mean_0`` … ``byte_mean_7``: mean payload byte / 255.
-    - ``count_minmax``: frames of the id, scaled to 0 … 1 over the window's ids.
-    - ``last_position``, ``span``: last position, and last minus first, over ``window``.
-    - ``dlc``: mean payload length / 8. ``known``: 1 for an id of the vocabulary.
-    - ``count_ratio``: frames of the id / its benign maximum, at most 8.
-    - ``mean_gap_ratio``, ``min_gap_ratio``, ``max_gap_ratio``: log2(gap / T).
-    - ``min_two_gap_ratio``: log2 of the least (t[j+1] - t[j-1]) / 2T, frames j and j+1 both in the
-      window: about 0 in periodic traffic, -1 at a frame injected between two genuine ones.
-    - ``silence_ratio``: log2(1 + time from the id's last frame to the window's end / T).
-    - ``rate_ratio``: log2(frames of the id / those that the window's duration leads to expect).
-    - ``gap_spread``: the id's relative benign jitter, at most 8.
-    - ``byte_change_excess``: bytes that changed minus those expected, per step and byte.
-    - ``byte_change_surprise``: ln(1 + the greatest -ln P(these bytes change)), bytes
-      taken as independent.
-    - ``max_hamming``: most bits that differ from the id's previous frame, / 64.
-    - ``mean_gap``, ``min_gap``: log2(gap / 10 ms).
-    - ``share_so_far``: log2(256 times the id's share of the capture before its first frame
-      here), where the capture is taken to have begun with 100 frames of other ids.
-
-    The last four don't depend on the profile, nor do the first twelve.
-
-    Edge features, in `EDGE_FEATURES`' order; a transition's gap is the time from its source to its
-    target frame, at least 0, over the window's mean of these:
-
-    - ``count``: log2 of the transitions. ``relative_frequency``: transitions / (window - 1).
-    - ``mean_gap``, ``std_gap``: ln(1 + mean) and ln(1 + population standard deviation) of the gaps.
-    - ``regularity``: 1 - std / (mean + std).
-    - ``first_position``, ``last_position``, ``spread`` (last - first): of source frames, / window.
-    - ``reverse``: 1 if the opposite edge is there too.
-    - ``degree_product``, ``degree_ratio``: log2 of source degree times, and over, target degree;
-      a degree is the number of edges in plus out.
+    A window's graph depends on no frame after the window. What precedes it in the capture counts.
+    The features are told at the top of this file.
 
     Args:
         frames: One capture, at least ``window`` frames.
