@@ -56,12 +56,8 @@ types: $(VENV)/.dev  ## ask pyright whether the public interface has a type thro
 	$(PIP) pyright
 	PATH="$(BIN):$$PATH" $(BIN)/python benchmarks/public_types.py
 
-bench: $(VENV)/.dev  ## every benchmark, JSON into benchmarks/results
-	@mkdir -p benchmarks/results
-	@for script in can_ingest batching training_core batch_size busy_neighbour checkpoint_saving latency; do \
-	  echo "== $$script"; \
-	  $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; \
-	done
+bench: $(VENV)/.dev  ## every benchmark in one sitting, into docs/benchmarks.md; ARGS="--only batching sizes"
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 CAN_MODELS ?= benchmarks/results/can_models
 bench-can: $(VENV)/.dev  ## compare every CAN model, mode and fusion; ARGS="--data DIR --seeds 3"

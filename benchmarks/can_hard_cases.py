@@ -23,7 +23,6 @@ last table sets what was asked for beside what came out; false alarms are benign
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -41,6 +40,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 import tutelage  # noqa: E402
+from targets import Target, conclude  # noqa: E402
 from tutelage.api import evaluate  # noqa: E402
 from tutelage.task import load_task  # noqa: E402
 from tutelage.training.restore import restore_module  # noqa: E402
@@ -179,16 +179,13 @@ def student_table(found: dict[str, list[Figures]], parameters: dict[str, int]) -
         print(f"| {name} | {parameters[name]:,} | {both:.4f} | {alone:.4f} |")
 
 
-Asked = tuple[str, str, float, bool]
-
-
 def asked_for(
     results: dict[tuple[float, str], list[Figures]],
     pair: dict[str, list[Figures]],
     parameters: dict[str, int],
     own: list[str],
-) -> list[Asked]:
-    """What was asked for, the bound, what came out, and whether that is enough.
+) -> list[Target]:
+    """What was asked for beside what came out.
 
     Args:
         results: Of each jitter and each place that normal is taken from.
@@ -234,8 +231,7 @@ def asked_for(
         ("5 student − teacher on the hard captures, F1 points", "≥", -2, 100 * (student - teacher)),
         ("5 parameters of the student", "≤", 65_000, float(parameters["student"])),
     ]
-    enough = {"≥": lambda a, b: a >= b, "≤": lambda a, b: a <= b, "<": lambda a, b: a < b}
-    return [(what, f"{sign} {b:g}", v, enough[sign](v, b)) for what, sign, b, v in checks]
+    return [Target(what, value, sign, bound) for what, sign, bound, value in checks]
 
 
 def main() -> None:
@@ -276,11 +272,10 @@ def main() -> None:
     student_table(pair, parameters)
     asked = asked_for(results, pair, parameters, own)
     print("\n### What was asked for\n\n| what | asked for | came out | met |\n|---|---|---|---|")
-    for what, bound, value, met in asked:
-        print(f"| {what} | {bound} | {value:,.3f} | {'yes' if met else 'no'} |")
-    if options.json:
-        every = {**printed, "student_and_teacher": pair, "asked_for": asked}
-        options.json.write_text(json.dumps(every, indent=1), encoding="utf-8")
+    for one in asked:
+        bound, met = f"{one.sign} {one.bound:g}", "yes" if one.met else "no"
+        print(f"| {one.what} | {bound} | {one.value:,.3f} | {met} |")
+    conclude({**printed, "student_and_teacher": pair}, asked, options.json)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from can_models_table import Goal, Row, against_none, goals_table, markdown
+from can_models_table import Goal, Row, against_none, judged, markdown, targets_table
+from targets import Target, conclude
 
 FUSIONS = ("mean", "logistic", "mlp", "gated", "bandit", "dqn", "best")
 TRAINED_FUSION = "logistic"
@@ -369,19 +370,17 @@ def main() -> None:
     )
     print()
     print(markdown(found, pairs))
-    print(goals_table(found, GOALS))
-    for row in found:
-        if row.name == "student, distilled" and row.parameters is not None:
-            met = "yes" if row.parameters <= MOST_PARAMETERS else "no"
-            asked = f"asked for: at most {MOST_PARAMETERS:,}: {met}"
-            print(f"\nThe student has {row.parameters:,} parameters ({asked}).")
-    if args.json:
-        tables = {
-            "rows": [r.as_json() for r in found],
-            "against_none": [p.as_json() for p in pairs],
-        }
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({**head, "seconds": seconds, **tables}, indent=2) + "\n")
+    asked = judged(found, GOALS) + [
+        Target("parameters of the student", row.parameters, "≤", MOST_PARAMETERS)
+        for row in found
+        if row.name == "student, distilled" and row.parameters is not None
+    ]
+    print(targets_table(asked))
+    tables = {
+        "rows": [r.as_json() for r in found],
+        "against_none": [p.as_json() for p in pairs],
+    }
+    conclude({**head, "seconds": seconds, **tables}, asked, args.json)
 
 
 if __name__ == "__main__":

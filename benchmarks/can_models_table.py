@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from targets import Target, number
 from tutelage.report.seeds import Interval, interval
 
 METRICS = {"f1": "F1", "precision": "precision", "recall": "recall"}
@@ -99,10 +100,10 @@ class Goal:
     where: str = ""
 
 
-def goals_table(rows: Sequence[Row], goals: Sequence[Goal]) -> str:
+def judged(rows: Sequence[Row], goals: Sequence[Goal]) -> list[Target]:
     """Return what was asked for beside what came out, on the split where it is least."""
     named = {row.name: row for row in rows}
-    body = []
+    targets = []
     for goal in goals:
         if goal.row not in named or (goal.beside and goal.beside not in named):
             continue
@@ -115,10 +116,18 @@ def goals_table(rows: Sequence[Row], goals: Sequence[Goal]) -> str:
         if found:
             split = min(found, key=found.__getitem__)
             name = f"{goal.row} − {goal.beside}" if goal.beside else goal.row
-            met = "yes" if found[split] >= goal.least - 1e-9 else "no"
-            least, came = f"≥ {goal.least:g}", f"{found[split]:.4f} on {split}"
-            body.append([goal.what, name, least, came, met])
-    heads = ["what", "F1 of", "asked for", "least that came out", "met"]
+            what = f"{goal.what}: F1 of {name}, least on {split}"
+            targets.append(Target(what, round(found[split], 9), "≥", goal.least))
+    return targets
+
+
+def targets_table(targets: Sequence[Target]) -> str:
+    """Return what was asked for beside what came out, in Markdown."""
+    body = [
+        [one.what, f"{one.sign} {one.bound:g}", number(one.value), "yes" if one.met else "no"]
+        for one in targets
+    ]
+    heads = ["what", "asked for", "came out", "met"]
     return "\n".join(["### What was asked for", "", *_table(heads, body)]) if body else ""
 
 

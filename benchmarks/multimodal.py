@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 import tutelage
+from targets import Target, conclude
 from tutelage.api import run_config
 from tutelage.core.store import Run
 from tutelage.tasks.multimodal.config import MultimodalConfig
@@ -31,6 +32,7 @@ from tutelage.tasks.multimodal.retrieval import bootstrap, ranks
 NAMES = ("recall@10", "recall@10_low", "recall@10_high", "mrr")
 KINDS = {"trained": (), "frozen random image tower": ("model.freeze=[image]",)}
 RESAMPLES = 2000
+TIMES = 3.0
 
 
 def hits(run: Run, home: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
@@ -99,8 +101,16 @@ def main() -> None:
         "intervals_apart_by": trained["low"] - frozen["high"],
     }
     print(json.dumps(result, indent=2))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    asked = [
+        Target("recall@10, times chance", trained["recall@10"] / chance, "≥", TIMES),
+        Target(
+            "recall@10 above a frozen random tower's, between intervals",
+            trained["low"] - frozen["high"],
+            ">",
+            0,
+        ),
+    ]
+    conclude(result, asked, args.json)
 
 
 if __name__ == "__main__":

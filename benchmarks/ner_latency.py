@@ -11,7 +11,6 @@ folder is exported first, which holds it to the model's logits or F1 on the test
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -24,6 +23,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from targets import Target, conclude
 from tutelage import api
 from tutelage.task import load_task
 from tutelage.tasks.ner.config import NERData
@@ -39,6 +39,7 @@ from tutelage.training.restore import restore_module
 
 FORMS = ("onnx", "onnx-int8")
 TURN, WARM = 10, 10
+TIMES = 3.0
 
 
 def forms_of(name: str) -> tuple[dict[str, Callable[[], object]], dict[str, object]]:
@@ -115,8 +116,9 @@ def main() -> None:
             "times_less_cpu": torch_spent / spent,
         }
         print(f"{name:10}", "  ".join(f"{key} {value:.3g}" for key, value in rows[name].items()))
-    if options.json:
-        options.json.write_text(json.dumps(facts | rows, indent=1))
+    less = float(rows["onnx-int8"]["times_less"])
+    asked = Target("8-bit file, times less than PyTorch", less, "≥", TIMES)
+    conclude({"machine": facts, "rows": rows}, [asked], options.json)
 
 
 if __name__ == "__main__":

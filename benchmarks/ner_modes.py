@@ -31,6 +31,7 @@ import torch
 from safetensors import safe_open
 
 from seed_interval import apart
+from targets import conclude
 from tutelage import api
 from tutelage.tasks.ner import sets
 
@@ -160,9 +161,8 @@ def main() -> None:
         if name.startswith("taught") and "alone" in rows:
             pairs = zip(scores, rows["alone"]["test_f1_each"], strict=False)
             print(f"{name} and alone: {apart([one - other for one, other in pairs])}")
-    if options.json:
-        machine = {"cpu": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
-        options.json.write_text(json.dumps({"machine": machine} | rows, indent=1))
+    machine = {"cpu": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+    conclude({"machine": machine} | rows, [], options.json)
 
 
 if __name__ == "__main__":

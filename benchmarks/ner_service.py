@@ -32,6 +32,7 @@ import numpy as np
 import onnxruntime
 import psutil
 
+from targets import Target, conclude
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.corpus import load_corpus
 
@@ -194,11 +195,14 @@ def main() -> None:
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     print(f"afterwards {well}")
-    if options.json:
-        kept = {"machine": machine, "lineage": lineage, "burst": found, "refused": rows}
-        options.json.write_text(json.dumps(kept, indent=1))
-    if found["errors"] or found["texts_with_two_answers"] or not all(r["right"] for r in rows):
-        raise SystemExit("not all was answered as it should be")
+    wrong = sum(not row["right"] for row in rows)
+    asked = [
+        Target("questions answered with an error", found["errors"], "=", 0),
+        Target("texts with two answers", found["texts_with_two_answers"], "=", 0),
+        Target("kinds of wrong request not refused as they should", wrong, "=", 0),
+    ]
+    kept = {"machine": machine, "lineage": lineage, "burst": found, "refused": rows}
+    conclude(kept, asked, options.json)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ correlation on held-out trials is equal or better after as many CPU-seconds.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import tempfile
@@ -44,6 +43,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
+from targets import Target, conclude  # noqa: E402
 from tutelage.core.overrides import build_config  # noqa: E402
 from tutelage.tasks.neural.batch import NeuralBatch, SessionChunk  # noqa: E402
 from tutelage.tasks.neural.config import NeuralConfig  # noqa: E402
@@ -81,6 +81,8 @@ CLAIMS = (
     (f"tutelage{BF16}", "cycling 50", 2.0),
 )
 """Ours, a peer, and how much faster ours is meant to be: first at equal precision, then mixed."""
+Told = tuple[dict[str, object], list[Target]]
+"""What was found, and what was asked for."""
 
 
 def plain_core(module: NeuralModule, stimulus: Tensor) -> Tensor:
@@ -257,7 +259,7 @@ def agree(data: MultiDatasetDM, module: NeuralModule) -> float:
     return apart
 
 
-def compare(stimuli: str, args: argparse.Namespace, cache: Path) -> dict[str, object]:
+def compare(stimuli: str, args: argparse.Namespace, cache: Path) -> Told:
     """Train in every way by turns; print and return how fast and how well."""
     recorded = (
         *(f"data.simulated_sessions={args.sessions}", f"data.simulated_seconds={args.recorded}"),
@@ -278,25 +280,27 @@ def compare(stimuli: str, args: argparse.Namespace, cache: Path) -> dict[str, ob
             way.reached.append((way.seconds, held_out(own, way.module)))
     print(f"\n{stimuli} stimuli, {args.sessions} sessions")
     print(f"largest difference between our rates and plain 3-D convolutions: {apart:.1e}")
-    return told(found) | {"apart": apart}
+    figures, asked = told(stimuli, found)
+    return figures | {"apart": apart}, asked
 
 
-def told(found: Mapping[str, Way]) -> dict[str, object]:
-    """Print speeds and correlations, and what they say of each claim."""
+def told(stimuli: str, found: Mapping[str, Way]) -> Told:
+    """Print speeds and correlations; return them, and what they say of each claim."""
     speed = {name: way.frames / way.seconds for name, way in found.items()}
     for name, way in found.items():
         curve = "  ".join(f"{seconds:.0f} s: r={r:.3f}" for seconds, r in way.reached)
         print(f"{name:14s} {speed[name]:7.0f} frames per CPU-second   {curve}")
+    asked = []
     for mine, peer, wanted in CLAIMS:
         pairs = list(zip(found[mine].reached, found[peer].reached, strict=True))
         gains = ", ".join(f"{a[1] - b[1]:+.3f}" for a, b in pairs)
         precision = "equal" if (BF16 in mine) == (BF16 in peer) else "mixed"
         held = "equal or better" if all(a[1] >= b[1] for a, b in pairs) else "NOT always better"
-        print(
-            f"{mine} over {peer} ({precision} precision): {speed[mine] / speed[peer]:.2f}x "
-            f"(claim: {wanted:.0f}x); held-out r {held} at equal CPU-seconds ({gains})"
-        )
-    return {"speed": speed, "reached": {name: way.reached for name, way in found.items()}}
+        what = f"{mine} over {peer} ({precision} precision)"
+        print(f"{what}: held-out r {held} at equal CPU-seconds ({gains})")
+        asked.append(Target(f"{stimuli} stimuli, {what}", speed[mine] / speed[peer], "≥", wanted))
+    reached = {name: way.reached for name, way in found.items()}
+    return {"speed": speed, "reached": reached}, asked
 
 
 def main() -> None:
@@ -311,8 +315,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
     with tempfile.TemporaryDirectory() as cache:
         found = {stimuli: compare(stimuli, args, Path(cache)) for stimuli in args.stimuli}
-    if args.json:
-        args.json.write_text(json.dumps(found))
+    figures = {stimuli: each for stimuli, (each, _) in found.items()}
+    conclude(figures, [one for _, asked in found.values() for one in asked], args.json)
 
 
 if __name__ == "__main__":

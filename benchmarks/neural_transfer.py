@@ -18,7 +18,6 @@ are the defaults; a seed is `training.seed`, the split stays.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -30,6 +29,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tutelage  # noqa: E402
+from targets import Target, conclude  # noqa: E402
 from tutelage.core.store import Run  # noqa: E402
 from tutelage.tasks.neural.config import NeuralData  # noqa: E402
 from tutelage.tasks.neural.sessions.read import read_sessions  # noqa: E402
@@ -173,9 +173,12 @@ def main() -> None:
             )
         shares = summary(found, args.few)
         print(f"{len(bench.seconds)} runs, {sum(bench.seconds.values()):.0f} s of training")
-    if args.json:
-        told = {"together": whole, "left_out": found, "shares": shares}
-        args.json.write_text(json.dumps(told, indent=1))
+    corr = statistics.mean(each[SCORES[0]] for each in whole.values())
+    asked = [Target("all sessions, corr", corr, "≥", WANTED_CORR)]
+    for amount, wanted in WANTED.items():
+        share = shares[f"{amount} {TRANSFER}"]
+        asked.append(Target(f"transfer as a share of alone, {amount} images", share, "≥", wanted))
+    conclude({"together": whole, "left_out": found, "shares": shares}, asked, args.json)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from targets import Target, conclude
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -53,10 +55,12 @@ def main() -> None:
     unknown = sorted(name for name, known in public.items() if not known)
     for name in unknown:
         print(f"not known without inference: {name}")
-    if given.json:
-        counts = {"public": len(public), "unknown": unknown, "symbols": len(symbols)}
-        given.json.write_text(json.dumps(counts), encoding="utf-8")
-    sys.exit(1 if unknown or not public else 0)
+    counts = {"public": len(public), "unknown": unknown, "symbols": len(symbols)}
+    asked = [
+        Target("public symbols", len(public), ">", 0),
+        Target("public symbols without a type", len(unknown), "=", 0),
+    ]
+    conclude(counts, asked, given.json)
 
 
 if __name__ == "__main__":

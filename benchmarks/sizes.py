@@ -6,7 +6,6 @@ Counts the files of the packages that are installed where it runs, so install th
 from __future__ import annotations
 
 import argparse
-import json
 import marshal
 import platform
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from targets import Target, conclude
 
 MOST = 150_000_000
 """Bytes that the core may weigh beside torch."""
@@ -94,9 +95,8 @@ def main() -> None:
         more = weight(packages, bytecode=True)
         row = f"{name} | {len(packages)} | {sizes[name] / 1e6:.0f} | {more / 1e6:.0f}"
         print(f"| {row} | {', '.join(each[:3])} |", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(sizes), encoding="utf-8")
-    sys.exit(0 if sizes["core"] <= MOST else f"the core weighs more than {MOST / 1e6:.0f} MB")
+    asked = Target("core beside torch's own requirements, MB", sizes["core"] / 1e6, "≤", MOST / 1e6)
+    conclude({"bytes": sizes}, [asked], given.json)
 
 
 if __name__ == "__main__":

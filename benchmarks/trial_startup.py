@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from targets import Target, conclude
 from tutelage.api import configure
 from tutelage.core.execution import SubprocessExecution, WorkerExecution
 from tutelage.core.files import write_json
@@ -91,18 +92,13 @@ def main() -> None:
     print(json.dumps(machine))
     print(f"seconds until a job is ready to train, median of {args.turns}")
     print(f"{'task':12s}{'new process':>14s}{'warm worker':>14s}{'sooner':>9s}{'first':>8s}")
-    missed = False
+    asked: list[Target] = []
     for task, times in found.items():
         cells = f"{times['cold']:>14.3f}{times['warm']:>14.3f}{times['times_sooner']:>7.0f} ×"
         print(f"{task:12s}{cells}{times['first_warm']:>8.2f}")
-        met = times["warm"] <= WARM_SECONDS and times["times_sooner"] >= TIMES
-        missed |= not met
-        target = f"target {task}, warm <= {WARM_SECONDS} s and {TIMES:.0f} × sooner"
-        print(f"{target}: {'met' if met else 'MISSED'}")
-    if args.json:
-        result = {"machine": machine, "tasks": found, "targets_met": not missed}
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    raise SystemExit(1 if missed else 0)
+        asked.append(Target(f"{task}, warm, seconds", times["warm"], "≤", WARM_SECONDS))
+        asked.append(Target(f"{task}, times sooner", times["times_sooner"], "≥", TIMES))
+    conclude({"machine": machine, "tasks": found}, asked, args.json)
 
 
 if __name__ == "__main__":
