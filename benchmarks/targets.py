@@ -38,7 +38,7 @@ class Target:
     @property
     def met(self) -> bool:
         """Whether what came out is enough; never for what is not a number."""
-        return HOLDS[self.sign](self.value, self.bound)
+        return bool(HOLDS[self.sign](self.value, self.bound))  # numpy has one of its own
 
     @property
     def line(self) -> str:
