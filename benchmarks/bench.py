@@ -85,6 +85,13 @@ LEFT_OUT = {
     "public_types": "needs pyright, and measures nothing: make types",
 }
 """Scripts that a sitting does not run, and why."""
+COMMIT = (
+    subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
+    ).stdout.strip()
+    or "unknown"
+)
+"""What is measured, as it is before the sitting writes its page."""
 Found = dict[str, Any]
 """What came of a script: arguments, machine, seconds, status, printed, and the figures it wrote."""
 
@@ -94,12 +101,9 @@ def machine() -> dict[str, object]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
-    )
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": said.stdout.strip() or "unknown",
+        "commit": COMMIT,
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
