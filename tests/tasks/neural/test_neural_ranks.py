@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,9 +22,10 @@ def together(world: int, folder: Path) -> list[dict[str, dict[str, float]]]:
     ranks = [context.Process(target=work, args=(rank, world, folder)) for rank in range(world)]
     for rank in ranks:
         rank.start()
+    deadline = time.monotonic() + DEADLOCK_SECONDS
     try:
         for rank in ranks:
-            rank.join(DEADLOCK_SECONDS)
+            rank.join(max(0, deadline - time.monotonic()))
         assert [rank.exitcode for rank in ranks] == [0] * world
     finally:
         for rank in ranks:
