@@ -36,6 +36,20 @@ def test_a_single_file_is_found_in_its_folder(tmp_path: Path) -> None:
     assert list(inputs.data) == ["a.csv"] and dict(inputs.places(file)) == seen
 
 
+def test_a_file_on_whose_way_a_step_goes_up_is_known_by_where_it_lies(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "sessions").mkdir(parents=True)
+    (data / "raw.h5").write_text("1")
+    (tmp_path / "outside.h5").write_text("2")
+    with digested_files() as seen:
+        digest_file(data / "sessions" / ".." / "raw.h5")
+        digest_file(data / "sessions" / ".." / ".." / "outside.h5")
+    inputs = Inputs.of(seen, data)
+    assert list(inputs.data) == ["raw.h5"]
+    assert [Path(name).resolve() for name in inputs.elsewhere] == [tmp_path / "outside.h5"]
+    assert dict(inputs.places(data)).keys() >= {data / "raw.h5"}
+
+
 def test_what_is_digested_elsewhere_is_not_collected(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("1")

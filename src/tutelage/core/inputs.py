@@ -48,8 +48,8 @@ class Inputs(BaseModel):
         elsewhere: dict[str, str] = {}
         base = None if root is None else data_folder(root)
         for path, digest in sorted((path.absolute(), digest) for path, digest in digests.items()):
-            if base is not None and path.is_relative_to(base):
-                data[path.relative_to(base).as_posix()] = digest
+            if base is not None and (below := _below(path, base)) is not None:
+                data[below.as_posix()] = digest
             elif path.is_relative_to(PACKAGE):
                 package[path.relative_to(PACKAGE).as_posix()] = digest
             else:
@@ -63,6 +63,13 @@ class Inputs(BaseModel):
             yield from ((base / name, digest) for name, digest in self.data.items())
         yield from ((PACKAGE / name, digest) for name, digest in self.package.items())
         yield from ((Path(name), digest) for name, digest in self.elsewhere.items())
+
+
+def _below(path: Path, folder: Path) -> Path | None:
+    """A file's path from a folder, or null outside it; one that goes up on its way is followed."""
+    if path.is_relative_to(folder) and ".." in path.relative_to(folder).parts:
+        path, folder = path.resolve(), folder.resolve()
+    return path.relative_to(folder) if path.is_relative_to(folder) else None
 
 
 def data_folder(root: Path) -> Path:
