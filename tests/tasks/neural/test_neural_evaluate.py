@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made_sessions import Arrays, image_arrays, write
+from made_sessions import Arrays, image_arrays, movie_arrays, write
 
 from agreeing_blocks import assert_blocks_agree
 from tutelage.core.errors import DataError
@@ -19,6 +20,7 @@ from tutelage.tasks.neural import NeuralTask
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
 from tutelage.tasks.neural.evaluation.evaluate import UNITS, evaluate
+from tutelage.tasks.neural.evaluation.tables import prediction_tables
 from tutelage.tasks.neural.modules import NeuralModule, build_module
 from tutelage.tasks.neural.preprocessing import Preprocessing
 
@@ -30,6 +32,7 @@ SMALL = (
     "model.convnet={channels: [4], kernels: [5], pools: [2]}",
     "evaluation.bootstrap=50",
 )
+MOVIES = ("model.frontend={name: temporal, lags: 4, channels: 2}", "model.modulator.name=film")
 IMAGES = (
     "model.convnet={channels: [4], kernels: [3], pools: [1]}",
     "evaluation.bootstrap=0",
@@ -142,6 +145,38 @@ def test_units_are_found_by_their_ids_whatever_their_places(tmp_path: Path) -> N
     some = _data(fewer, tmp_path / "cache", learned)
     found = {unit: corr for unit, corr in _scores(module, some).items() if corr is not None}
     assert found == pytest.approx({unit: before[unit] for unit in "bd"})
+
+
+@pytest.mark.parametrize("make", [image_arrays, movie_arrays])
+def test_stimuli_alone_are_predicted_for_whole_and_never_scored_or_trained_on(
+    tmp_path: Path, make: Callable[[], Arrays]
+) -> None:
+    arrays = make()
+    write(tmp_path / "seen", "a", arrays)
+    config = _config(f"data.root={tmp_path / 'seen'}", *(IMAGES if "images" in arrays else MOVIES))
+    data = _data(config, tmp_path / "cache")
+    module = _module(config, data)
+    shown = {name: array for name, array in arrays.items() if name not in ("responses", "valid")}
+    stimulus = "images" if "images" in arrays else "stimulus"
+    write(tmp_path / "shown", "a", shown | {stimulus: arrays[stimulus][20:]} | _cut(shown, 20))
+    new = config.model_copy(
+        update={"data": config.data.model_copy(update={"root": tmp_path / "shown"})}
+    )
+    with pytest.raises(DataError, match="responses: not in the file"):
+        _data(new, tmp_path / "cache")
+    only = _data(new, tmp_path / "cache", data.learned)
+    (table,) = prediction_tables(module, only)
+    frames = len(arrays[stimulus]) - 20
+    trials = 0 if "images" in arrays else frames // 20
+    assert len(table.rows) == frames - trials * only.context
+    assert table.columns == ("frame", *data.sessions[0].unit_ids)
+    with pytest.raises(DataError, match="`tutelage predict` alone goes without"):
+        evaluate(module, only)
+
+
+def _cut(arrays: Arrays, rows: int) -> Arrays:
+    """The arrays of a row a frame, without their first rows."""
+    return {name: arrays[name][rows:] for name in ("trial", "behaviour") if name in arrays}
 
 
 def test_sessions_without_a_readout_are_refused(tmp_path: Path) -> None:

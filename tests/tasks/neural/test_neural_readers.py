@@ -97,10 +97,6 @@ WRONG: dict[str, tuple[Arrays, str]] = {
     "negative": (_at(MOVIE, "responses", (3, 2), -1), "negative count -1 in row 3, unit 2"),
     "names twice": (MOVIE | {"unit_ids": np.array(["a", "b", "a"])}, "unit_ids: 'a' stands twice"),
     "too few names": (MOVIE | {"unit_ids": np.array(["a"])}, "unit_ids: 1 names for 3 units"),
-    "no responses": (
-        {"stimulus": MOVIE["stimulus"], "session": MOVIE["session"]},
-        "responses: not",
-    ),
     "no stimulus": ({"responses": MOVIE["responses"]}, "stimulus or images: neither"),
     "colour": (MOVIE | {"stimulus": np.zeros((240, 3, 8, 8), np.uint8)}, "stimulus: shape"),
     "trials apart": (MOVIE | {"trial": np.arange(240) % 2}, "trial: the rows of a trial"),

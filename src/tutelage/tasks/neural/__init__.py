@@ -125,9 +125,10 @@ class NeuralTask(
     def fold_units(self, config: NeuralConfig, cache: Path) -> FoldUnits:
         """Return the images, trials or stretches of time that would train or validate."""
         from tutelage.tasks.neural.data.folds import session_units
-        from tutelage.tasks.neural.sessions.read import chosen, read_sessions
+        from tutelage.tasks.neural.sessions.read import chosen, read_sessions, require_responses
 
         sessions = read_sessions(config.data, cache)
+        require_responses(sessions, config.data)
         return session_units(sessions, chosen(sessions, config.data), config.data)
 
     def predicted_units(self, data: TaskData) -> tuple[str, ...]:

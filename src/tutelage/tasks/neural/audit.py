@@ -12,7 +12,7 @@ from tutelage.task import Audit
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.data.split import TEST, TRAIN, split_sessions, stimulus_digests
 from tutelage.tasks.neural.evaluation.ceilings import correlation
-from tutelage.tasks.neural.sessions.read import chosen, read_sessions
+from tutelage.tasks.neural.sessions.read import chosen, read_sessions, require_responses
 from tutelage.tasks.neural.sessions.session import Ints, Session
 
 LEAKS, WARNS = "leak", "warning"
@@ -33,6 +33,7 @@ def audit(config: NeuralConfig, cache: Path) -> Audit:
         DataError: The data are missing, empty, unreadable or malformed.
     """
     every = read_sessions(config.data, cache)
+    require_responses(every, config.data)
     wanted = chosen(every, config.data)
     parts = split_sessions(every, config.data.split, config.data.train_rows)
     pairs = [p for p, use in zip(zip(every, parts, strict=True), wanted, strict=True) if use]

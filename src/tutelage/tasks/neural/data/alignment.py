@@ -15,7 +15,7 @@ def aligned(session: Session, card: SessionCard) -> tuple[Session, list[str]]:
     """Order a session's units and signals as a model's card has them.
 
     Units that the model knows and the session lacks are never valid; units that the model does not
-    know are left out. Both are noted.
+    know are left out. Both are noted, but of a session in which nothing was recorded.
 
     Raises:
         DataError: The frames are of another size, no unit is known, or a signal is absent.
@@ -28,14 +28,14 @@ def aligned(session: Session, card: SessionCard) -> tuple[Session, list[str]]:
         )
     place = {unit: at for at, unit in enumerate(session.unit_ids)}
     known = [unit for unit in card.unit_ids if unit in place]
-    if not known:
+    if session.units and not known:
         held = ", ".join(session.unit_ids[:5])
         raise DataError(
             f"session {session.id}: unit_ids: none of its units ({held}, …) is known to the model",
             hint=f"It knows {', '.join(card.unit_ids[:5])}, …",
         )
     notes = []
-    if lacking := len(card.unit_ids) - len(known):
+    if session.units and (lacking := len(card.unit_ids) - len(known)):
         notes.append(f"session {session.id}: {lacking} units of the model are absent")
     if unknown := session.units - len(known):
         notes.append(f"session {session.id}: {unknown} units left out: the model has none such")

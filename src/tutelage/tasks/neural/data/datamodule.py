@@ -25,7 +25,12 @@ from tutelage.tasks.neural.data.sampling import ByDatasetBatchSampler, GlobalBat
 from tutelage.tasks.neural.data.split import TEST, TRAIN, VALIDATION, split_sessions
 from tutelage.tasks.neural.preprocessing import Preprocessing
 from tutelage.tasks.neural.sessions import Session
-from tutelage.tasks.neural.sessions.read import chosen, read_sessions, simulation_settings
+from tutelage.tasks.neural.sessions.read import (
+    chosen,
+    read_sessions,
+    require_responses,
+    simulation_settings,
+)
 from tutelage.tasks.neural.sessions.session import Ints
 from tutelage.tasks.neural.simulator import UnitTruth, session_names, simulated_truth
 from tutelage.training.contracts import TaskData, TaskModule
@@ -67,6 +72,8 @@ class MultiDatasetDM(TaskData):
             return
         data = self.config.data
         every = read_sessions(data, self.cache)
+        if self._given is None:
+            require_responses(every, data)
         wanted = chosen(every, data)
         parts = self._parts_of(every, wanted)
         pairs = [
@@ -84,10 +91,15 @@ class MultiDatasetDM(TaskData):
         self._ready = True
 
     def _parts_of(self, sessions: Sequence[Session], wanted: Sequence[bool]) -> list[Ints]:
-        """Split the sessions, or take a fold out of what would train or validate."""
+        """Split the sessions, or take a fold out of what would train or validate.
+
+        Where nothing was recorded, all is there to be predicted: it tests.
+        """
         data = self.config.data
         if data.fold is None:
-            return split_sessions(sessions, data.split, data.train_rows)
+            recorded = [session for session in sessions if session.units]
+            split = iter(split_sessions(recorded, data.split, data.train_rows))
+            return [next(split) if s.units else np.full(len(s), TEST) for s in sessions]
         parts, digests = fold_parts(sessions, wanted, data)
         self._digests = {s.id: each for s, each in zip(sessions, digests, strict=True)}
         return parts
@@ -147,7 +159,7 @@ class MultiDatasetDM(TaskData):
         """Note the sessions whose test rows the model was trained on."""
         for session, part in pairs:
             before = learned.trained_on.get(session.id)
-            if before is not None and before != part_digest(part):
+            if session.units and before is not None and before != part_digest(part):
                 self._leaks.append(
                     f"session {session.id} was split in another way when the model was trained: "
                     "its scores may be of rows that it was trained on"
@@ -173,7 +185,11 @@ class MultiDatasetDM(TaskData):
         table = chunk_table(
             self.sessions, self.parts, part, self.context, self.config.data.chunk_frames
         )
-        empty = [s.id for i, s in enumerate(self.sessions) if not (table.session == i).any()]
+        empty = [
+            session.id
+            for place, (session, parts) in enumerate(zip(self.sessions, self.parts, strict=True))
+            if part in parts and not (table.session == place).any()
+        ]
         if empty:
             raise ConfigError(
                 f"session {empty[0]} has no stretch of more than {self.context} frames",

@@ -31,6 +31,7 @@ from tutelage.tasks.neural.evaluation.scores import (
 )
 from tutelage.tasks.neural.evaluation.unit_table import unit_parquet
 from tutelage.tasks.neural.rates import RateModel
+from tutelage.tasks.neural.sessions.read import require_responses
 from tutelage.tasks.neural.simulator import UnitTruth
 
 MODEL = "model"
@@ -44,7 +45,11 @@ def evaluate(module: RateModel, data: MultiDatasetDM) -> Evaluation:
     Keys are ``test/metric`` (the mean over a session's units, then over sessions) and
     ``test/session ID/metric``, of a fold ``held_out/metric``. The file `UNITS` holds every unit's
     scores.
+
+    Raises:
+        DataError: In a session nothing was recorded.
     """
+    require_responses(data.sessions, data.config.data)
     module.eval()
     settings, split = data.config.evaluation, data.test_split
     scores: dict[str, list[UnitScores]] = defaultdict(list)

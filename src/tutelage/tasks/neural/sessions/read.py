@@ -85,6 +85,21 @@ def chosen(sessions: Sequence[Session], data: NeuralData) -> list[bool]:
     return wanted
 
 
+def require_responses(sessions: Sequence[Session], data: NeuralData) -> None:
+    """See that in each session something was recorded.
+
+    Raises:
+        DataError: One holds stimuli alone.
+    """
+    for session in sessions:
+        if not session.valid.any():
+            raise DataError(
+                f"session {session.id}: responses: not in the file",
+                where=data.root,
+                hint="Give responses (T, N). `tutelage predict` alone goes without.",
+            )
+
+
 def with_behaviour(sessions: Sequence[Session], data: NeuralData) -> list[Session]:
     """Give all sessions the same behavioural signals, in the same order.
 

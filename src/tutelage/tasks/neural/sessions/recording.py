@@ -163,8 +163,8 @@ def _matrix(recording: Recording, name: str, rows: int) -> Array:
 
 
 def _responses(recording: Recording, rows: int, data: NeuralData) -> tuple[Floats, Bools]:
-    if "responses" not in recording.arrays:
-        recording.refuse("responses", "not in the file", "Give responses (T, N).")
+    if "responses" not in recording.arrays:  # what was shown alone: it can be predicted for
+        return np.zeros((rows, 0), np.float32), np.zeros((rows, 0), np.bool_)
     array = _matrix(recording, "responses", rows)
     if array.dtype.kind not in "iufb" or not array.shape[1]:
         recording.refuse("responses", f"{array.shape[1]} units of {array.dtype}")
@@ -192,7 +192,7 @@ def _responses(recording: Recording, rows: int, data: NeuralData) -> tuple[Float
 
 def _unit_ids(recording: Recording, units: int) -> tuple[str, ...]:
     array = recording.arrays.get("unit_ids")
-    if array is None:
+    if array is None or "responses" not in recording.arrays:
         return tuple(f"u{unit:03d}" for unit in range(units))
     names = tuple(str(name) for name in array.ravel())
     if len(names) != units:
