@@ -254,6 +254,17 @@ def test_a_mapped_column_that_is_absent_is_named_with_the_nearest(
     assert f"data.columns.label={meant}" in (error.hint or "")
 
 
+def test_a_file_without_any_column_that_may_be_the_mapped_label_is_unlabelled(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("timestamp,arbitration_id,data_field\n1.0,123,0011\n")
+    frames, _ = read_frames(path, {"label": "injected"})
+    assert not frames.is_labelled
+    with pytest.raises(DataError, match="no label column; looked for injected"):
+        require_labels(frames, path, {"label": "injected"})
+
+
 def test_a_label_column_of_another_case_is_offered(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER.replace("attack", "ATTACK") + GOOD)

@@ -248,6 +248,7 @@ RAW = [b"\x01\x02", b"", bytes.fromhex("00112233445566ff")]
         {"data_field": PARQUET["data_field"].dictionary_encode()},
         {"label": pa.array([False, True, False])},
         {"label": pa.array(["Normal", "Attack", "Normal"])},
+        {"label": pa.array(["no", "Yes", "no"])},
         {"timestamp": pa.array([1_000_000, 1_500_000, 2_000_000], pa.timestamp("us"))},
     ],
     ids=lambda c: ",".join(f"{k}:{v.type}" for k, v in c.items()) or "canonical",

@@ -7,7 +7,7 @@ import re
 _BYTE = re.compile(r"[0-9a-fA-F]{2}")
 LABEL_WORDS = {
     "0": 0, "1": 1, "r": 0, "t": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1,
-    "normal": 0, "benign": 0, "attack": 1,
+    "no": 0, "yes": 1, "normal": 0, "benign": 0, "attack": 1,
 }  # fmt: skip
 
 

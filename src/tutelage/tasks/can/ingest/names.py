@@ -56,6 +56,8 @@ class ColumnNames:
 def resolve(existing: Sequence[str], columns: Mapping[str, str] | None, path: Path) -> ColumnNames:
     """Find each of our quantities among the columns of a file.
 
+    A file that lacks the mapped label, and has no column that may be meant by it, has no labels.
+
     Args:
         existing: The file's column names.
         columns: A person's mapping from our names to the file's.
@@ -70,6 +72,8 @@ def resolve(existing: Sequence[str], columns: Mapping[str, str] | None, path: Pa
             raise DataError(
                 f"unknown column mapping data.columns.{ours}", hint=suggest(ours, USUAL)
             )
+    if "label" in mapping and not nearest([mapping["label"]], existing) + like("label", existing):
+        del mapping["label"]
     absent = [ours for ours, name in mapping.items() if name not in existing]
     if absent:
         problem = ", ".join(
