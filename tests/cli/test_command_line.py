@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tutelage.core.store import RunStore
 HEAVY = ("torch", "lightning", "torch_geometric", "polars", "pyarrow", "numpy", "pandas")
 LOADED = """
 import sys
+from importlib import metadata
 from tutelage.cli import main
 sys.argv = ["tutelage", *sys.argv[1:]]
 try:
@@ -95,6 +97,11 @@ def test_a_wrong_request_is_one_message_and_exit_code_2(
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith("error: ") and said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path: Path) -> None:
+    done = tutelage("--version", home=tmp_path)
+    assert done.returncode == 0 and done.stdout == f"tutelage {metadata.version('tutelage')}\n"
 
 
 def test_a_reused_run_waits_for_no_torch(tmp_path: Path) -> None:

@@ -187,6 +187,8 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it() -> None:
                 "torch>=99",
                 "no-such-package>=2",
                 'no-such-extra-package>=1; extra == "radar"',
+                'no-such-other-package; extra == "radar"',
+                'torch>=99; extra == "radar"',
                 'numpy>=1; extra == "plain"',
                 'tutelage[radar]; extra == "all"',
             ]
@@ -197,6 +199,9 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it() -> None:
     assert found["no-such-package"].state == "bad"
     assert found["no-such-package"].hint == "pip install 'no-such-package>=2'"
     assert found["extra radar"].state == "missing"
+    absent = "not installed: no-such-extra-package, no-such-other-package"
+    assert found["extra radar"].found.endswith(absent)
+    assert "wanted >=99" in found["extra radar"].found
     assert found["extra radar"].hint == "pip install 'tutelage[radar]'"
     assert "extra all" not in found
 

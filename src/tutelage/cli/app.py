@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -30,7 +32,7 @@ from tutelage.cli import (
     ui,
     watch,
 )
-from tutelage.cli.console import err
+from tutelage.cli.console import err, out
 from tutelage.core.errors import RunFailedError, TutelageError
 from tutelage.core.logs import JsonLines, marked
 from tutelage.core.redaction import redact
@@ -46,6 +48,24 @@ app = typer.Typer(
     Begin with [bold]tutelage train can[/bold]. Settings are [bold]section.field=value[/bold];
     [bold]tutelage config can[/bold] lists them all. Runs live under TUTELAGE_HOME (./runs).""",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        out.print(f"tutelage {metadata.version('tutelage')}", highlight=False)
+        raise typer.Exit
+
+
+_VERSION = typer.Option(
+    "--version", is_eager=True, callback=_show_version, help="Show the version."
+)
+
+
+@app.callback()
+def _options(version: Annotated[bool, _VERSION] = False) -> None:
+    """Take what is typed before a command."""
+
+
 for module in (
     train,
     pipeline,

@@ -120,9 +120,13 @@ def _check_needed(requirement: Requirement) -> Check | None:
 
 def _check_extra(extra: str, requirements: list[Requirement]) -> Check:
     name, hint = f"extra {extra}", f"pip install 'tutelage[{extra}]'"
-    wrong = [f"{r.name} {said}" for r in requirements if (said := _wrong(r))]
+    absent = [r.name for r in requirements if installed_version(r.name) is None]
+    others = [r for r in requirements if r.name not in absent]
+    wrong = [f"{r.name} {said}" for r in others if (said := _wrong(r))]
+    if absent:
+        wrong.append(f"not installed: {', '.join(absent)}")
     if wrong:
-        return Check(name, "missing", ", ".join(wrong), hint)
+        return Check(name, "missing", "; ".join(wrong), hint)
     found = ", ".join(f"{r.name} {installed_version(r.name)}" for r in requirements)
     return Check(name, "ok", found)
 

@@ -262,7 +262,8 @@ def _close(run: Run, status: RunStatus, error: Exception, said: str | None) -> N
     """Log how a run ended, and write it into its record, if there is room for that."""
     event = type(error).__name__
     words = status if said is None else f"{status}: {said}"
-    log.error("%s", words, exc_info=error if said else None, extra=marked(event))
+    wrong = said is not None and not isinstance(error, RunStoppedError)
+    log.error("%s", words, exc_info=error if wrong else None, extra=marked(event))
     try:
         run.update(status=status, finished=now(), error=said)
     except StorageError as full:
