@@ -86,4 +86,5 @@ def test_the_script_of_a_project_trains_as_its_settings_and_the_typed_ones_say(
         assert load_task("digits").name == run.record.task
     assert run.settings["training"]["max_steps"] == 2  # type: ignore[index, call-overload]
     printed = capsys.readouterr().out
-    assert "test/accuracy" in printed and run.id in printed
+    assert printed.startswith("test/accuracy") and len(printed.splitlines()) == 2
+    assert run.id in printed

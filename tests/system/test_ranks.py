@@ -128,3 +128,12 @@ def test_a_fusion_trains_in_one_process() -> None:
     _, config = configure("can", settings)
     with pytest.raises(ConfigError, match="a fusion trains in one process"):
         check_device(config)
+
+
+def test_more_processes_than_cores_are_refused_before_any_begins() -> None:
+    from tutelage.api import configure
+    from tutelage.training.launch import check_device
+
+    _, config = configure("can", ("training.accelerator=cpu", "training.devices=4096"))
+    with pytest.raises(ConfigError, match="4096 devices, but this machine has"):
+        check_device(config)

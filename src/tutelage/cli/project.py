@@ -30,15 +30,16 @@ _ROOT = """\
   # root: data
 """
 _SCRIPT = '''\
-"""Train as {config} says, and show the scores; settings may follow the script's name."""
+"""Train as {config} says, and show {headline}; settings may follow the script's name."""
 
 import sys
 
 import tutelage
 
 run = tutelage.train("{task}", *sys.argv[1:], config="{config}")
-for name, value in run.metrics.items():
-    print(f"{{name:48}} {{value:.4f}}")
+for name, value in run.metrics.items():  # all are in the folder's record.json, and in report.html
+    if name.endswith("/{headline}") and name.count("/") == 1:
+        print(f"{{name:48}} {{value:.4f}}")
 print("folder", run.path)
 '''
 _DATA = """\
@@ -68,7 +69,11 @@ def project_files(task: Task[RunConfig]) -> dict[str, str]:
         formats="\n".join(f"- {name}: {what}" for name, what in formats),
         layout=f"\n{layout}\n" if layout else "",
     )
-    return {CONFIG: _config(task), DATA: about, SCRIPT: _SCRIPT.format(**names)}
+    return {
+        CONFIG: _config(task),
+        DATA: about,
+        SCRIPT: _SCRIPT.format(**names, headline=task.headline),
+    }
 
 
 def _config(task: Task[RunConfig]) -> str:

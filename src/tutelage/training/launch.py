@@ -196,6 +196,7 @@ def _unfinished(config: RunConfig, same: list[Run]) -> Run | None:
 def check_device(config: RunConfig) -> None:
     """Refuse, before any work, what this machine has no device for."""
     training = config.training
+    _check_processes(training.devices)
     if training.devices > 1 and config.mode.name == "fusion":
         hint = "Leave training.devices out: what it trains is small."
         raise ConfigError("a fusion trains in one process", where="training.devices", hint=hint)
@@ -216,6 +217,14 @@ def check_device(config: RunConfig) -> None:
     if training.accelerator != "cpu" and 0 < there < training.devices:
         hint = f"Use training.devices={there}, or training.accelerator=cpu."
         raise ConfigError(f"{training.devices} devices, but {there} GPUs are found", hint=hint)
+
+
+def _check_processes(devices: int) -> None:
+    """Refuse more processes than cores, of which two may always be tried."""
+    most = max(2, os.cpu_count() or 1)
+    if devices > most:
+        hint = f"Use training.devices={most} or fewer: each is a process of its own."
+        raise ConfigError(f"{devices} devices, but this machine has {most} cores", hint=hint)
 
 
 def _work(
