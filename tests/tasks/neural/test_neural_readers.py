@@ -10,6 +10,8 @@ import pytest
 from made_sessions import Arrays, image_arrays, movie_arrays, session_of, write
 
 from tutelage.core.errors import ConfigError, DataError, TutelageError, UnknownNameError
+from tutelage.core.files import digested_files
+from tutelage.core.inputs import Inputs
 from tutelage.tasks.neural.config import NeuralData
 from tutelage.tasks.neural.sessions import Session
 from tutelage.tasks.neural.sessions.read import chosen, read_sessions, sessions_fingerprint
@@ -225,7 +227,10 @@ def test_session_files_lie_on_their_parent(tmp_path: Path) -> None:
         one="id: one\nfile: ../raw.npz\nunits: [u002, u000]\n",
         two="id: two\nfile: ../raw.npz\nanimal: adam\narrays: {trial: trial}\nrate_hz: 20\n",
     )
-    one, two = read_sessions(data, tmp_path / "cache")
+    with digested_files() as seen:
+        one, two = read_sessions(data, tmp_path / "cache")
+    read = ["parent.yaml", "raw.npz", "sessions/one.yaml", "sessions/two.yaml"]
+    assert sorted(Inputs.of(seen, data.root).data) == read
     assert (one.animal, two.animal) == ("eve", "adam")
     assert one.unit_ids == ("u002", "u000")
     np.testing.assert_array_equal(one.responses[:, 1], arrays["responses"][:, 0])

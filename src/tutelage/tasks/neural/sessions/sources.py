@@ -75,8 +75,10 @@ def _is_yaml(path: Path) -> bool:
 
 def _described(path: Path, folder: Path | None) -> list[Source]:
     found = []
-    for _, session in described_sessions(path, folder):
+    digest_file(path)  # descriptions are files that a run is made from, too
+    for description, session in described_sessions(path, folder):
         assert session.file is not None
+        digest_file(description)
         if not session.file.is_file():
             raise DataError(
                 f"session {session.id or session.file.stem}: file: no such session file",
