@@ -33,6 +33,7 @@ $(VENV)/.dev: $(VENV)/.can
 
 quickstart: $(VENV)/.can  ## set up, then train a graph attention network on embedded CAN data
 	$(BIN)/tutelage train can
+	@echo "next: source $(BIN)/activate; tutelage train can data.root=CAPTURES, or tutelage --help"
 
 test: $(VENV)/.dev  ## unit and integration tests
 	$(ONE_THREAD) $(BIN)/pytest -q -n 3 --dist worksteal -m "not cluster and not system" tests --ignore=tests/system

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 from tiny_task import TinyTask, tiny  # noqa: E402
 
+from tutelage.cli.app import app  # noqa: E402
 from tutelage.core.config import RunConfig  # noqa: E402
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError  # noqa: E402
 from tutelage.core.explain import sections, tags_of  # noqa: E402
@@ -69,6 +71,19 @@ def test_a_package_that_offers_no_such_task_is_told_with_what_to_mend(
     with pytest.raises(RequestError, match=said) as caught:
         load_task("other")
     assert f"The package other-plugin offers it as '{target}'" in str(caught.value)
+
+
+def test_a_fault_in_a_package_is_its_own_and_leaves_the_other_tasks_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_written.py").write_text("class Task:\n    radius =\n")
+    install(tmp_path, monkeypatch, "half", "half_written:Task")
+    with pytest.raises(RequestError, match=r"SyntaxError: .*half_written.py") as caught:
+        load_task("half")
+    assert "mend it there" in str(caught.value)
+    told = CliRunner().invoke(app, ["tasks"])
+    assert told.exit_code == 0 and "can" in told.stdout
+    assert "left out: half" in told.stderr
 
 
 def test_a_mode_and_model_that_do_not_go_together_are_refused_with_those_that_do() -> None:

@@ -207,10 +207,14 @@ def load_task(name: str) -> Task[RunConfig]:
     try:
         task: Task[RunConfig] = point.load()()
     except ImportError as error:
-        hint = f"Install what it needs: pip install '{package}'."
+        own = brought_by != "tutelage"
+        hint = f"Install what it needs: pip install '{package}'{', or mend the import' * own}."
         raise RequestError(f"the task can't be loaded: {error}", where=name, hint=hint) from error
-    except (AttributeError, TypeError) as error:  # no such class, or a method that it lacks
-        raise RequestError(f"the task can't be loaded: {error}", where=name, hint=mend) from error
+    except Exception as error:  # whatever the code of somebody's package may raise
+        if brought_by == "tutelage":
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise RequestError(f"the task can't be loaded: {said}", where=name, hint=mend) from error
     if not isinstance(task, Task) or task.name != name:
         said = f"a task that calls itself {task.name!r}" if isinstance(task, Task) else "no task"
         raise RequestError(

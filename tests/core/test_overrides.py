@@ -69,6 +69,7 @@ def test_a_path_is_made_absolute(typed: str) -> None:
         ("model=5", ["unknown model '5'"]),
         ("mode=autoencoders", ["unknown mode 'autoencoders'", "'autoencoder'"]),
         ("training.max_epoch=3", ["unknown setting 'training.max_epoch'", "'max_epochs'"]),
+        ("max_epochs=3", ["unknown setting 'max_epochs'", "Did you mean training.max_epochs?"]),
         ("trainin.max_epochs=3", ["unknown setting 'trainin'", "Did you mean 'training' or"]),
         ("training.checkpoints.keep=3", ["unknown setting 'training.checkpoints.keep'"]),
         ("training.checkpoints.keep=3", ["In training.checkpoints: ", "keep_best"]),

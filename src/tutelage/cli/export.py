@@ -61,7 +61,7 @@ def export(
         out.print(f"inputs   {', '.join(card.inputs)}", highlight=False)
     out.print(f"off by   {off} ({card.parity.runtime})", highlight=False)
     if (kept := card.kept) is not None:
-        now = f"{kept.exported:.4f}, of {kept.trained:.4f} as it was trained"
+        now = f"{kept.exported:.4f} of the file, {kept.trained:.4f} of the model, on these samples"
         out.print(f"{kept.metric:8} {now}", highlight=False)
     if card.latency:
         out.print(_latency_table(card.latency))

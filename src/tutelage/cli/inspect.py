@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tutelage.cli import doctor
-from tutelage.cli.console import out, print_json, render
+from tutelage.cli.console import err, out, print_json, render
 from tutelage.cli.options import Json, OptionalTask, Overrides
 
 if TYPE_CHECKING:
@@ -167,7 +167,16 @@ def data(task: OptionalTask = None, json: Json = False) -> None:
 
 
 def _tasks(name: str | None) -> list[Task[RunConfig]]:
-    """The task of that name, or all installed ones."""
+    """The task of that name, or all installed ones; those that can't be loaded are told."""
+    from tutelage.core.errors import RequestError
     from tutelage.task import load_task, task_names
 
-    return [load_task(one) for one in ([name] if name else task_names())]
+    if name:
+        return [load_task(name)]
+    found = []
+    for one in task_names():
+        try:
+            found.append(load_task(one))
+        except RequestError as error:
+            err.print(f"left out: {error}", markup=False, highlight=False, soft_wrap=True)
+    return found

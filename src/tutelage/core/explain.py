@@ -92,6 +92,14 @@ def _hint_unknown(place: _Place) -> str:
     owners = [tags_of(choice)[0] for choice in place.choices if name in choice.model_fields]
     if owners:
         return f"It belongs to {' and '.join(f'{prefix}={owner}' for owner in owners)}."
+    fields = place.section.model_fields.items()
+    deeper = {
+        ".".join((*above, part, name))
+        for part, field in fields
+        if any(name in inner.model_fields for inner in sections(field))
+    }
+    if deeper:
+        return f"Did you mean {' or '.join(sorted(deeper))}?"
     return (f"In {prefix}: " if prefix else "") + suggest(name, place.section.model_fields)
 
 
