@@ -164,6 +164,13 @@ def test_one_run_is_not_compared(store: RunStore, tutelage: Command) -> None:
         tutelage("runs", "compare", "@last")
 
 
+def test_runs_of_different_tasks_are_not_compared(store: RunStore, tutelage: Command) -> None:
+    first, second = finish_run(store), finish_run(store)
+    second.update(task="ner")
+    with pytest.raises(RequestError, match="runs of can and ner have no score in common"):
+        tutelage("runs", "compare", first.id, second.id)
+
+
 def test_lineage_goes_up_to_the_data_and_down_to_the_children(
     store: RunStore, tutelage: Command
 ) -> None:

@@ -57,6 +57,13 @@ def test_values_are_read_as_people_mean_them(typed: str, value: object) -> None:
     assert found == value and type(found) is type(value)
 
 
+def test_runs_in_a_list_need_no_quotes() -> None:
+    assert parse_override("mode.experts=[@last, one,@last]")[1] == ["@last", "one", "@last"]
+    assert parse_override("mode.experts=['@last, one']")[1] == ["@last, one"]
+    with pytest.raises(ConfigError, match=r"give 2 or more, not 1"):
+        can_config("mode=fusion", "model=mean", "mode.experts=[@last]")
+
+
 @pytest.mark.parametrize("typed", ["data.root=2024", "data.root=./2024"])
 def test_a_path_is_made_absolute(typed: str) -> None:
     assert can_config(typed).data.root == Path.cwd() / "2024"

@@ -109,6 +109,7 @@ def _show(folder: StudyFolder) -> None:
         out.print(f"model   {refit.run}  (seed {refit.seed})")
     out.print(f"study   {folder.id}")
     out.print(f"folder  {folder.path}", soft_wrap=True)
+    out.print(f"next    tutelage final {folder.id}", soft_wrap=True)
 
 
 @contextmanager

@@ -18,8 +18,10 @@ from tutelage.cli.table_files import write_columns
 from tutelage.core.errors import RequestError
 
 if TYPE_CHECKING:
+    from tutelage.core.config import RunConfig
     from tutelage.core.records import Table
     from tutelage.task import Json as JsonObject
+    from tutelage.task import Task
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +69,8 @@ def predict(
         said = f"Missing argument 'INPUT': runs of {found.record.task!r} are applied to new data"
         raise RequestError(said, hint="Name a file or folder.")
     if query is not None:
-        changes = (*changes, f"evaluation.query={json_text.dumps(query)}")
+        changes = (*changes, _asked(query, load_task(found.record.task)))
+    _require_places(source, output)
     as_table = json or (output is not None and output.suffix.lower() in (".csv", ".parquet"))
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
     if able and not as_table:
@@ -81,6 +84,28 @@ def predict(
         _write_parquet(tables, output)
         return
     _write_rows(tables, output)
+
+
+def _asked(query: str, task: Task[RunConfig]) -> str:
+    """The setting that asks for what is closest to a sentence."""
+    from tutelage.core.explain import sections
+
+    evaluation = task.config_type.model_fields.get("evaluation")
+    if evaluation is None or not any("query" in one.model_fields for one in sections(evaluation)):
+        hint = "Leave it out; it is for tasks that bring sentences and pictures together."
+        raise RequestError(f"runs of {task.name!r} answer no --query", hint=hint)
+    if not query.strip():
+        raise RequestError("--query is empty", hint="Give a sentence.")
+    return f"evaluation.query={json_text.dumps(query)}"
+
+
+def _require_places(source: Path | None, output: Path | None) -> None:
+    """Refuse what can't be read or written before a model is loaded, which takes seconds."""
+    if source is not None and not source.exists():
+        raise RequestError("no such file or folder", where=source, hint="Name the data's path.")
+    if output is not None and not output.absolute().parent.is_dir():
+        hint = "Make it, or name another file."
+        raise RequestError("there is no such folder to write in", where=output.parent, hint=hint)
 
 
 def _write_parquet(tables: Iterable[Table], output: Path) -> None:

@@ -136,6 +136,9 @@ def compare(runs: RunNames, json: Json = False) -> None:
     if len(found) < 2:
         raise RequestError("there is nothing to compare with", hint="Name two runs or more.")
     records = [run.record for run in found]
+    if len(tasks := sorted({record.task for record in records})) > 1:
+        hint = "Name runs of one task."
+        raise RequestError(f"runs of {' and '.join(tasks)} have no score in common", hint=hint)
     whole = compared(found)
     if json:
         shown = [record.summary(run.path) for record, run in zip(records, found, strict=True)]

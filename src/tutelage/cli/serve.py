@@ -82,7 +82,9 @@ def listen(app: ASGIApp, host: str, port: int, seconds: float) -> None:
     except OSError as error:
         said = error.strerror or str(error)
         raise RequestError(
-            f"can't listen there: {said}", where=f"{host}:{port}", hint="Name another --port."
+            f"can't listen there: {said}",
+            where=f"{host}:{port}",
+            hint="Name another --port, or --host.",
         ) from error
     place = f"[{host}]" if ":" in host else host
     err.print(f"listening on http://{place}:{bound.getsockname()[1]} (Ctrl-C ends)", markup=False)

@@ -19,6 +19,7 @@ _NO_SECTION = ("model_type", "model_attributes_type")
 _WHOLE = ("extra_forbidden", "union_tag_invalid", "missing", *_NO_SECTION)
 """Kinds of error whose line says everything."""
 _PLAINER = {
+    "too_short": "give {min_length} or more, not {actual_length}",
     "tuple_type": "input should be a list, as in [a, b]",
     "path_type": "input should be a path",
     "int_parsing": "input should be a valid integer",
@@ -58,7 +59,8 @@ def explain(error: ValidationError, config_type: type[BaseModel]) -> ConfigError
         line, hint = _say(item, _locate(item["loc"], config_type))
         reasons = said.setdefault(line, [])
         if item["type"] not in _WHOLE:
-            reason = _PLAINER.get(item["type"], item["msg"].removeprefix("Value error, "))
+            plain = _PLAINER.get(item["type"], "").format(**item.get("ctx", {}))
+            reason = plain or item["msg"].removeprefix("Value error, ")
             reasons.append(reason[:1].lower() + reason[1:])
         hints.append(hint)
     lines = [f"{line}: {', or '.join(why)}" if why else line for line, why in said.items()]

@@ -28,6 +28,8 @@ C = TypeVar("C", bound=BaseModel)
 
 # A value that YAML would take for a comment or an anchor, where a person typed a word.
 _PLAIN = re.compile(r"^[#&*%@`]|^[^'\"\[{]*\s#")
+# A run in a list that has no quotes, such as `[@last, one]`, which YAML refuses.
+_RUN = re.compile(r"@\w+(?=\s*[,\]])")
 NAMED_SECTIONS = ("model", "mode", "execution", "tracking")
 _KEY = re.compile(r"^[A-Za-z_][\w-]*(\.[\w-]+)*$")
 
@@ -169,11 +171,16 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     if not value.strip():
         raise ConfigError(f"{text!r} has no value", hint=f"Write {key}=null for nothing.")
     try:
-        parsed = value if _PLAIN.search(value) else parse_yaml(value)
+        parsed = value if _PLAIN.search(value) else parse_yaml(_quoted(value))
     except ValueError as error:
         hint = "Quote it: " + key + "='\"...\"'."
         raise ConfigError(f"the value {value!r} can't be read", where=key, hint=hint) from error
     return tuple(key.split(".")), parsed
+
+
+def _quoted(value: str) -> str:
+    """Quote the runs in a list that are named by ``@``."""
+    return value if re.search(r"['\"]", value) else _RUN.sub(r'"\g<0>"', value)
 
 
 def read_settings(path: Path) -> JsonDict:
