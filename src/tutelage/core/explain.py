@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
@@ -84,7 +84,9 @@ def _say(item: ErrorDetails, place: _Place) -> tuple[str, str]:
         example = "name" if "name" in fields else next(iter(fields))
         hint = f"Set its fields, as in {dotted}.{example}=VALUE."
         return f"{dotted}={given!r}: this is a group of settings", hint
-    return (f"{dotted}={given!r}" if dotted else "the settings"), ""
+    if not dotted or isinstance(given, (Mapping, BaseModel)):
+        return dotted or "the settings", ""
+    return f"{dotted}={given!r}", ""
 
 
 def _hint_unknown(place: _Place) -> str:

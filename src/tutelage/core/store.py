@@ -13,7 +13,7 @@ from typing import Final
 
 from tutelage.core import removal
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import StorageError, StoreError, suggest
+from tutelage.core.errors import StorageError, StoreError
 from tutelage.core.files import storage_errors, write_json
 from tutelage.core.fingerprint import hashes_of
 from tutelage.core.inputs import Inputs
@@ -198,9 +198,9 @@ class RunStore:
         if not runs:
             hint = f"There are no runs in {self.home} yet; `tutelage train can` makes one."
             raise StoreError(f"no run {name!r}", hint=hint)
-        raise StoreError(
-            f"no run {name!r} in {self.home}", hint=suggest(name, [r.id for r in runs[-5:]])
-        )
+        latest = ", ".join(run.id for run in runs[-3:])
+        hint = f"The latest of {len(runs)}: {latest}; `tutelage runs list` shows all."
+        raise StoreError(f"no run {name!r} in {self.home}", hint=hint)
 
     def children(self, run: Run) -> list[Run]:
         """The runs made directly from ``run``."""

@@ -95,7 +95,8 @@ def test_missing_labels_are_warned_of_and_not_counted(root: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
     found = audited(root)
     assert found.stamp.verdict == "warnings"
-    assert f"{TRAIN}/DoS: frames without a label can't train or be scored" in found.stamp.findings
+    said = f"{TRAIN}/DoS: frames without a label can't train or be scored"
+    assert found.stamp.findings == (f"{said} (data.columns.label=NAME says which column has it)",)
     row = rows(found)[f"{TRAIN}/DoS"]
     assert (row["attack"], row["attack frames"]) == ("unlabelled", None)
 

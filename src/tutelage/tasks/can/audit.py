@@ -67,7 +67,8 @@ def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
         frames, label, report = capture.frames, capture.label, capture.report
         yield from _timing(capture)
         if not frames.is_labelled:
-            yield WARNS, f"{label}: frames without a label can't train or be scored"
+            name = " (data.columns.label=NAME says which column has it)" * _has_columns(capture)
+            yield WARNS, f"{label}: frames without a label can't train or be scored{name}"
         elif named_for_attack(capture.name) and not capture.attack_frames:
             named = attack_of(capture.name)
             yield WARNS, f"{label}: named {named} but no frame is labelled an attack"
@@ -85,6 +86,11 @@ def _single(captures: Sequence[Capture]) -> Iterator[tuple[str, str]]:
         if report and report.skipped:
             skipped = ", ".join(f"{count} {kind}" for kind, count in report.skipped.items())
             yield WARNS, f"{label}: skipped {skipped} frames"
+
+
+def _has_columns(capture: Capture) -> bool:
+    """Whether a capture's format names its columns."""
+    return capture.report is not None and capture.report.format in ("csv", "parquet")
 
 
 def _timing(capture: Capture) -> Iterator[tuple[str, str]]:
