@@ -67,7 +67,7 @@ def test_bounds_are_numbers_and_not_their_logarithms() -> None:
         (RATE | {"max": 1e-5}, "must be less than max"),
         ({"type": "uniform", "min": 0, "max": 0.5, "step": 0.2}, "steps end at 0.4 and 0.6"),
         ({"values": [1, 2, 1]}, "the value 1 stands twice"),
-        ({"values": []}, "at least 1 item"),
+        ({"values": []}, "give 1 or more, not 0"),
         ({"min": 0}, "is of no kind"),
         (3, "says nothing of its values"),
     ],

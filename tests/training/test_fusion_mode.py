@@ -142,7 +142,7 @@ def test_wrong_experts_are_refused_before_any_work(
     before = len(RunStore(home).runs())
     unknown = f"mode.experts=[{one.id},nobody]"
     cases = [
-        ((named(one), LONG), ConfigError, "at least 2"),
+        ((named(one), LONG), ConfigError, "give 2 or more, not 1"),
         ((unknown, LONG), StoreError, "no run 'nobody'"),
         ((named(one, one), LONG), ConfigError, "named twice"),
         ((named(one, other), "data.samples=50", LONG), ConfigError, "trained on other data"),
