@@ -30,6 +30,7 @@ import torch
 warnings.filterwarnings("ignore", message=".*torch.jit")
 import onnxruntime  # noqa: E402
 import torch_geometric  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 from targets import Target, conclude  # noqa: E402
 from traffic import traffic  # noqa: E402
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
     frames = read_frames(args.data)[0] if args.data else traffic(args.windows * WINDOW)
     frames = frames[: args.windows * WINDOW]

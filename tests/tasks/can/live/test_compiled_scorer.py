@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -17,7 +18,7 @@ from watching import detector, drive  # noqa: E402
 from tutelage.core.errors import ConfigError  # noqa: E402
 from tutelage.tasks.can.graph_store import GraphStore  # noqa: E402
 from tutelage.tasks.can.graphs import build_graphs, cut_graphs  # noqa: E402
-from tutelage.tasks.can.live.compiled_scorer import CompiledScorer, multiply  # noqa: E402
+from tutelage.tasks.can.live.compiled_scorer import CompiledScorer  # noqa: E402
 from tutelage.tasks.can.simulator import write_candump  # noqa: E402
 
 
@@ -59,14 +60,22 @@ def test_a_bus_window_by_itself_alarms_as_the_network_does(tmp_path: Path) -> No
     np.testing.assert_allclose(*scores, atol=1e-5)
 
 
+def test_while_a_bus_is_watched_products_take_one_thread(tmp_path: Path) -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    path = tmp_path / "drive.log"
+    write_candump(drive(seed=3), path)
+    with (
+        threadpool_limits(2, user_api="blas"),
+        detector(can_config()).watch(path, every=True, batch=1, engine="compiled") as watch,
+    ):
+        assert threads() == {2}
+        assert [threads() for _ in watch.verdicts()][0] == {1}
+        assert threads() == {2}
+
+
 def test_a_network_that_can_not_be_compiled_is_refused() -> None:
     for settings in (("mode=autoencoder", "model=vgae"), ("model.jumping_knowledge=max",)):
         with pytest.raises(ConfigError, match="only a gat"):
             CompiledScorer(detector(can_config(*settings)).module)
-
-
-def test_a_product_in_parts_is_the_product() -> None:
-    random = np.random.default_rng(0)
-    for rows, inner, columns in ((1, 384, 96), (37, 96, 192), (400, 96, 200), (3000, 96, 40)):
-        a, b = (random.random(s).astype(np.float32) for s in ((rows, inner), (inner, columns)))
-        np.testing.assert_allclose(multiply(a, b), a @ b, rtol=1e-5)

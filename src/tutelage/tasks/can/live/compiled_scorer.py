@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +17,11 @@ from tutelage.tasks.can.models.nodes import NodeInput
 from tutelage.tasks.can.modules import BaseCANGraphModule
 
 Floats = NDArray[np.float32]
-_ZERO = np.float32(0)
-_ALONE, _VECTOR = 1 << 18, 16
-"""Products beyond which OpenBLAS takes more threads; columns that fill a vector."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Weights of one attention layer, for `network.weigh` and `network.gather`."""
+    """Weights of one attention layer, for `network.attend`."""
 
     both: Floats
     pair_bias: Floats
@@ -56,7 +52,7 @@ class _Layer:
 
 
 class CompiledScorer:
-    """Scores windows one after the other on one thread, by a few compiled steps.
+    """Scores windows one after the other, by a few compiled steps and products of BLAS.
 
     The scores are those of the network but for the order of sums. Compiling takes seconds.
 
@@ -92,9 +88,10 @@ class CompiledScorer:
         self._head = _array(first.weight.T), _array(first.bias)
         self._last = _array(last.weight[1] - last.weight[0]), (last.bias[1] - last.bias[0]).item()
         heads, room = self._layers[0].heads, 2 * MAX_WINDOW
-        self._logits = np.empty((room, heads), np.float32)
-        self._top, self._total = np.empty((2, room, heads), np.float32)
-        self._count, self._weighted = np.empty(room, np.float32), np.empty(self._width, np.float32)
+        logits = np.empty((room, heads), np.float32)
+        top, total = np.empty((2, room, heads), np.float32)
+        self._room = np.empty(self._width, np.float32), logits, top, total
+        self._count = np.empty(room, np.float32)
 
     def scores(self, graphs: Graphs) -> Floats:
         """Return (G,) the score of each window, one after the other."""
@@ -105,48 +102,31 @@ class CompiledScorer:
 
     def _score(self, graph: Graphs) -> float:
         nodes, index = len(graph.x), np.ascontiguousarray(graph.edge_index)
+        limit, width = NodeInput.LIMIT, self._width
         h = np.empty((nodes, self._inputs), np.float32)
-        network.scale(graph.x, *self._node, NodeInput.LIMIT, h)
-        h[:, self._features :] = self._embedding.take(graph.id_index, axis=0)
-        added, width = self._added(graph, index, nodes), self._width
-        logits, top = self._logits, self._top
+        network.describe_nodes(graph.x, *self._node, limit, self._embedding, graph.id_index, h)
+        added = self._added(graph, index, nodes)
+        power = np.empty((nodes, width), np.float32)
         for number, layer in enumerate(self._layers):
-            both = multiply(h, layer.both)
+            both = h @ layer.both
             h, at = np.empty((nodes, width), np.float32), number * width
-            edges = added, at, layer.pair_bias, layer.att, layer.slope, self._weighted
-            network.weigh(index, nodes, both, *edges, logits, top)
-            network.gather(index, nodes, both, layer.bias, logits, top, self._total, h)
-            network.activate(h, np.exp(np.minimum(h, _ZERO)))
-            network.pool(h, at, self._pooled)
+            weights = layer.pair_bias, layer.att, layer.slope, layer.bias
+            network.attend(index, nodes, both, added, at, *weights, self._room, h, power)
+            np.exp(power, out=power)
+            network.activate_and_pool(h, power, at, self._pooled)
         weight, bias = self._head
-        hidden = multiply(self._pooled, weight)
-        hidden += bias
-        network.activate(hidden, np.exp(np.minimum(hidden, _ZERO)))
-        weight, last = self._last
-        return 1.0 / (1.0 + math.exp(-(float(hidden[0] @ weight) + last)))
+        return network.read_out(self._pooled @ weight, bias, *self._last)
 
     def _added(self, graph: Graphs, index: NDArray[np.int16], nodes: int) -> Floats:
         """Return (E + N, layers * C) what edges' features add in each layer; 0 if unseen."""
+        given, features = graph.edge_attr.shape
         if not self._edges_seen:
-            shape = len(graph.edge_attr) + nodes, len(self._layers) * self._width
-            return np.zeros(shape, np.float32)
-        features = np.empty((len(graph.edge_attr) + nodes, graph.edge_attr.shape[1]), np.float32)
-        network.scale(graph.edge_attr, *self._edge, NodeInput.LIMIT, features)
-        network.own_edges(index, nodes, features, self._count)
-        return multiply(features, self._of_features)
-
-
-def multiply(a: Floats, b: Floats) -> Floats:
-    """Return a (N, K) times b (K, C), in parts so small that BLAS takes one thread."""
-    rows, inner = a.shape
-    columns = max(_VECTOR, _ALONE // (rows * inner) // _VECTOR * _VECTOR)
-    if columns >= b.shape[1]:
-        return a @ b
-    out = np.empty((rows, b.shape[1]), np.float32)
-    for start in range(0, b.shape[1], columns):
-        part = slice(start, start + columns)
-        np.matmul(a, b[:, part], out=out[:, part])
-    return out
+            return np.zeros((given + nodes, len(self._layers) * self._width), np.float32)
+        scaled, limit = np.empty((given + nodes, features), np.float32), NodeInput.LIMIT
+        network.describe_edges(
+            graph.edge_attr, *self._edge, limit, index, nodes, self._count, scaled
+        )
+        return scaled @ self._of_features
 
 
 def _array(tensor: Tensor) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.tasks.can.capture_index import MIX, MIX_SHIFT, SHORTEST_GAP
+from tutelage.tasks.can.frames import ATTACK, UNLABELLED
 
 F32, F64 = np.float32, np.float64
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -54,13 +55,39 @@ def bits_of(word: np.uint64) -> np.int64:
 
 
 @compiled
-def content_of(
-    ids: NDArray[np.uint32], dlc: NDArray[np.uint8], word: Words, places: Words
-) -> np.uint64:
-    """Hash a window as `graphs.window_graphs` does."""
-    content = np.uint64(0)
+def take_in(
+    time: Doubles,
+    ids: NDArray[np.uint32],
+    dlc: NDArray[np.uint8],
+    word: Words,
+    label: NDArray[np.int8],
+    places: Words,
+    bits: int,
+    key: Words,
+    step: Doubles,
+) -> tuple[np.uint64, int, bool]:
+    """Pack id and position of each of W frames, measure the steps between them, and hash them.
+
+    Args:
+        time: (W,) seconds; ``ids``; ``dlc``; ``word``, payloads; ``label``.
+        places: (W,), what each position counts in the hash.
+        bits: Bits of a position.
+        key: (W,) id and position are written there.
+        step: (W - 1,) seconds from each frame to the next, at least 0, are.
+
+    Returns:
+        The hash, as `graphs.window_graphs` makes it, how many frames are attacks, and whether one
+        has no label.
+    """
+    content, attacks, unlabelled = np.uint64(0), 0, False
     for position in range(len(ids)):
-        head = (np.uint64(ids[position]) << np.uint64(4)) | np.uint64(dlc[position] & np.uint8(15))
+        id = np.uint64(ids[position])
+        key[position] = (id << np.uint64(bits)) | np.uint64(position)
+        if position:
+            step[position - 1] = max(time[position] - time[position - 1], 0.0)
+        attacks += label[position] == ATTACK
+        unlabelled |= label[position] == UNLABELLED
+        head = (id << np.uint64(4)) | np.uint64(dlc[position] & np.uint8(15))
         head *= _MIX_0
         head ^= head >> MIX_SHIFT
         head += word[position]
@@ -69,7 +96,7 @@ def content_of(
         head *= _MIX_2
         head ^= head >> MIX_SHIFT
         content += head * places[position]
-    return content
+    return content, attacks, unlabelled
 
 
 @compiled

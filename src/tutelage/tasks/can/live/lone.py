@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tutelage.tasks.can.frames import ATTACK, UNLABELLED, Frames
+from tutelage.tasks.can.frames import UNLABELLED, Frames
 from tutelage.tasks.can.graph_edges import EDGE_FEATURES
 from tutelage.tasks.can.graph_nodes import NODE_FEATURES
 from tutelage.tasks.can.graphs import Graphs, places
@@ -39,7 +39,8 @@ class LoneWindow:
             ]
         )
         self._bits = (window - 1).bit_length()
-        self._place, self._places = np.arange(window, dtype=np.uint64), places(window)
+        self._places = places(window)
+        self._key, self._step = np.empty(window, np.uint64), np.empty(window - 1)
         self._ids, self._token = np.empty(window, np.uint32), np.empty(window, np.int32)
         self._nodes = np.empty((11, window), np.int64)
         self._sums = np.empty((8, window), np.int64)
@@ -69,11 +70,14 @@ class LoneWindow:
     def graph(self, frames: Frames) -> Graphs:
         """Return the graph of the next W frames."""
         frames = _writable(frames)
-        history, time, payload = self._history, frames.timestamp, frames.payload
-        row = history.frames
-        word = np.ascontiguousarray(payload).view(np.uint64).ravel()
+        time, row = frames.timestamp, self._history.frames
+        word = np.ascontiguousarray(frames.payload).view(np.uint64).ravel()
+        content, attacks, unlabelled = kernels.take_in(
+            time, frames.arbitration_id, frames.dlc, word, frames.label, self._places, self._bits,
+            self._key, self._step,
+        )  # fmt: skip
         nodes = self._describe(frames, word)
-        edges, sums = self._join(nodes, time)
+        edges, sums = self._join(nodes)
         twos, shares = self._twos[: 9 * nodes + edges], self._shares[:nodes]
         spans = np.empty((2, edges))
         n, e, odd = self._nodes, self._edges, self._odd[:nodes]
@@ -94,16 +98,13 @@ class LoneWindow:
         columns.write_edges(
             nodes, edges, self._window, e, twos, spans, np.log1p(spans), self._there, index, attr
         )
-        label = frames.label
-        attacks = np.count_nonzero(label == ATTACK)
-        content = kernels.content_of(frames.arbitration_id, frames.dlc, word, self._places)
         return Graphs(
             x=x,
             id_index=self._token[:nodes].copy(),
             arbitration_id=self._ids[:nodes].copy(),
             edge_index=index,
             edge_attr=attr,
-            y=np.array([UNLABELLED if label.min() == UNLABELLED else attacks > 0], np.int8),
+            y=np.array([UNLABELLED if unlabelled else attacks > 0], np.int8),
             node_ptr=np.array([0, nodes]),
             edge_ptr=np.array([0, edges]),
             start_time=time[:1].copy(),
@@ -117,17 +118,13 @@ class LoneWindow:
 
     def _describe(self, frames: Frames, word: kernels.Words) -> int:
         """Find and describe the nodes; return how many there are."""
-        history, n = self._history, self._nodes
-        key = frames.arbitration_id.astype(np.uint64)
-        key <<= np.uint64(self._bits)
-        key |= self._place
+        history, n, key, bits = self._history, self._nodes, self._key, self._bits
         key.sort()
-        nodes = kernels.find_nodes(key, self._bits, history.standard, self._ids, n)
+        nodes = kernels.find_nodes(key, bits, history.standard, self._ids, n)
         if nodes < 0:
             nodes = -1 - nodes
             n[kernels.SLOT, :nodes] = history.slots(self._ids[:nodes])
         past = history.time, history.payload, history.count, history.token
-        bits = self._bits
         kernels.describe_payloads(
             nodes, key, bits, word, frames.dlc, past, self._surprise, n, self._sums, self._token,
             self._odd,
@@ -136,19 +133,20 @@ class LoneWindow:
         history.passed(self._window)
         return nodes
 
-    def _join(self, nodes: int, time: kernels.Doubles) -> tuple[int, kernels.Doubles]:
+    def _join(self, nodes: int) -> tuple[int, kernels.Doubles]:
         """Find the edges; return how many there are, and (2, edges) sums of steps and squares."""
-        step = time[1:] - time[:-1]
-        np.maximum(step, 0.0, out=step)
-        usual = float(np.add.reduce(step) / (self._window - 1))
+        usual = float(np.add.reduce(self._step) / (self._window - 1))
         e = self._edges
-        edges = kernels.find_edges(nodes, step, usual, self._nodes, e, self._table, self._steps)
+        edges = kernels.find_edges(
+            nodes, self._step, usual, self._nodes, e, self._table, self._steps
+        )
         return edges, np.add.reduceat(self._steps, e[kernels.BEGIN, :edges], axis=1)
 
 
 def _writable(frames: Frames) -> Frames:
     """The frames, copied where they are read-only, which numba would compile all steps anew for."""
-    columns = frames.timestamp, frames.arbitration_id, frames.dlc, frames.payload
-    if all(column.flags.writeable for column in columns):
-        return frames
-    return Frames.concatenate([frames])
+    columns = frames.timestamp, frames.arbitration_id, frames.dlc, frames.payload, frames.label
+    for column in columns:
+        if not column.flags.writeable:
+            return Frames.concatenate([frames])
+    return frames

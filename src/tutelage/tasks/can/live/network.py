@@ -32,28 +32,64 @@ def scale(values: Floats, mean: Floats, std: Floats, limit: float, out: Floats) 
 
 
 @compiled
-def own_edges(index: NDArray[np.int16], nodes: int, features: Floats, count: Floats) -> None:
-    """Write features of edges from nodes to themselves: the mean of those that come from others.
+def describe_nodes(
+    values: Floats,
+    mean: Floats,
+    std: Floats,
+    limit: float,
+    embedding: Floats,
+    tokens: NDArray[np.int32],
+    out: Floats,
+) -> None:
+    """Write values (N, F) scaled, as `scale` does, and after them the embeddings of their ids.
 
     Args:
-        index: (2, E) ends of the edges given.
+        values: (N, F) features, with the ``mean`` and ``std`` (F,) and ``limit`` of their scaler.
+        embedding: (tokens, K).
+        tokens: (N,) rows of it.
+        out: (N, F + K).
+    """
+    scale(values, mean, std, limit, out)
+    for node in range(len(tokens)):
+        out[node, values.shape[1] :] = embedding[tokens[node]]
+
+
+@compiled
+def describe_edges(
+    values: Floats,
+    mean: Floats,
+    std: Floats,
+    limit: float,
+    index: NDArray[np.int16],
+    nodes: int,
+    count: Floats,
+    out: Floats,
+) -> None:
+    """Write values (E, K) scaled, and after them those of edges from nodes to themselves.
+
+    Such an edge's are the mean of those that come from other nodes.
+
+    Args:
+        values: (E, K) features, with the ``mean`` and ``std`` (K,) and ``limit`` of their scaler.
+        index: (2, E) ends of the edges.
         nodes: N.
-        features: (E + N, K) those of the edges given; of the nodes' own are written after them.
-        count: (N,) room to count in.
+        count: (at least N,) room to count in.
+        out: (E + N, K).
     """
     given = index.shape[1]
-    features[given : given + nodes] = 0
+    scale(values, mean, std, limit, out)
+    out[given:] = 0
     count[:nodes] = 0
     for edge in range(given):
         target = index[1, edge]
         if index[0, edge] != target:
             count[target] += F32(1)
-            for k in range(features.shape[1]):
-                features[given + target, k] += features[edge, k]
+            for k in range(out.shape[1]):
+                out[given + target, k] += out[edge, k]
     for node in range(nodes):
         if count[node] > F32(1):
-            for k in range(features.shape[1]):
-                features[given + node, k] /= count[node]
+            for k in range(out.shape[1]):
+                out[given + node, k] /= count[node]
 
 
 @compiled
@@ -148,25 +184,60 @@ def gather(
 
 
 @compiled
-def activate(x: Floats, power: Floats) -> None:
-    """Make x (N, C) its ELU, given exp(x) where x is below 0."""
-    for row in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            value = x[row, c]
-            x[row, c] = value if value > F32(0) else power[row, c] - F32(1)
+def attend(
+    index: NDArray[np.int16],
+    nodes: int,
+    both: Floats,
+    added: Floats,
+    at: int,
+    pair_bias: Floats,
+    att: Floats,
+    slope: float,
+    bias: Floats,
+    room: tuple[Floats, Floats, Floats, Floats],
+    out: Floats,
+    below: Floats,
+) -> None:
+    """Write (N, C) what one layer gives, and of it what is below 0, else 0.
+
+    ``room`` is (C,), then what `weigh` and `gather` call ``logits``, ``top`` and ``total``; see
+    them for the rest.
+    """
+    weighted, logits, top, total = room
+    weigh(index, nodes, both, added, at, pair_bias, att, slope, weighted, logits, top)
+    gather(index, nodes, both, bias, logits, top, total, out)
+    for node in range(nodes):
+        for c in range(out.shape[1]):
+            below[node, c] = min(out[node, c], F32(0))
 
 
 @compiled
-def pool(x: Floats, at: int, pooled: Floats) -> None:
-    """Write the mean of x (N, C) from column ``at`` on, and its largest values half-way after."""
+def activate_and_pool(x: Floats, power: Floats, at: int, pooled: Floats) -> None:
+    """Make x (N, C) its ELU, given exp(x) where x is below 0; pool it into (1, 2 C layers).
+
+    The mean stands from column ``at`` on, and the largest values half-way after.
+    """
     rows, width = x.shape
     half = pooled.shape[1] // 2 + at
     mean, most = pooled[0, at : at + width], pooled[0, half : half + width]
-    mean[:], most[:] = x[0], x[0]
-    for row in range(1, rows):
+    mean[:], most[:] = F32(0), F32(-np.inf)
+    for row in range(rows):
+        for c in range(width):
+            value = x[row, c]
+            x[row, c] = value if value > F32(0) else power[row, c] - F32(1)
         for c in range(width):
             mean[c] += x[row, c]
         for c in range(width):
             most[c] = x[row, c] if x[row, c] > most[c] else most[c]
     for c in range(width):
         mean[c] /= F32(rows)
+
+
+@compiled
+def read_out(hidden: Floats, bias: Floats, weight: Floats, last: float) -> float:
+    """Return the probability of an attack, given (1, C) of the head's first product."""
+    logit = F32(last)
+    for c in range(hidden.shape[1]):
+        value = hidden[0, c] + bias[c]
+        logit += weight[c] * (value if value > F32(0) else np.exp(value) - F32(1))
+    return 1.0 / (1.0 + np.exp(-np.float64(logit)))

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from typing import Self
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tutelage.capabilities import Verdict, Watch
 from tutelage.core.errors import RunFailedError
@@ -63,6 +64,8 @@ class CANWatch(Watch):
     def verdicts(self) -> Iterator[Verdict]:
         """Yield verdicts in order of time until the source ends or `stop` is called.
 
+        Until then BLAS takes one thread: more of them don't pay for products of one window.
+
         Raises:
             DataError: A log turned out to be damaged.
             RunFailedError: A bus went away.
@@ -71,8 +74,9 @@ class CANWatch(Watch):
         gc.collect()
         gc.freeze()  # what is there by now is there for good: collections needn't look at it
         try:
-            ended = yield from self._until_it_ends()
-            yield from self._verdicts(self._judge.finish(ended))
+            with threadpool_limits(1, user_api="blas"):
+                ended = yield from self._until_it_ends()
+                yield from self._verdicts(self._judge.finish(ended))
         except RunFailedError:
             yield from self._verdicts(self._judge.finish(ended=False))
             raise
