@@ -74,6 +74,7 @@ LEFT_OUT = {
     "soak": SOAK,
     "faults": SOAK,
     "fuzz_readers": SOAK,
+    "large_capture": SOAK,
     "resume_kills": SOAK,
     "soak_watch": SOAK,
     "study_kills": SOAK,

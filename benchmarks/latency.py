@@ -73,7 +73,7 @@ def build(preset: str, profile: TrafficProfile, store: GraphStore) -> BaseCANGra
         assert isinstance(config.model, VGAEConfig)
         module = VGAEModule(config.model, config.training, len(profile))
     whole = store.batch(torch.arange(len(store)))
-    module.input.fit(whole.x, whole.edge_attr)
+    module.input.fit([(whole.x, whole.edge_attr)])
     return module.eval()
 
 

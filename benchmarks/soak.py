@@ -22,6 +22,7 @@ SOAKS = {
     "study_kills": (("--kills", "20"), ("--kills", "2")),
     "fuzz_readers": (("--processes", "2"), ("--inputs", "100")),
     "soak_watch": (("--seconds", "600"), ("--seconds", "10")),
+    "large_capture": ((), ("--frames", "200000")),
 }
 """The arguments of each script, in the long form and in the short one."""
 Row = dict[str, str | int | float | list[str] | dict[str, int]]

@@ -147,7 +147,7 @@ def test_real_windows_have_the_same_scores_in_onnxruntime(shared_data: Path, pre
         else VGAEModule(config.model, config.training, len(profile))  # type: ignore[arg-type]
     )
     whole = store.batch(torch.arange(len(store)))
-    module.input.fit(whole.x, whole.edge_attr)
+    module.input.fit([(whole.x, whole.edge_attr)])
     scores = OnnxScorer.of(module.eval()).scores(graphs)
     assert apart(scores, offline(module, store)) <= 1e-5
 

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tutelage.core.records import AuditStamp, Table
 from tutelage.task import Audit
 from tutelage.tasks.can.captures import ATTACK_FREE, Capture, load_dataset
@@ -53,7 +51,7 @@ def _inventory(captures: Sequence[Capture]) -> Table:
                 capture.attack,
                 len(frames),
                 round(seconds, 1),
-                len(np.unique(frames.arbitration_id)),
+                len(frames.ids),
                 capture.attack_frames if frames.is_labelled else None,
                 report.backward_steps if report else 0,
                 report.format if report else "simulated",

@@ -187,12 +187,12 @@ def vehicles(stretches: Sequence[Frames], window: int) -> tuple[Baseline, ...]:
     A stretch is of the first vehicle whose ids are its own; attack-free stretches come first.
     A stretch without a window of benign frames teaches nothing.
     """
-    held = [s for s in stretches if len(benign_frames(s)) >= window]
+    held = [s for s in stretches if s.count(BENIGN) >= window]
     groups: list[list[Frames]] = []
-    for stretch in sorted(held, key=lambda s: bool((s.label != BENIGN).any())):
-        ids = np.unique(benign_frames(stretch).arbitration_id)
+    for stretch in sorted(held, key=lambda s: s.count(BENIGN) < len(s)):
+        ids = benign_frames(stretch).ids
         for group in groups:
-            known = np.unique(np.concatenate([np.unique(s.arbitration_id) for s in group]))
+            known = np.unique(np.concatenate([s.ids for s in group]))
             common = len(np.intersect1d(ids, known))
             if common >= ALIKE * max(len(ids), len(known)):
                 group.append(stretch)

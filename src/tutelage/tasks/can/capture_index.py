@@ -8,9 +8,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.frames import DIRECT_TABLE, Frames, distinct_ids
 from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.profile import TrafficProfile
+from tutelage.tasks.can.scratch import ROWS, blocks, zeros
 
 SHORTEST_GAP = 1e-6
 """Gaps (s) are taken to be at least this long; clocks that step back give shorter ones."""
@@ -22,7 +23,6 @@ MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0
 MIX_SHIFT = np.uint64(31)
 
 T = TypeVar("T", bound=np.generic)
-_DIRECT_TABLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,34 @@ class CaptureIndex:
     token: NDArray[np.int32]
 
     @classmethod
-    def of(cls, frames: Frames, profile: TrafficProfile) -> CaptureIndex:
-        """Index a capture against what is known of benign traffic."""
-        ids, rank = rank_ids(frames.arbitration_id)
-        previous, earlier = predecessors(rank)
+    def of(cls, frames: Frames, profile: TrafficProfile, rows: int = ROWS) -> CaptureIndex:
+        """Index a capture against what is known of benign traffic.
+
+        Args:
+            frames: The capture.
+            profile: What is known.
+            rows: Frames that are looked at at once.
+        """
+        ids = frames.ids
+        rank = zeros(len(frames), np.min_scalar_type(len(ids)))
+        previous, share = zeros(len(frames), np.intp), zeros(len(frames), np.float32)
+        last, seen = np.full(len(ids), -1, np.intp), np.zeros(len(ids), np.int64)
+        for part in blocks(len(frames), rows):
+            own = rank_among(ids, frames.arbitration_id[part])
+            before, earlier = predecessors(own)
+            before = np.where(before < 0, last.take(own), before + part.start)
+            earlier += seen.take(own)
+            rank[part], previous[part] = own, before
+            share[part] = log_share(earlier, np.arange(part.start, part.stop))
+            last[own] = np.arange(part.start, part.stop)
+            seen += np.bincount(own, minlength=len(ids))
         return cls(
             frames=frames,
             tables=IdTables.of(profile),
             ids=ids,
             rank=rank,
             previous=previous,
-            share=log_share(earlier, np.arange(len(rank))),
+            share=share,
             payload=payload_integers(frames),
             token=profile.id_index(ids),
         )
@@ -225,15 +242,20 @@ def rank_ids(
     arbitration_id: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.unsignedinteger]]:
     """Return the distinct ids, ascending, and each frame's place among them."""
-    if int(arbitration_id.max()) < _DIRECT_TABLE:
-        present = np.zeros(int(arbitration_id.max()) + 1, np.bool_)
-        present[arbitration_id] = True
-        ids = np.flatnonzero(present).astype(np.uint32)
-        table = np.zeros(len(present), np.min_scalar_type(len(ids)))
+    ids = distinct_ids(arbitration_id)
+    return ids, rank_among(ids, arbitration_id)
+
+
+def rank_among(
+    ids: NDArray[np.uint32], arbitration_id: NDArray[np.uint32]
+) -> NDArray[np.unsignedinteger]:
+    """Return each frame's place (n,) among ascending ids, of which its own is one."""
+    kind = np.min_scalar_type(len(ids))
+    if int(ids[-1]) < DIRECT_TABLE:
+        table = np.zeros(int(ids[-1]) + 1, kind)
         table[ids] = np.arange(len(ids))
-        return ids, table.take(arbitration_id)
-    ids = np.unique(arbitration_id)
-    return ids, np.searchsorted(ids, arbitration_id).astype(np.min_scalar_type(len(ids)))
+        return table.take(arbitration_id)
+    return np.searchsorted(ids, arbitration_id).astype(kind)
 
 
 def predecessors(

@@ -69,7 +69,7 @@ class Capture:
     @property
     def attack_frames(self) -> int:
         """Frames labelled as attacks."""
-        return int((self.frames.label == ATTACK).sum())
+        return self.frames.count(ATTACK)
 
     def require_labels(self, columns: Mapping[str, str]) -> None:
         """Refuse a file without labels.
@@ -162,7 +162,7 @@ def _among_others(error: ForeignFileError, path: Path) -> ForeignFileError:
 
 def _attack(file: CaptureFile, frames: Frames) -> str:
     """The kind of attack: whether there is one is for the labels to say, which one for the name."""
-    if (frames.label == ATTACK).any():
+    if frames.count(ATTACK):
         return file.attack
     return ATTACK_FREE if frames.is_labelled else UNKNOWN_ATTACK
 

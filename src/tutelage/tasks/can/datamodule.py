@@ -37,6 +37,8 @@ from tutelage.training.sizable import typical_positions
 _log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
+FITTED_AT_ONCE = 1 << 13
+"""Windows whose features the scaler takes up at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class CANGraphDataModule(TaskData):
         except DataError as error:
             files = [s.capture.path for s in seen if s.capture.digest in trained]
             only = files[0] if len(files) == 1 else None
-            attacks = sum(int((frames.label == ATTACK).sum()) for frames in stretches)
+            attacks = sum(frames.count(ATTACK) for frames in stretches)
             total, labels = sum(map(len, stretches)), [*trained.values()]
             more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
             raise DataError(
@@ -298,8 +300,8 @@ class CANGraphDataModule(TaskData):
     def fit_module(self, module: TaskModule) -> None:
         """Set the feature scaler and the class weights from the training windows."""
         assert isinstance(module, BaseCANGraphModule)
-        batch = self.store.batch(self.train_windows)
-        module.input.fit(batch.x, batch.edge_attr)
+        parts = torch.split(self.train_windows, FITTED_AT_ONCE)
+        module.input.fit(self.store.features(windows) for windows in parts)
         model, loss = self.config.model, getattr(module, "loss", None)
         if not (isinstance(model, GATConfig) and isinstance(loss, BaseSupervisedLoss)):
             return
@@ -307,7 +309,8 @@ class CANGraphDataModule(TaskData):
         if not counts.all():
             present = "attacked" if counts[1] else "benign"
             raise DataError(
-                f"all {len(batch.y)} training windows are {present}; nothing to tell apart",
+                f"all {len(self.train_windows)} training windows are {present}; nothing to tell "
+                "apart",
                 where=self.config.data.root,
                 hint="Add captures of the other kind, or longer ones, or train on benign windows "
                 "alone with mode=autoencoder model=vgae.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tutelage.tasks.can.alarms import Bools, Ints, follows
 from tutelage.tasks.can.frames import ATTACK, Frames
+from tutelage.tasks.can.scratch import blocks
 
 Floats = NDArray[np.float64]
 
@@ -116,6 +117,12 @@ class EventScores:
         return found
 
 
+def _in_blocks(frames: Frames) -> Iterator[Frames]:
+    """Yield a capture block by block, one of no frames at least."""
+    yield frames[:0]
+    yield from (frames[rows] for rows in blocks(len(frames)))
+
+
 def labelled_events(frames: Frames, gap_seconds: float) -> AttackEvents:
     """Return the attacks that labels tell: attack frames joined over pauses below the gap.
 
@@ -123,7 +130,9 @@ def labelled_events(frames: Frames, gap_seconds: float) -> AttackEvents:
         frames: One capture, or the stretch of it that is judged.
         gap_seconds: Two attack frames this far apart, or further, belong to two events.
     """
-    times = np.sort(frames.timestamp[frames.label == ATTACK])
+    times = np.sort(
+        np.concatenate([part.timestamp[part.label == ATTACK] for part in _in_blocks(frames)])
+    )
     if not len(times):
         return AttackEvents(np.zeros((0, 2)))
     cut = np.flatnonzero(np.diff(times) >= gap_seconds)

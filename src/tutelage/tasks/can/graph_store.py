@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +21,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.files import atomic_file
 from tutelage.tasks.can.graph_batch import GraphBatch
 from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES, Graphs
+from tutelage.tasks.can.scratch import concatenate
 
 _FORMAT = "tutelage-can-graphs"
 _VERSION = "1"
@@ -106,8 +109,8 @@ class GraphStore:
             )
         if len(stores) == 1:
             return stores[0]
-        joined = {name: torch.cat([getattr(s, name) for s in stores]) for name in _PLAIN}
-        joined["edge_index"] = torch.cat([s.edge_index for s in stores], dim=1)
+        joined = {name: _joined([getattr(s, name) for s in stores]) for name in _PLAIN}
+        joined["edge_index"] = _joined([s.edge_index for s in stores], dim=1)
         for name in ("node_ptr", "edge_ptr"):
             counts = torch.cat([getattr(s, name).diff() for s in stores])
             joined[name] = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
@@ -117,6 +120,16 @@ class GraphStore:
             offset = int(captures[-1].max()) + 1 if len(store) else offset
         joined["capture"] = torch.cat(captures)
         return cls(**joined, window=stores[0].window, stride=stores[0].stride)
+
+    def features(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x (N, F) and edge_attr (E, K) of the graphs ``indices`` (B,) int64."""
+        found = []
+        for ptr, values in ((self.node_ptr, self.x), (self.edge_ptr, self.edge_attr)):
+            first = ptr[indices]
+            counts = ptr[indices + 1] - first
+            shift = (first - counts.cumsum(0) + counts).repeat_interleave(counts)
+            found.append(values.index_select(0, shift + torch.arange(len(shift))))
+        return found[0], found[1]
 
     def batch(self, indices: Tensor) -> GraphBatch:
         """Join graphs into one batch, in the order of ``indices`` (B,) int64.
@@ -202,13 +215,13 @@ class GraphStore:
                 other features.
         """
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="np") as file:  # which checks that the header is true
                 card = file.metadata() or {}
-                if card.get("format") != _FORMAT:
-                    raise _refused(path, "it is not a store of CAN graphs")
-                if card.get("version") != _VERSION or not _same_features(card):
-                    raise _refused(path, "it was made by another version, with other features")
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            if card.get("format") != _FORMAT:
+                raise _refused(path, "it is not a store of CAN graphs")
+            if card.get("version") != _VERSION or not _same_features(card):
+                raise _refused(path, "it was made by another version, with other features")
+            tensors = _map(path)
         except FileNotFoundError as error:
             raise _refused(path, "there is no such file") from error
         except (SafetensorError, OSError) as error:
@@ -227,6 +240,7 @@ _KINDS = {
     torch.int16: "I16",
     torch.int8: "I8",
 }
+_NUMPY = {kind: np.dtype(f"<{kind[0].lower()}{int(kind[1:]) // 8}") for kind in _KINDS.values()}
 _POINTERS = ("node_ptr", "edge_ptr", "edge_index", "capture")
 _PLAIN = tuple(name for name in _TENSORS if name not in _POINTERS)
 
@@ -272,6 +286,37 @@ def _write(file: IO[bytes], tensors: dict[str, Tensor], card: dict[str, str]) ->
     file.write(len(text).to_bytes(8, "little") + text)
     for name in names:
         file.write(_content(tensors[name]))
+
+
+def _map(path: Path) -> dict[str, Tensor]:
+    """Map the tensors of a file whose header is true into memory, for reading alone.
+
+    The library maps a file such that it may be changed in memory, which counts as memory of the
+    process from the start; these don't, however large they are.
+
+    Raises:
+        SafetensorError: A tensor is missing, or is of another kind.
+    """
+    with path.open("rb") as file:
+        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:begin])
+    tensors = {}
+    for name in _TENSORS:
+        if name not in header or header[name]["dtype"] not in _NUMPY:
+            raise SafetensorError(f"no tensor {name!r} that can be read")
+        shape, kind = header[name]["shape"], _NUMPY[header[name]["dtype"]]
+        start = begin + header[name]["data_offsets"][0]
+        array = np.ndarray(shape, kind, buffer=whole, offset=start if 0 not in shape else 0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensors[name] = torch.from_numpy(array)
+    return tensors
+
+
+def _joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors as `torch.cat` does; what is too large for memory goes into a file."""
+    return torch.from_numpy(concatenate([part.numpy() for part in parts], dim))
 
 
 def _content(tensor: Tensor) -> memoryview:

@@ -42,8 +42,11 @@ target frame, at least 0, over the window's mean of these:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +64,7 @@ from tutelage.tasks.can.graph_edges import EDGE_FEATURES, block_edges
 from tutelage.tasks.can.graph_nodes import NODE_FEATURES, PROFILE_FEATURES, block_nodes
 from tutelage.tasks.can.id_tables import IdTables
 from tutelage.tasks.can.profile import TrafficProfile
+from tutelage.tasks.can.scratch import Spool, blocks, zeros
 
 __all__ = [
     "EDGE_FEATURES",
@@ -154,13 +158,11 @@ def build_graphs(
     capture = CaptureIndex.of(frames, profile)
     tables = capture.tables
     total = 1 + (len(frames) - window) // stride
-    size = max(1, BLOCK_FRAMES // window)
-    starts = range(0, total, size)
-    parts = []
-    for start in starts:
-        rows = Windows(start * stride, min(size, total - start), window, stride)
-        parts.append(window_graphs(WindowBlock.of(capture, rows), tables, rows))
-    return join_graphs(parts)
+    cut = (
+        Windows(part.start * stride, part.stop - part.start, window, stride)
+        for part in blocks(total, max(1, BLOCK_FRAMES // window))
+    )
+    return join_graphs(window_graphs(WindowBlock.of(capture, rows), tables, rows) for rows in cut)
 
 
 def check_window(profile: TrafficProfile, window: int, stride: int) -> None:
@@ -270,19 +272,36 @@ def no_graphs(window: int, stride: int) -> Graphs:
     )
 
 
-def join_graphs(parts: list[Graphs]) -> Graphs:
-    """Lay graphs of one capture end to end."""
-    if len(parts) == 1:
-        return parts[0]
-    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _PLAIN}
+def join_graphs(parts: Iterable[Graphs]) -> Graphs:
+    """Lay graphs of one capture end to end; what is too large for memory goes into files."""
+    each = iter(parts)
+    first, second = next(each), next(each, None)
+    if second is None:
+        return first
+    plain = {name: Spool(like.dtype, like.shape[1:]) for name, like in _plain(first).items()}
+    nodes, edges, sources, targets = (Spool(k) for k in (np.int64, np.int64, np.int16, np.int16))
+    for part in chain((first, second), each):
+        for name, column in _plain(part).items():
+            plain[name].append(column)
+        nodes.append(np.diff(part.node_ptr))
+        edges.append(np.diff(part.edge_ptr))
+        sources.append(part.edge_index[0])
+        targets.append(part.edge_index[1])
+    ends = sources.array(), targets.array()
+    edge_index = zeros((2, len(ends[0])), np.int16)
+    edge_index[0], edge_index[1] = ends
     return Graphs(
-        **joined,
-        edge_index=np.concatenate([p.edge_index for p in parts], axis=1),
-        node_ptr=_ends(np.concatenate([np.diff(p.node_ptr) for p in parts])),
-        edge_ptr=_ends(np.concatenate([np.diff(p.edge_ptr) for p in parts])),
-        window=parts[0].window,
-        stride=parts[0].stride,
+        **{name: spool.array() for name, spool in plain.items()},
+        edge_index=edge_index,
+        node_ptr=_ends(nodes.array()),
+        edge_ptr=_ends(edges.array()),
+        window=first.window,
+        stride=first.stride,
     )
+
+
+def _plain(graphs: Graphs) -> dict[str, NDArray[Any]]:
+    return {f.name: getattr(graphs, f.name) for f in _PLAIN}
 
 
 def cut_graphs(graphs: Graphs, start: int, stop: int) -> Graphs:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.frames import Frames
+from tutelage.tasks.can.scratch import ROWS, blocks, zeros
 
 SEQUENCE = 8
 """Frames in a row whose ids and payloads have to agree."""
@@ -44,8 +45,20 @@ class Shared:
         return f"{share} of its traffic also stands in {self.test.label}"
 
 
-def _hashes(frames: Frames) -> NDArray[np.uint64]:
-    """Return (n - SEQUENCE + 1,) the hash of the ids and payloads from each frame on."""
+def _hashes(frames: Frames, rows: int = ROWS) -> NDArray[np.uint64]:
+    """Return (n - SEQUENCE + 1,) the hash of the ids and payloads from each frame on.
+
+    Args:
+        frames: n frames.
+        rows: Of how many it is computed at once.
+    """
+    found: NDArray[np.uint64] = zeros(max(0, len(frames) - SEQUENCE + 1), np.uint64)
+    for part in blocks(len(found), rows):
+        found[part] = _hashed(frames[part.start : part.stop + SEQUENCE - 1])
+    return found
+
+
+def _hashed(frames: Frames) -> NDArray[np.uint64]:
     payload = np.ascontiguousarray(frames.payload).view(np.uint64).ravel()
     frame = (frames.arbitration_id.astype(np.uint64) * _MIX) ^ payload
     frame = (frame ^ (frame >> np.uint64(31))) * _MIX
@@ -62,14 +75,38 @@ def sequence_hashes(frames: Frames) -> NDArray[np.uint64]:
 
     Time is left out: captures made of another one often have their clock shifted.
     """
-    return np.unique(_hashes(frames))
+    return _distinct(_hashes(frames))
+
+
+def _distinct(values: NDArray[np.uint64], rows: int = ROWS) -> NDArray[np.uint64]:
+    """Sort values in place; return those that differ, in the same memory."""
+    values.sort()
+    count = 0
+    for part in blocks(len(values), rows):
+        some = values[part]
+        first = np.append(not count or some[0] != values[count - 1], some[1:] != some[:-1])
+        kept = some[first]
+        values[count : count + len(kept)] = kept
+        count += len(kept)
+    return values[:count]
+
+
+def _stand_in(
+    values: NDArray[np.uint64], others: NDArray[np.uint64], found: NDArray[np.bool_]
+) -> None:
+    """Note in ``found`` (n,) which ``values`` (n,) stand in ``others`` (m,), which ascend."""
+    for part in blocks(len(values)) if len(others) else ():
+        place = np.minimum(np.searchsorted(others, values[part]), len(others) - 1)
+        found[part] |= others[place] == values[part]
 
 
 def common_share(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
     """Return the share of ``hashes`` that also stand in ``others``; both sorted and distinct."""
     if not len(hashes):
         return 0.0
-    return float(np.isin(hashes, others, assume_unique=True).mean())
+    found: NDArray[np.bool_] = zeros(len(hashes), np.bool_)
+    _stand_in(hashes, others, found)
+    return float(np.count_nonzero(found) / len(hashes))
 
 
 def shared_captures(training: Sequence[Capture], tests: Sequence[Capture]) -> list[Shared]:
@@ -89,7 +126,10 @@ def shared_captures(training: Sequence[Capture], tests: Sequence[Capture]) -> li
         ]
         if same:
             share, test, _ = max(same, key=lambda item: item[0])
-            repeats = np.isin(_hashes(capture.frames), np.concatenate([h for *_, h in same]))
+            own = _hashes(capture.frames)
+            repeats: NDArray[np.bool_] = zeros(len(own), np.bool_)
+            for *_, theirs in same:
+                _stand_in(own, theirs, repeats)
             found.append(Shared(capture, test, share, repeats))
     return found
 
@@ -101,6 +141,8 @@ def overlapping_captures(captures: Sequence[Capture]) -> list[tuple[Capture, Cap
     for validation is kept, else the longer, else the first. Each capture left out comes with the
     kept one that it shares most with, and the share.
     """
+    if len(captures) < 2:
+        return []
     order = sorted(captures, key=lambda c: (not c.validates, -len(c.frames)))
     kept: list[tuple[Capture, NDArray[np.uint64]]] = []
     left_out = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.id_sequences import Bools, IdSequences, Ints
 from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max, with_frames
+from tutelage.tasks.can.scratch import ROWS, zeros
 
 _BITS = 64
 
@@ -48,13 +49,17 @@ class PayloadRule:
     largest: tuple[int, ...]
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
+    def fit(cls, captures: Sequence[Frames], rows: int = ROWS) -> Self:
         """Learn from the frames that are labelled benign.
+
+        Args:
+            captures: The frames.
+            rows: Of how many it learns at once.
 
         Raises:
             DataError: No frame is labelled benign.
         """
-        return cls._learn([benign_frames(c) for c in captures])
+        return cls._learn([benign_frames(c) for c in captures], rows)
 
     @classmethod
     def calibrated(cls, frames: Frames) -> Self:
@@ -66,16 +71,18 @@ class PayloadRule:
         return cls._learn([frames])
 
     @classmethod
-    def _learn(cls, captures: Sequence[Frames]) -> Self:
+    def _learn(cls, captures: Sequence[Frames], rows: int = ROWS) -> Self:
         held = with_frames(captures)
-        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
-        sequence, kinds = IdSequences.group(held, ids), len(ids)
-        value = np.zeros(kinds, np.uint64)
-        value[sequence.code] = sequence.word
-        moved = np.zeros(kinds, np.uint64)
-        np.bitwise_or.at(moved, sequence.code, sequence.word ^ value[sequence.code])
+        ids = np.unique(np.concatenate([c.ids for c in held]))
+        sequence, kinds = IdSequences.group(held, ids, rows), len(ids)
+        value, moved = np.zeros(kinds, np.uint64), np.zeros(kinds, np.uint64)
         largest = np.zeros(kinds, np.int64)
-        np.maximum.at(largest, sequence.code, _distance(sequence))
+        for _, piece, _ in sequence.pieces(rows=rows):
+            value[piece.code] = piece.word
+        for _, piece, own in sequence.pieces(1, rows):
+            code = piece.code[own]
+            np.bitwise_or.at(moved, code, piece.word[own] ^ value[code])
+            np.maximum.at(largest, code, _distance(piece)[own])
         once = np.bincount(sequence.code, minlength=kinds) < 2
         fixed = np.where(once, np.uint64(0), ~moved)
         largest[once] = _BITS
@@ -86,15 +93,24 @@ class PayloadRule:
             tuple(largest.tolist()),
         )
 
-    def frame_scores(self, frames: Frames) -> tuple[NDArray[np.float32], Bools]:
-        """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order."""
-        score = np.zeros(len(frames), np.float32)
-        known = IdSequences.group([frames], np.array(self.ids, np.uint32))
-        fixed, value = (np.array(v, np.uint64)[known.code] for v in (self.fixed, self.value))
-        wrong = np.bitwise_count((known.word & fixed) ^ value)
-        share = _distance(known) / (np.array(self.largest)[known.code] + 1.0)
-        score[known.row] = np.maximum(wrong, share)
-        return score, score >= 1.0
+    def frame_scores(self, frames: Frames, rows: int = ROWS) -> tuple[NDArray[np.float32], Bools]:
+        """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order.
+
+        Args:
+            frames: n frames.
+            rows: Of how many are judged at once.
+        """
+        score: NDArray[np.float32] = zeros(len(frames), np.float32)
+        flagged: Bools = zeros(len(frames), np.bool_)
+        known = IdSequences.group([frames], np.array(self.ids, np.uint32), rows)
+        fixed, value = (np.array(v, np.uint64) for v in (self.fixed, self.value))
+        largest = np.array(self.largest)
+        for _, piece, own in known.pieces(1, rows):
+            code, row = piece.code[own], piece.row[own]
+            wrong = np.bitwise_count((piece.word[own] & fixed[code]) ^ value[code])
+            score[row] = np.maximum(wrong, _distance(piece)[own] / (largest[code] + 1.0))
+            flagged[row] = score[row] >= 1.0
+        return score, flagged
 
     def windows(self, frames: Frames, window: int, stride: int) -> RuleVerdict:
         """Judge each window of ``frames``: an alarm where it holds a flagged frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.rule_windows import benign_frames
+from tutelage.tasks.can.scratch import ROWS, Spool, blocks
 
 UNKNOWN = 0
 """The token that every id outside the vocabulary shares."""
@@ -46,11 +47,16 @@ class TrafficProfile:
         return len(self.ids)
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames], window: int) -> TrafficProfile:
+    def fit(cls, captures: Sequence[Frames], window: int, rows: int = ROWS) -> TrafficProfile:
         """Learn the baselines from the benign frames of ``captures``.
 
         Frames labelled as attacks, and unlabelled ones, are left out before anything is measured.
         Gaps, changes and counts never reach across two captures.
+
+        Args:
+            captures: The frames.
+            window: Length in frames of the windows in which they are counted.
+            rows: Frames that are measured at once.
 
         Raises:
             DataError: No capture holds a benign frame.
@@ -62,21 +68,22 @@ class TrafficProfile:
                 f"no benign frame in {len(captures)} captures to learn normal traffic from",
                 hint="Give at least one capture whose frames are labelled 0 (attack-free).",
             )
-        ids = np.unique(np.concatenate([np.unique(f.arbitration_id) for f in benign]))
+        ids = np.unique(np.concatenate([f.ids for f in benign]))
         size = len(ids)
         changes, transitions = np.zeros((size, 8)), np.zeros(size, np.int64)
         max_count = np.zeros(size, np.int64)
-        keys = []
-        for frames in benign:
-            rank = np.searchsorted(ids, frames.arbitration_id).astype(np.min_scalar_type(size))
-            order = np.argsort(rank, kind="stable")
-            rank = rank.take(order)
+        keys = Spool(np.uint64)
+        for frames in (part for whole in benign for part in _in_blocks(whole, rows)):
+            rank, order = _by_rank(frames, ids)
             follows = np.flatnonzero(rank[1:] == rank[:-1]) + 1
             keys.append(_gap_keys(rank, order, follows, frames))
             changes += _count_changes(rank, order, follows, frames, size)
             transitions += np.bincount(rank.take(follows), minlength=size)
-            np.maximum(max_count, _most_in_window(rank, order, size, window), out=max_count)
-        median, spread = _gap_statistics(np.concatenate(keys), transitions)
+        for frames in benign:
+            for part in blocks(len(frames), rows):
+                rank, order = _by_rank(frames[part.start : part.stop + window - 1], ids)
+                np.maximum(max_count, _most_in_window(rank, order, size, window), out=max_count)
+        median, spread = _gap_statistics(keys.array(), transitions)
         rate = (changes + 0.5) / (transitions[:, None] + 1.0)
         return cls(ids, median, spread, max_count, rate, window)
 
@@ -131,6 +138,27 @@ def _broken(why: str) -> DataError:
     return DataError(f"a traffic profile is malformed: {why}", hint=hint)
 
 
+def _in_blocks(frames: Frames, rows: int) -> Iterator[Frames]:
+    """Yield a capture in blocks, each after the last frame that each identifier had before it."""
+    before = frames[:0]
+    for part in blocks(len(frames), rows):
+        block = frames[part]
+        if len(before):
+            block = Frames.concatenate([before, block])
+        yield block
+        _, back = np.unique(block.arbitration_id[::-1], return_index=True)
+        before = block.take(len(block) - 1 - back)
+
+
+def _by_rank(
+    frames: Frames, ids: NDArray[np.uint32]
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.intp]]:
+    """Return (n,) places in ``ids``, ascending, and the row of each, ascending within a place."""
+    rank = np.searchsorted(ids, frames.arbitration_id).astype(np.min_scalar_type(len(ids)))
+    order = np.argsort(rank, kind="stable")
+    return rank.take(order), order
+
+
 def _gap_keys(
     rank: NDArray[np.unsignedinteger],
     order: NDArray[np.intp],
@@ -169,16 +197,20 @@ def _gap_statistics(
     keys: NDArray[np.uint64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     keys.sort()
-    gaps = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32).astype(np.float64)
     starts = np.cumsum(counts) - counts
-    low, median, high = (_quantile(gaps, starts, counts, q) for q in (0.25, 0.5, 0.75))
+    low, median, high = (_quantile(keys, starts, counts, q) for q in (0.25, 0.5, 0.75))
     spread = np.zeros_like(median)
     np.divide(high - low, _IQR_OF_A_NORMAL * median, out=spread, where=median > 0)
     return median, spread
 
 
+def _gaps_of(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return (n,) the gaps that `_gap_keys` packed, in seconds."""
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
 def _quantile(
-    ordered: NDArray[np.float64], starts: NDArray[np.int64], counts: NDArray[np.int64], q: float
+    keys: NDArray[np.uint64], starts: NDArray[np.int64], counts: NDArray[np.int64], q: float
 ) -> NDArray[np.float64]:
     """Return the linearly interpolated quantile of each segment; 0 for an empty one."""
     result = np.zeros(len(counts))
@@ -187,7 +219,7 @@ def _quantile(
     below = np.floor(place).astype(np.int64)
     above = np.minimum(below + 1, counts[some] - 1)
     first = starts[some]
-    low, high = ordered[first + below], ordered[first + above]
+    low, high = _gaps_of(keys[first + below]), _gaps_of(keys[first + above])
     result[some] = low + (high - low) * (place - below)
     return result
 

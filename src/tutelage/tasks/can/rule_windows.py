@@ -61,7 +61,7 @@ def capture_prefix(frames: Frames, seconds: float = PREFIX_SECONDS) -> Frames:
 
 def benign_frames(frames: Frames) -> Frames:
     """Return the frames that are labelled benign."""
-    return frames.take(frames.label == BENIGN)
+    return frames.labelled(BENIGN)
 
 
 def with_frames(captures: Sequence[Frames]) -> list[Frames]:

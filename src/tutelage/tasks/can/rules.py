@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
@@ -20,6 +20,7 @@ from tutelage.tasks.can.rule_windows import (
     each_window,
     id_codes,
 )
+from tutelage.tasks.can.scratch import blocks
 from tutelage.tasks.can.two_gap import TwoGapRule, TwoGapState
 
 __all__ = [
@@ -33,7 +34,8 @@ __all__ = [
     "capture_prefix",
 ]
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 21
+"""Frames, or counts, that are worked on at once."""
 
 
 class UnseenIdCountState(TypedDict):
@@ -85,10 +87,11 @@ class UnseenIdCountRule:
         if not whole:
             hint = f"Give at least {window} benign frames in one capture."
             raise DataError(f"no capture holds a window of {window} benign frames", hint=hint)
-        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in whole]))
+        ids = np.unique(np.concatenate([c.ids for c in whole]))
         most = np.zeros(len(ids) + 1, np.int64)
         for capture in whole:
-            most = np.maximum(most, _counts(capture, ids, window, window).max(axis=0))
+            for _, counts in _counts(capture, ids, window, window):
+                most = np.maximum(most, counts.max(axis=0))
         return cls(window, tuple(ids.tolist()), tuple((most[:-1] + slack).tolist()))
 
     def windows(self, frames: Frames, window: int, stride: int) -> RuleVerdict:
@@ -100,9 +103,13 @@ class UnseenIdCountRule:
         if window != self.window:
             hint = f"Calibrate it on windows of {window} frames."
             raise DataError(f"the rule knows windows of {self.window} frames only", hint=hint)
-        counts = _counts(frames, np.array(self.ids, np.uint32), window, stride)
-        score = (counts / (np.array([*self.allowed, 0]) + 1.0)).max(axis=1)
-        return RuleVerdict(score.astype(np.float32), score >= 1.0)
+        limits = np.array([*self.allowed, 0]) + 1.0
+        total = len(each_window(frames.label, window, stride))
+        score, alarm = np.zeros(total, np.float32), np.zeros(total, np.bool_)
+        for part, counts in _counts(frames, np.array(self.ids, np.uint32), window, stride):
+            largest = (counts / limits).max(axis=1)
+            score[part], alarm[part] = largest, largest >= 1.0
+        return RuleVerdict(score, alarm)
 
     def to_json(self) -> UnseenIdCountState:
         """Return the rule as plain JSON."""
@@ -114,15 +121,14 @@ class UnseenIdCountRule:
         return cls(state["window"], tuple(state["ids"]), tuple(state["allowed"]))
 
 
-def _counts(frames: Frames, ids: NDArray[np.uint32], window: int, stride: int) -> NDArray[np.int64]:
-    """Return (W, K + 1) counts of each known identifier in each window, the unknown ones last."""
-    codes = each_window(id_codes(frames.arbitration_id, ids), window, stride)
+def _counts(
+    frames: Frames, ids: NDArray[np.uint32], window: int, stride: int
+) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Yield (w, K + 1) counts of each known identifier in some windows, the unknown ones last."""
     kinds = len(ids) + 1
-    counts = np.zeros((len(codes), kinds), np.int64)
-    step = max(1, _CHUNK // window)
-    for first in range(0, len(codes), step):
-        part = codes[first : first + step]
-        cell = part + np.arange(len(part))[:, None] * kinds
-        flat = np.bincount(cell.ravel(), minlength=len(part) * kinds)
-        counts[first : first + step] = flat.reshape(-1, kinds)
-    return counts
+    each = each_window(frames.arbitration_id, window, stride)
+    for part in blocks(len(each), max(1, _CHUNK // max(window, kinds))):
+        codes = id_codes(each[part].ravel(), ids).reshape(-1, window)
+        cell = codes + np.arange(len(codes))[:, None] * kinds
+        flat = np.bincount(cell.ravel(), minlength=len(codes) * kinds)
+        yield part, flat.reshape(-1, kinds)

@@ -14,6 +14,7 @@ from tutelage.tasks.can.captures import Capture
 from tutelage.tasks.can.config import CANData
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.overlap import LIMIT, SEQUENCE, Shared, shared_captures
+from tutelage.tasks.can.scratch import blocks, zeros
 
 _log = logging.getLogger(__name__)
 
@@ -70,10 +71,13 @@ def repeated_windows(shared: Shared, data: CANData) -> Mask:
     within `data.embargo_seconds` of one.
     """
     start, end = window_times(shared.capture.frames, data.window, data.stride)
-    total = np.concatenate([[0], np.cumsum(shared.repeats)])
     first = np.arange(len(start)) * data.stride
     lower = np.maximum(first - SEQUENCE + 1, 0)
     upper = np.minimum(first + data.window, len(shared.repeats))
+    total = zeros(len(shared.repeats) + 1, np.int64)
+    for rows in blocks(len(shared.repeats)):
+        np.cumsum(shared.repeats[rows], out=total[1:][rows])
+        total[1:][rows] += total[rows.start]
     repeats = total[upper] - total[lower] > LIMIT * (upper - lower)
     return near(repeats, start, end, data.embargo_seconds)
 

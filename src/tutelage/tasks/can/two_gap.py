@@ -17,7 +17,14 @@ from tutelage.tasks.can.id_sequences import (
     Ints,
     median_gaps,
 )
-from tutelage.tasks.can.rule_windows import RuleVerdict, benign_frames, window_max, with_frames
+from tutelage.tasks.can.rule_windows import (
+    RuleVerdict,
+    benign_frames,
+    each_window,
+    window_max,
+    with_frames,
+)
+from tutelage.tasks.can.scratch import ROWS, blocks, selected, zeros
 
 _REGULAR = 0.75
 """A frame whose two gaps together last less than this share of two periods is one too many."""
@@ -25,6 +32,8 @@ _TIE = 0.12
 """An identifier's jitter in r, above which the payload no longer orders its frames."""
 _TIE_WEIGHT, _TIE_BITS = 4.0, 16
 """How much misfit, in units of that jitter, a flip-flop of so many bits makes up for."""
+_APART = 3
+"""Frames on either side of a place without a low r, so that no frame is judged by one beyond it."""
 _CONTAMINATED = 0.2
 """Share of an identifier's frames that label-free calibration may set aside as injected."""
 
@@ -66,13 +75,17 @@ class TwoGapRule:
     step: tuple[int, ...]
 
     @classmethod
-    def fit(cls, captures: Sequence[Frames]) -> Self:
+    def fit(cls, captures: Sequence[Frames], rows: int = ROWS) -> Self:
         """Learn from the frames that are labelled benign.
+
+        Args:
+            captures: The frames.
+            rows: Of how many it learns at once.
 
         Raises:
             DataError: No frame is labelled benign.
         """
-        return cls._learn([benign_frames(c) for c in captures], contaminated=0.0)
+        return cls._learn([benign_frames(c) for c in captures], contaminated=0.0, rows=rows)
 
     @classmethod
     def calibrated(cls, frames: Frames) -> Self:
@@ -84,19 +97,20 @@ class TwoGapRule:
         return cls._learn([frames], contaminated=_CONTAMINATED)
 
     @classmethod
-    def _learn(cls, captures: Sequence[Frames], contaminated: float) -> Self:
+    def _learn(cls, captures: Sequence[Frames], contaminated: float, rows: int = ROWS) -> Self:
         held = with_frames(captures)
-        ids = np.unique(np.concatenate([np.unique(c.arbitration_id) for c in held]))
-        sequence, kinds = IdSequences.group(held, ids), len(ids)
-        period = median_gaps(sequence, kinds)
-        flagged, ratio = _explain(sequence, period, np.full(kinds, _TIE))
-        kept = sequence.keep(~flagged)
+        ids = np.unique(np.concatenate([c.ids for c in held]))
+        sequence, kinds = IdSequences.group(held, ids, rows), len(ids)
+        period = median_gaps(sequence, kinds, rows)
+        flagged, ratio = _explain(sequence, period, np.full(kinds, _TIE), rows)
         frames = np.bincount(sequence.code, minlength=kinds)
-        excess = np.bincount(sequence.code[flagged], minlength=kinds) / frames
-        lowest = np.full(kinds, np.inf)
-        np.minimum.at(lowest, kept.code, ratio[~flagged])
-        step = np.full(kinds, -1, np.int64)
-        np.maximum.at(step, kept.code, _step(kept))
+        excess = np.bincount(selected(sequence.code, flagged), minlength=kinds) / frames
+        genuine = np.logical_not(flagged, out=flagged)
+        kept = sequence.keep(genuine)
+        lowest, step = np.full(kinds, np.inf), np.full(kinds, -1, np.int64)
+        np.minimum.at(lowest, kept.code, selected(ratio, genuine))
+        for _, piece, own in kept.pieces(1, rows):
+            np.maximum.at(step, piece.code[own], _step(piece)[own])
         regular = (excess <= contaminated) & np.isfinite(lowest)
         lowest = np.where(np.isfinite(lowest), lowest, 0.0)
         return cls(
@@ -107,30 +121,37 @@ class TwoGapRule:
             tuple(step.tolist()),
         )
 
-    def frame_scores(self, frames: Frames) -> tuple[NDArray[np.float32], Bools]:
-        """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order."""
-        score, flagged = np.zeros(len(frames), np.float32), np.zeros(len(frames), np.bool_)
-        ids = np.array(self.ids, np.uint32)
-        known = IdSequences.group([frames], ids)
+    def frame_scores(self, frames: Frames, rows: int = ROWS) -> tuple[NDArray[np.float32], Bools]:
+        """Return each frame's score (n,) and whether it is flagged (n,), in the capture's order.
+
+        Args:
+            frames: n frames.
+            rows: Of how many are judged at once.
+        """
+        score: NDArray[np.float32] = zeros(len(frames), np.float32)
+        flagged: Bools = zeros(len(frames), np.bool_)
+        known = IdSequences.group([frames], np.array(self.ids, np.uint32), rows)
         regular = np.array(self.regular, np.bool_)
-        steady = known.keep(regular[known.code])
+        steady = known.keep(known.each(lambda s: regular[s.code], np.bool_, rows=rows))
         tie = np.minimum(1.0 - np.array(self.lowest), _TIE)
-        extra, ratio = _explain(steady, np.array(self.period), tie)
-        flagged[steady.row] = extra
-        score[steady.row] = np.clip(1.0 - ratio, 0.0, 1.0)
-        loose = known.keep(~regular[known.code])
-        benign, step = np.array(self.step)[loose.code], _step(loose)
-        judged = (benign >= 0) & (step >= 0)
-        flagged[loose.row] = judged & (step > benign)
-        scaled = 1.0 - _REGULAR * (benign + 0.5) / (np.maximum(step, 0) + 0.5)
-        score[loose.row] = np.where(judged, np.clip(scaled, 0.0, 1.0), 0.0)
+        extra, ratio = _explain(steady, np.array(self.period), tie, rows)
+        for part in blocks(len(steady), rows):
+            flagged[steady.row[part]] = extra[part]
+            score[steady.row[part]] = np.clip(1.0 - ratio[part], 0.0, 1.0)
+        loose = known.keep(known.each(lambda s: ~regular[s.code], np.bool_, rows=rows))
+        for _, piece, own in loose.pieces(1, rows):
+            benign, step = np.array(self.step)[piece.code[own]], _step(piece)[own]
+            judged = (benign >= 0) & (step >= 0)
+            flagged[piece.row[own]] = judged & (step > benign)
+            scaled = 1.0 - _REGULAR * (benign + 0.5) / (np.maximum(step, 0) + 0.5)
+            score[piece.row[own]] = np.where(judged, np.clip(scaled, 0.0, 1.0), 0.0)
         return score, flagged
 
     def windows(self, frames: Frames, window: int, stride: int) -> RuleVerdict:
         """Judge each window of ``frames``: an alarm where it holds a flagged frame."""
         score, flagged = self.frame_scores(frames)
-        hits = window_max(flagged.astype(np.float32), window, stride)
-        return RuleVerdict(window_max(score, window, stride), hits > 0)
+        hit = np.any(each_window(flagged, window, stride), axis=1)
+        return RuleVerdict(window_max(score, window, stride), hit)
 
     def to_json(self) -> TwoGapState:
         """Return the rule as plain JSON."""
@@ -171,7 +192,47 @@ def _step(sequences: IdSequences) -> Ints:
     return step
 
 
-def _explain(sequence: IdSequences, period: Floats, tie: Floats) -> tuple[Bools, Floats]:
+def _explain(
+    sequence: IdSequences, period: Floats, tie: Floats, rows: int = ROWS
+) -> tuple[Bools, Floats]:
+    """Flag frames as `_take_out` does, piece by piece.
+
+    Where `_APART` frames on either side of a place have no low r, what is before and what is after
+    don't interact: r only grows as frames are taken out, and none of these ever is.
+    """
+    if len(sequence) <= rows:
+        return _take_out(sequence, period, tie)
+    flagged: Bools = zeros(len(sequence), np.bool_)
+    ratio: Floats = zeros(len(sequence), np.float64)
+    start = 0
+    while start < len(sequence):
+        stop, low = _quiet_place(sequence, period, start, rows), max(0, start - _APART)
+        own = slice(start - low, stop - low)
+        taken, r = _take_out(sequence[low : stop + _APART], period, tie)
+        flagged[start:stop], ratio[start:stop] = taken[own], r[own]
+        start = stop
+    return flagged, ratio
+
+
+def _quiet_place(sequence: IdSequences, period: Floats, start: int, rows: int) -> int:
+    """Return where a piece that begins at ``start`` can end, if possible within ``rows`` frames."""
+    while start + rows < len(sequence):
+        part = sequence[start : start + rows + _APART]
+        around = np.lib.stride_tricks.sliding_window_view(_is_low(_ratio(part, period)), 2 * _APART)
+        place = np.flatnonzero(~np.any(around, axis=1)[:-1]) + _APART
+        if len(place):
+            return start + int(place[-1])
+        rows *= 2
+    return len(sequence)
+
+
+def _is_low(r: Floats) -> Bools:
+    """Return (n,) which frames have two gaps that are too short for two periods."""
+    low: Bools = np.isfinite(r) & (r < _REGULAR)
+    return low
+
+
+def _take_out(sequence: IdSequences, period: Floats, tie: Floats) -> tuple[Bools, Floats]:
     """Flag and take out frames until no two gaps are too short.
 
     A frame explains its low r when the gap that it leaves behind, 2rT, is one period; its misfit is
@@ -193,7 +254,7 @@ def _explain(sequence: IdSequences, period: Floats, tie: Floats) -> tuple[Bools,
     while len(active) > 2:
         r = _ratio(active, period)
         ratio[place] = r
-        low = np.isfinite(r) & (r < _REGULAR)
+        low = _is_low(r)
         busy = np.zeros(int(active.key[-1]) + 1, np.bool_)
         busy[active.key[low]] = True
         going = busy[active.key]

@@ -54,7 +54,7 @@ def detector(config: CANConfig) -> Detector:
     assert isinstance(module, BaseCANGraphModule)
     data = config.data
     graphs = build_graphs(usual, learned.profile, data.window, data.stride)
-    module.input.fit(torch.from_numpy(graphs.x), torch.from_numpy(graphs.edge_attr))
+    module.input.fit([(torch.from_numpy(graphs.x), torch.from_numpy(graphs.edge_attr))])
     module.eval()
     store = GraphStore.from_graphs(
         [build_graphs(drive(), learned.profile, data.window, data.stride)]

@@ -12,10 +12,14 @@ from tutelage.tasks.can.evidence.absence import AbsenceMonitor
 from tutelage.tasks.can.evidence.detector import Detector
 from tutelage.tasks.can.evidence.payload import PayloadModel
 from tutelage.tasks.can.evidence.redundancy import RedundancyModel
+from tutelage.tasks.can.evidence.sample import of_other_ids, sampled
 from tutelage.tasks.can.evidence.surprise import Evidence, alarm_level
 from tutelage.tasks.can.evidence.timing import TimingModel
 from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.rule_windows import RuleVerdict, window_max
+
+MOST = 1 << 22
+"""Frames of a vehicle from which its monitors learn."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Monitors(Detector):
     """Judges frames by what a vehicle's benign traffic was: extra, missing and lying frames.
 
     Each detector scores a frame by how improbable it is in benign traffic; the strongest evidence
-    counts. They share a budget of false alarms evenly, which sets the `level` of an alarm.
+    counts. They share a budget of false alarms evenly, which sets the `level` of an alarm. Of more
+    than `MOST` frames of a vehicle they learn from as many, which `sampled` chooses.
 
     Args:
         timing: Frames too many, and identifiers never seen.
@@ -44,11 +49,12 @@ class Monitors(Detector):
     @classmethod
     def learn(cls, traffic: Sequence[Frames], unread: bool) -> Self:
         """Learn what each detector learns of one vehicle's traffic."""
+        sample = sampled(traffic, MOST)
         return cls(
-            TimingModel.learn(traffic, unread),
-            PayloadModel.learn(traffic, unread),
-            AbsenceMonitor.learn(traffic, unread),
-            RedundancyModel.learn(traffic, unread),
+            TimingModel.learn([*sample, *of_other_ids(sample, traffic)], unread),
+            PayloadModel.learn(sample, unread),
+            AbsenceMonitor.learn(sample, unread),
+            RedundancyModel.learn(sample, unread),
             _load(traffic),
         )
 

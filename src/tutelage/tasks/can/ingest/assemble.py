@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError
-from tutelage.tasks.can.frames import UNLABELLED, Frames
+from tutelage.tasks.can.frames import UNLABELLED, Frames, FrameSpool
 from tutelage.tasks.can.ingest.detect import ForeignFileError
 from tutelage.tasks.can.ingest.report import IngestReport
 
@@ -138,12 +138,12 @@ def assemble(path: Path, reading: Reading) -> tuple[Frames, IngestReport]:
     Raises:
         DataError: A line was bad, or there are no frames.
     """
-    screen, parts = Screen(), []
+    screen, kept = Screen(), FrameSpool()
     for piece in reading.pieces:
-        parts.append(screen.keep(piece))
+        kept.append(screen.keep(piece))
     _refuse_bad(path, reading, screen)
-    frames = Frames.concatenate(parts) if parts else None
-    if frames is None or not len(frames):
+    frames = kept.frames()
+    if not len(frames):
         left = f" ({screen.skipped} skipped)" if screen.skipped else ""
         raise DataError(
             f"holds no frames{left}",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tutelage.core.documents import read_object
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.frames import ATTACK, BENIGN, Frames
+from tutelage.tasks.can.scratch import blocks, zeros
 
 METADATA = "capture_metadata.json"
 _ANY_ID = "XXX"
@@ -56,7 +57,7 @@ def label_from_metadata(frames: Frames, path: Path) -> Frames:
     try:
         entry = read_object(beside).get(path.stem)
         injection = Injection.model_validate(entry) if entry is not None else None
-        attack = _injected(frames, injection) if injection else None
+        label = _injected(frames, injection) if injection else None
     except (OSError, ValueError) as error:
         raise DataError(
             f"not the metadata of ROAD for {path.stem!r}: {error}",
@@ -64,10 +65,10 @@ def label_from_metadata(frames: Frames, path: Path) -> Frames:
             hint="Expected {name: {injection_interval: [start, end], injection_id: '0x0D0', "
             "injection_data_str: 'XX…'}}; repair it, or move it away to read without labels.",
         ) from error
-    if attack is not None:
-        return replace(frames, label=np.where(attack, ATTACK, BENIGN).astype(np.int8))
+    if label is not None:
+        return replace(frames, label=label)
     if isinstance(entry, dict) and path.parent.name == "ambient" and not _names_injection(entry):
-        return replace(frames, label=np.full(len(frames), BENIGN, np.int8))
+        return replace(frames, label=zeros(len(frames), np.int8))
     return frames
 
 
@@ -75,11 +76,23 @@ def _names_injection(entry: dict[str, object]) -> bool:
     return any(entry.get(key) is not None for key in Injection.model_fields)
 
 
-def _injected(frames: Frames, injection: Injection) -> NDArray[np.bool_] | None:
+def _injected(frames: Frames, injection: Injection) -> NDArray[np.int8] | None:
     if injection.injection_interval is None:
         return None
-    start, end = injection.injection_interval
-    elapsed = np.round(frames.timestamp - frames.timestamp[0], 6)
+    label: NDArray[np.int8] = zeros(len(frames), np.int8)
+    begin, interval = frames.timestamp[0], injection.injection_interval
+    for rows in blocks(len(frames)):
+        attack = _matches(frames[rows], begin, injection, interval)
+        label[rows] = np.where(attack, ATTACK, BENIGN)
+    return label
+
+
+def _matches(
+    frames: Frames, begin: np.float64, injection: Injection, interval: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """Return (n,) which frames of a capture that began so are injected."""
+    start, end = interval
+    elapsed = np.round(frames.timestamp - begin, 6)
     attack: NDArray[np.bool_] = (elapsed >= start) & (elapsed <= end)
     if injection.injection_id is not None and injection.injection_id.upper() != _ANY_ID:
         attack &= frames.arbitration_id == int(injection.injection_id, 16)

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from tutelage.tasks.can.graphs import EDGE_FEATURES, NODE_FEATURES, PROFILE_FEATURES
+
+
+class Moments:
+    """Mean and standard deviation of columns whose rows come in parts, in double precision."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._parts: list[tuple[int, Tensor, Tensor]] = []
+
+    def add(self, values: Tensor) -> None:
+        """Take up rows (n, F), at least one."""
+        values = values.double()
+        if len(values) == 1:
+            std, mean = torch.zeros_like(values[0]), values[0]
+        else:
+            std, mean = torch.std_mean(values, dim=0)
+        self._parts.append((len(values), mean, std))
+        self._count += len(values)
+
+    @property
+    def mean(self) -> Tensor:
+        """(F,) means."""
+        if len(self._parts) == 1:
+            return self._parts[0][1]
+        return torch.stack([mean * (n / self._count) for n, mean, _ in self._parts]).sum(dim=0)
+
+    @property
+    def std(self) -> Tensor:
+        """(F,) standard deviations of a sample, from those of its parts (Chan et al. 1979)."""
+        if len(self._parts) == 1:
+            return self._parts[0][2]
+        mean = self.mean
+        squares = [
+            (n - 1) * std.square() + n * (own - mean).square() for n, own, std in self._parts
+        ]
+        return (torch.stack(squares).sum(dim=0) / (self._count - 1)).sqrt()
 
 
 class NodeInput(nn.Module):
@@ -49,15 +87,21 @@ class NodeInput(nn.Module):
         self.vehicle_dropout: float = vehicle_dropout
         self.channels: int = len(NODE_FEATURES) + embedding
 
-    def fit(self, x: Tensor, edge_attr: Tensor) -> None:
-        """Take mean and deviation of training features x (N, F) and edge_attr (E, K).
+    def fit(self, parts: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take mean and deviation of training features, which come in parts.
 
         A feature that does not vary in training keeps deviation 1.
+
+        Args:
+            parts: Features x (N, F) of nodes and edge_attr (E, K) of edges, at least one of each.
         """
-        for kind, values in (("node", x), ("edge", edge_attr)):
-            std, mean = torch.std_mean(values.double(), dim=0)
-            std = torch.where(std > 1e-6, std, 1.0)
-            getattr(self, f"{kind}_mean").copy_(mean)
+        found = Moments(), Moments()
+        for values in parts:
+            for moments, value in zip(found, values, strict=True):
+                moments.add(value)
+        for kind, moments in zip(("node", "edge"), found, strict=True):
+            std = torch.where(moments.std > 1e-6, moments.std, 1.0)
+            getattr(self, f"{kind}_mean").copy_(moments.mean)
             getattr(self, f"{kind}_std").copy_(std)
 
     def scale_nodes(self, x: Tensor) -> Tensor:
