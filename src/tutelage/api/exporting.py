@@ -62,10 +62,12 @@ def export(
     path = found.path / EXPORTED_AS[format] if out is None else Path(out)
     if not path.parent.is_dir():
         raise StorageError("there is no such folder to write to", where=path.parent)
-    from tutelage.training.export.write import Trained, export_file, export_folder, require_export
-    from tutelage.training.model_card import read_preprocessing
+    from tutelage.training.export.require import require_export
 
     require_export(found, format)
+    from tutelage.training.export.write import Trained, export_file, export_folder
+    from tutelage.training.model_card import read_preprocessing
+
     task, config, module, data = restore(found, overrides, store)
     trained = Trained(found, task, config, module, read_preprocessing(found.path, task), data)
     write = export_folder if format == "hf" else partial(export_file, format=format)

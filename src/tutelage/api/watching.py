@@ -8,6 +8,7 @@ from tutelage.api.restoring import restore_model
 from tutelage.capabilities import SupportsWatch, Watch
 from tutelage.core.errors import ConfigError
 from tutelage.core.store import Run, RunStore
+from tutelage.task import load_task
 
 
 def watch(
@@ -41,10 +42,11 @@ def watch(
         DataError: The stream can't be opened.
     """
     found = RunStore.at(home).find(run)
-    task, config, module, learned = restore_model(found, overrides)
-    if not isinstance(task, SupportsWatch):
+    task = load_task(found.record.task)
+    if not isinstance(task, SupportsWatch):  # before anything heavy is imported
         hint = "Use `tutelage predict` on its data."
         raise ConfigError("this task has no models that judge streams", where=task.name, hint=hint)
+    _, config, module, learned = restore_model(found, overrides)
     cache = RunStore.at(home).cache(task.name)
     return task.watch(
         config, module, learned, str(source), cache, engine=engine, batch=batch, every=every

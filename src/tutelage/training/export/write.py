@@ -8,14 +8,12 @@ from pathlib import Path
 
 from tutelage.capabilities import SupportsTransformersExport
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError
 from tutelage.core.files import digest_file, digest_json, write_json
 from tutelage.core.store import Run
-from tutelage.task import SupportsExport, Task, load_task
+from tutelage.task import SupportsExport, Task
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.export.card import ExportCard
 from tutelage.training.export.onnx_file import export_onnx
-from tutelage.training.export.runtime import require_exporter
 
 FOLDER_CARD = "tutelage.json"
 """The card in an exported folder."""
@@ -45,29 +43,6 @@ class Trained:
     def parameters(self) -> int:
         """Numbers that training set in the network."""
         return sum(p.numel() for p in self.module.network.parameters())
-
-
-def require_export(run: Run, format: str) -> None:
-    """Refuse what can't be exported before any work.
-
-    Raises:
-        ConfigError: The run's task has no way to export its model, or not so.
-        RequestError: The extra ``onnx`` is not installed.
-    """
-    record, task = run.record, load_task(run.record.task)
-    if format == "hf" and not isinstance(task, SupportsTransformersExport):
-        said = f"the models of {task.name!r} are none that transformers has"
-        raise ConfigError(said, where=run.id)
-    able = task.exported_models if isinstance(task, SupportsExport) else ()
-    if record.model not in able:
-        fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
-        parts = ", ".join(parent.run for parent in record.parents)
-        made = f" It was made from {parts}." if parts else ""
-        raise ConfigError(
-            f"the model {record.model!r} can't be exported", where=run.id, hint=f"{fits}{made}"
-        )
-    if format != "hf":
-        require_exporter()
 
 
 def export_file(trained: Trained, path: Path, format: str) -> ExportCard:
