@@ -93,7 +93,7 @@ def test_a_path_is_made_absolute(typed: str) -> None:
         ("data.root=[a]", ["data.root=['a']", "a path"]),
         ("data=null", ["data=None: this is a group of settings"]),
         ("run.policy=force", ["'force_new'"]),
-        ("task=ner", ["task='ner'", "'can'"]),
+        ("task=ner", ["of task=ner, not can", "as in: tutelage train ner"]),
         ("run.name='täst ☃'", ["run.name='täst ☃'", "use letters a to z, digits"]),
         ("epochs", ["'epochs' is not a setting", "section.field=value"]),
         ("data.root=", ["'data.root=' has no value", "Write data.root=null for nothing"]),

@@ -128,9 +128,9 @@ def _locate(loc: tuple[int | str, ...], root: type[BaseModel]) -> _Place:
     return _Place(tuple(path), section, tuple(choices), inside[0] if len(inside) == 1 else None)
 
 
-def tags_of(section: type[BaseModel]) -> tuple[str, ...]:
-    """The names that choose a section among its alternatives."""
-    field = section.model_fields.get("name")
+def tags_of(section: type[BaseModel], key: str = "name") -> tuple[str, ...]:
+    """The values of its key that choose a section among its alternatives."""
+    field = section.model_fields.get(key)
     return tuple(map(str, get_args(field.annotation))) if field else ()
 
 

@@ -20,7 +20,7 @@ from tutelage.core.documents import (
     require_whole_text,
 )
 from tutelage.core.errors import ConfigError
-from tutelage.core.explain import explain
+from tutelage.core.explain import explain, tags_of
 from tutelage.core.files import Json, JsonDict
 from tutelage.core.migrations import migrate_config
 
@@ -290,8 +290,16 @@ def build_config(
         ConfigError: A name is unknown or a value is of the wrong type or out of range; the message
             gives the full path, what was given, and the nearest valid names or the allowed values.
     """
+    settings = lay(layers, overrides)
+    task, own = settings.get("task"), tags_of(config_type, "task")
+    if task and own and task not in own:
+        raise ConfigError(
+            f"the settings are of task={task}, not {own[0]}",
+            where=where,
+            hint=f"Type the command with that task, as in: tutelage train {task} …",
+        )
     try:
-        return config_type.model_validate(lay(layers, overrides))
+        return config_type.model_validate(settings)
     except ValidationError as error:
         wrong = explain(error, config_type)
         raise ConfigError(wrong.problem, where=where, hint=wrong.hint) from None
