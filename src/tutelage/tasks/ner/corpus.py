@@ -231,6 +231,12 @@ def _labelled(
     labelled = tuple(document for document in chosen if document.labelled)
     others = tuple(document for document in chosen if not document.labelled)
     if not labelled:
+        if not any(document.labelled for document in texts.documents):
+            raise DataError(
+                f"in none of {len(texts.documents)} texts is an entity marked",
+                where=texts.name,
+                hint="Give texts with marks, as `tutelage data ner` shows them.",
+            )
         raise DataError(
             f"there is no labelled {part} text",
             where=texts.name,
