@@ -43,6 +43,7 @@ def test_tasks_and_models_are_listed(tutelage: Command) -> None:
         *("gat", "vgae", "mean", "logistic", "mlp", "gated", "bandit", "dqn", "best"),
     ]
     assert "gat, vgae" in tutelage("tasks").stdout
+    assert "pip install" not in tutelage("tasks").stdout
     models = json.loads(tutelage("models", "--json").stdout)["models"]
     assert models["can"]["vgae"]["modes"] == ["autoencoder"]
     assert "variational graph autoencoder" in tutelage("models", "can").stdout

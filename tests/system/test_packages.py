@@ -83,6 +83,8 @@ def test_without_extras_each_missing_one_is_named_with_the_command_that_installs
     assert set(tutelage("tasks", "--json", command=command).json["tasks"]) == {  # type: ignore[call-overload]
         "can", "multimodal", "ner", "neural"
     }  # fmt: skip
+    listed = tutelage("tasks", command=command).out
+    assert "can needs " in listed and "torch-geometric" in listed
     refused = tutelage("train", "can", *SMALL, command=command)
     assert_refused(refused, "pip install 'tutelage[can]'")
 

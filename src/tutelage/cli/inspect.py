@@ -75,16 +75,25 @@ def _print_resolved(content: dict[str, object], json: bool) -> None:
 
 
 def tasks(json: Json = False) -> None:
-    """List the installed tasks."""
+    """List the tasks, and what is still to be installed for them."""
+    from tutelage.core.extras import missing
     from tutelage.core.records import Table
 
     found = _tasks(None)
+    lacks = {t.name: missing(t.name) for t in found}
     if json:
-        shown = {t.name: {"summary": t.summary, "models": list(t.models)} for t in found}
+        shown = {
+            t.name: {"summary": t.summary, "models": list(t.models), "missing": lacks[t.name]}
+            for t in found
+        }
         print_json({"tasks": shown})
         return
     rows = tuple((t.name, t.summary, ", ".join(t.models)) for t in found)
     out.print(render(Table(title="Tasks", columns=("task", "what it does", "models"), rows=rows)))
+    for name, packages in lacks.items():
+        if packages:
+            needs = f"{name} needs {', '.join(packages)}: pip install 'tutelage[{name}]'"
+            out.print(needs, soft_wrap=True, highlight=False, markup=False)
 
 
 def modes(task: OptionalTask = None, json: Json = False) -> None:

@@ -23,11 +23,15 @@ def require_extra(extra: str) -> None:
     Raises:
         RequestError: A package is absent; the message has the command that installs it.
     """
-    brought = map(Requirement, metadata.requires("tutelage") or [])
-    absent = [one.name for one in brought if extra_of(one) == extra and not is_installed(one.name)]
-    if extra and absent:
+    if absent := missing(extra):
         hint = f"Install what it needs: pip install 'tutelage[{extra}]'."
         raise RequestError(f"not installed: {', '.join(absent)}", where=extra, hint=hint)
+
+
+def missing(extra: str) -> list[str]:
+    """Return the packages of an extra that are not installed; none of a name that is no extra."""
+    brought = map(Requirement, metadata.requires("tutelage") or []) if extra else ()
+    return [one.name for one in brought if extra_of(one) == extra and not is_installed(one.name)]
 
 
 def is_installed(package: str) -> bool:
