@@ -46,7 +46,7 @@ def open_parquet(path: Path, columns: Mapping[str, str] | None) -> Reading:
         DataError: The file is damaged, or has other columns.
     """
     with _damage(path):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # or what was read is kept to the end
         require_expandable(path, file.metadata.num_rows * _FRAME_BYTES)
         names = resolve(file.schema_arrow.names, columns, path)
     return Reading("parquet", _pieces(file, names, path), unit="row", suspect=names.suspect)

@@ -126,7 +126,8 @@ class CompiledScorer:
         network.describe_edges(
             graph.edge_attr, *self._edge, limit, index, nodes, self._count, scaled
         )
-        return scaled @ self._of_features
+        added: Floats = scaled @ self._of_features
+        return added
 
 
 def _array(tensor: Tensor) -> Floats:

@@ -240,4 +240,4 @@ def read_out(hidden: Floats, bias: Floats, weight: Floats, last: float) -> float
     for c in range(hidden.shape[1]):
         value = hidden[0, c] + bias[c]
         logit += weight[c] * (value if value > F32(0) else np.exp(value) - F32(1))
-    return 1.0 / (1.0 + np.exp(-np.float64(logit)))
+    return float(1.0 / (1.0 + np.exp(-np.float64(logit))))

@@ -96,7 +96,7 @@ def read_parquet(
         DataError: The file is damaged, or no column holds text or tokens.
     """
     with _damage(path, "Copy it again."):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # or what was read is kept to the end
         require_expandable(path, file.metadata.num_rows * _ROW_BYTES)
         features = _features(file.schema_arrow, path) or {}
         yield from _texts(file.iter_batches(1024), features, label, columns, problems, path)
