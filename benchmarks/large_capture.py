@@ -8,7 +8,7 @@ and `tutelage train can` for one epoch with small settings run on it, each in a 
 whose RLIMIT_DATA is the limit: what is mapped from files does not count, all other memory does.
 While they run, /proc tells what they have: VmData, which the kernel limits, and RssAnon, how much
 of it lies in memory. Both peaks are what was seen at 20 looks a second. Fails if a step does.
-100 M frames take about 30 GB of disk below the folder, and hours.
+100 M frames take tens of GB of disk below the folder, and half an hour on two cores.
 """
 
 from __future__ import annotations
