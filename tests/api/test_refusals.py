@@ -1,4 +1,4 @@
-"""What a run's task can't do is refused before PyTorch is imported, which takes seconds."""
+"""What can't be done with a run is refused before PyTorch is imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tutelage.tasks.neural.config import NeuralConfig
 ASK = """
 import sys
 import tutelage
-from tutelage.core.errors import ConfigError
+from tutelage.core.errors import RequestError
 try:
     {call}
-except ConfigError as error:
+except RequestError as error:
     print(error, "torch" in sys.modules)
 """
 
@@ -30,9 +30,11 @@ except ConfigError as error:
         ("neural", "tutelage.watch('@last', 'nofile.log')", "has no models that judge streams"),
         ("neural", "tutelage.export('@last')", "can't be exported"),
         ("can", "tutelage.export('@last', format='hf')", "are none that transformers has"),
+        ("can", "tutelage.watch('@last', 'nofile.log')", "nofile.log: no such file"),
+        ("can", "tutelage.watch('@last', '-', engine='tensorrt')", "unknown engine 'tensorrt'"),
     ],
 )
-def test_what_a_task_can_not_do_is_refused_without_pytorch(
+def test_what_can_not_be_done_is_refused_without_pytorch(
     task: str, call: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUTELAGE_HOME", str(tmp_path))

@@ -46,6 +46,7 @@ def watch(
     if not isinstance(task, SupportsWatch):  # before anything heavy is imported
         hint = "Use `tutelage predict` on its data."
         raise ConfigError("this task has no models that judge streams", where=task.name, hint=hint)
+    task.require_stream(str(source), engine)
     _, config, module, learned = restore_model(found, overrides)
     cache = RunStore.at(home).cache(task.name)
     return task.watch(

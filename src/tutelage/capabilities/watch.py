@@ -62,6 +62,17 @@ class Watch(ABC):
 class SupportsWatch(ABC, Generic[C]):
     """A task whose models can judge a stream while it goes on."""
 
+    def require_stream(self, source: str, engine: str) -> None:
+        """Refuse at once what `watch` would refuse after a model is loaded; nothing by default.
+
+        Args:
+            source: As `watch` takes it.
+            engine: As `watch` takes it.
+
+        Raises:
+            RequestError: There is no such stream or engine.
+        """
+
     @abstractmethod
     def watch(
         self,

@@ -151,6 +151,12 @@ class CANTask(
         assert isinstance(data, CANGraphDataModule)
         return window_tables(_judging(module, data), data)
 
+    def require_stream(self, source: str, engine: str) -> None:
+        """Refuse a log that is none, and an engine that is not there."""
+        from tutelage.tasks.can.live.request import require_stream
+
+        require_stream(source, engine)
+
     def watch(
         self,
         config: CANConfig,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
+from tutelage.core.errors import ConfigError
 from tutelage.tasks.can.baseline import KnownDrives
 from tutelage.tasks.can.calibration import scale_of
 from tutelage.tasks.can.captures import load_dataset
@@ -15,6 +15,7 @@ from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.datamodule import EVALUATION_BATCH
 from tutelage.tasks.can.live.calibrated import CalibratedJudge, Calibration
 from tutelage.tasks.can.live.judges import Judge, PlainJudge, Waiting
+from tutelage.tasks.can.live.request import COMPILED, INSTALL, TORCH, require_stream
 from tutelage.tasks.can.live.scoring import Scorer, TorchScorer
 from tutelage.tasks.can.live.sources import is_log, open_source
 from tutelage.tasks.can.live.standout import Standouts
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from tutelage.tasks.can.live.lone import LoneWindow
 
 _log = logging.getLogger(__name__)
-
-TORCH, ONNX, COMPILED = "torch", "onnx", "compiled"
-INSTALL = "pip install 'tutelage[live]'"
 
 
 def open_watch(
@@ -52,8 +50,8 @@ def open_watch(
         learned: What it learned from its training captures.
         source: See `tutelage.tasks.can.live.sources.open_source`.
         cache: Folder of parsed captures, for drives to calibrate on.
-        engine: `TORCH`; or `ONNX`, faster for a window by itself, or `COMPILED`, the fastest, for a
-            gat. Exporting and compiling take seconds.
+        engine: ``torch``; or ``onnx``, faster for a window by itself, or ``compiled``, the fastest,
+            for a gat. Exporting and compiling take seconds.
         batch: Windows judged together; null for one of a live source, many of a log.
         every: Whether windows without an alarm are told too.
 
@@ -63,6 +61,7 @@ def open_watch(
         RequestError: The extra ``onnx`` or ``live`` is not installed.
         DataError: The source can't be opened, or the drives to calibrate on can't be read.
     """
+    require_stream(source, engine)
     if not isinstance(module, BaseCANGraphModule):
         raise ConfigError(
             f"a fusion ({config.model.name}) can't judge a stream",
@@ -117,13 +116,9 @@ def _scorer(engine: str, module: BaseCANGraphModule) -> Scorer:
     if engine == TORCH:
         return TorchScorer(module)
     if engine == COMPILED:
-        if find_spec("numba") is None:
-            raise RequestError("the compiled engine needs numba", hint=f"Install it: {INSTALL}")
         from tutelage.tasks.can.live.compiled_scorer import CompiledScorer
 
         return CompiledScorer(module)
-    if engine != ONNX:
-        raise UnknownNameError("engine", engine, (TORCH, ONNX, COMPILED))
     from tutelage.tasks.can.onnx_scorer import OnnxScorer
 
     return OnnxScorer.of(module)
