@@ -7,9 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["COLUMNS"] = "200"  # tables in full, whatever the terminal that runs the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # a busy machine is no fault
 
 
 @pytest.fixture(scope="session")
