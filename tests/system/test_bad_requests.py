@@ -86,7 +86,7 @@ def test_a_wrong_command_line_is_refused(tutelage: Tutelage, arguments: tuple[st
     ("twice.yaml", "training:\n  max_epochs: 1\n  max_epochs: 2\n", ("'max_epochs'", "twice")),
     ("twice.json", '{"training": {"max_epochs": 1, "max_epochs": 2}}', ("'max_epochs'", "twice")),
     ("list.yaml", "- training\n", ("list.yaml", "holds no settings")),
-    ("other.yaml", "task: cam\n", ("task", "'can'")),
+    ("other.yaml", "task: cam\n", ("of task=cam, not can", "tutelage train cam")),
     ("newer.yaml", "schema_version: 99\n", ("newer.yaml", "99")),
     ("object.yaml", "data: !!python/object/apply:os.system [id]\n", ("object.yaml",)),
     ("binary.yaml", "\x00\x01", ("binary.yaml",)),
@@ -283,7 +283,7 @@ def test_unlabelled_captures_are_predicted_not_evaluated(shared: Shared, tmp_pat
 def test_predicting_absent_or_short_input_is_refused(shared: Shared, tmp_path: Path) -> None:
     path = tmp_path / "drive.csv"
     absent = shared.tutelage("predict", "@last", path)
-    assert_refused(absent, str(path), "no such", "Give the path of a capture")
+    assert_refused(absent, str(path), "no such", "Name the data's path")
     assert "data.root" not in absent.err
     write_csv(simulate_capture("estate", seed=1, seconds=2).frames[:40], path)
     assert_refused(shared.tutelage("predict", "@last", path), str(path), "100 frames", "has 40")
