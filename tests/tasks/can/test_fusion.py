@@ -319,7 +319,7 @@ def test_runs_of_other_windows_are_refused_before_training(home: Path, root: Pat
         fuse(home, root, "model=mean", "data.window=50")
     with pytest.raises(ConfigError, match="can't train the model 'gat'"):
         fuse(home, root)
-    with pytest.raises(ConfigError, match="at least 2"):
+    with pytest.raises(ConfigError, match="give 2 or more, not 1"):
         launch_can(home, root, *FUSE, "model=mean", f"mode.experts=[{detectors(home)[0].id}]")
     assert len(RunStore(home).runs()) == before
 
