@@ -14,11 +14,14 @@ from typer.testing import CliRunner, Result
 from made_runs import can_config
 from tutelage.cli import checks, inspect
 from tutelage.cli.config_options import options
+from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import RunStore
 from tutelage.tasks.can.config import CANConfig
+from tutelage.tasks.multimodal.config import MultimodalConfig
 from tutelage.tasks.ner.config import NERConfig
+from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.training.modes import MODES
 
 Command = Callable[..., Result]
@@ -70,9 +73,31 @@ def test_data_tells_what_ships_and_what_can_be_mapped(tutelage: Command) -> None
     assert "data.columns.timestamp" in tutelage("data").stdout
 
 
+@pytest.mark.parametrize("config_type", [CANConfig, MultimodalConfig, NERConfig, NeuralConfig])
+def test_every_option_is_listed_once(config_type: type[RunConfig]) -> None:
+    listed = options(config_type)
+    assert len({(o.path, o.when) for o in listed}) == len(listed)
+
+
+@pytest.mark.parametrize(
+    ("config_type", "choice", "name", "setting"),
+    [
+        (MultimodalConfig, "model.text", "transformers", "model.text.length=32"),
+        (NeuralConfig, "model.frontend", "conv", "model.frontend.lags=5"),
+    ],
+)
+def test_a_choice_inside_a_choice_is_typed_as_it_is_listed(
+    config_type: type[RunConfig], choice: str, name: str, setting: str
+) -> None:
+    assert choice in {o.path for o in options(config_type)}
+    long = build_config(config_type, [], [f"{choice}.name={name}", setting])
+    assert build_config(config_type, [], [f"{choice}={name}", setting]) == long
+    again = build_config(config_type, [long.model_dump(mode="json")], [f"{choice}={name}"])
+    assert again == long
+
+
 def test_every_option_that_is_listed_can_be_typed() -> None:
     listed = options(CANConfig)
-    assert len({(o.path, o.when) for o in listed}) == len(listed)
     assert not {"mode.name", "model.name", "task"} & {o.path for o in listed}
     for option in listed:
         choice = [option.when] if option.when else []

@@ -74,8 +74,15 @@ class Option:
 
 
 def options(config_type: type[BaseModel]) -> list[Option]:
-    """Every setting of ``config_type``, sections opened, each variant of a choice in turn."""
-    return [o for o in _walk(config_type, (), "") if o.path not in HIDDEN]
+    """Every setting of ``config_type``, sections opened, each variant of a choice in turn.
+
+    What several variants have alike, such as the choices inside a choice, stands there once.
+    """
+    found: list[Option] = []
+    for option in _walk(config_type, (), ""):
+        if option.path not in HIDDEN and option not in found:
+            found.append(option)
+    return found
 
 
 def as_tables(listed: Sequence[Option]) -> list[Table]:
@@ -118,7 +125,8 @@ def _walk(section: type[BaseModel], above: tuple[str, ...], when: str) -> Iterat
         if len(variants) > 1 or (variants and _is_choice(variants[0])):
             choice, names = ".".join(path), [_name_of(variant) for variant in variants]
             chosen = getattr(field.get_default(call_default_factory=True), "name", None)
-            yield Option(choice, chosen, chosen is None, " | ".join(names), field.description or "")
+            values = " | ".join(names)
+            yield Option(choice, chosen, chosen is None, values, field.description or "", when)
             for variant in variants:
                 inside = _walk(variant, path, f"{choice}={_name_of(variant)}")
                 yield from (o for o in inside if o.path != f"{choice}.name")

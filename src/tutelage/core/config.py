@@ -25,6 +25,7 @@ from tutelage.core.modes import ModeConfig as ModeConfig
 from tutelage.core.modes import NormalMode as NormalMode
 from tutelage.core.sections import NamingSection as NamingSection
 from tutelage.core.sections import Section as Section
+from tutelage.core.sections import as_named as as_named
 from tutelage.core.sections import as_word as as_word
 from tutelage.core.sections import tag_or as tag_or
 from tutelage.core.tracking import Tracking as Tracking

@@ -216,7 +216,7 @@ def merge(base: Json, over: Json) -> JsonDict:
     """Lay ``over`` on ``base``, mapping by mapping; neither is changed.
 
     A section whose ``name`` changes starts afresh: one model's settings mean nothing to another.
-    A word beneath settings is the name that they belong to.
+    A word beneath settings, or upon them, is the name that they belong to.
     """
     base, over = _named(base), _named(over)
     merged: JsonDict = dict(base)
@@ -224,6 +224,8 @@ def merge(base: Json, over: Json) -> JsonDict:
         old = merged.get(key)
         if isinstance(old, str) and isinstance(value, Mapping) and "name" not in value:
             old = {"name": old}
+        if isinstance(value, str) and isinstance(old, Mapping) and "name" in old:
+            value = {"name": value}
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             renamed = "name" in value and "name" in old and value["name"] != old["name"]
             merged[key] = dict(value) if renamed else merge(old, value)

@@ -49,6 +49,11 @@ def tag_or(default: str) -> Callable[[object], str]:
     return tag
 
 
+def as_named(value: object) -> object:
+    """Read a word where one of several sections is chosen as that section's name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
 def naming_fields() -> frozenset[str]:
     """The fields that may name runs in any `NamingSection` that is known by now."""
     found: set[str] = set()

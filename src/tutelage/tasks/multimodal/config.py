@@ -15,6 +15,7 @@ from tutelage.core.config import (
     RunConfig,
     Section,
     Training,
+    as_named,
     as_word,
     tag_or,
 )
@@ -139,6 +140,7 @@ class TransformersText(Section):
 TextConfig = Annotated[
     Annotated[BytesText, Tag("bytes")] | Annotated[TransformersText, Tag("transformers")],
     Discriminator(tag_or("bytes")),
+    BeforeValidator(as_named),
 ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from tutelage.core.config import ModelConfig, Section, Training, tag_or
+from tutelage.core.config import ModelConfig, Section, Training, as_named, tag_or
 from tutelage.task import ModelEntry
 from tutelage.tasks.neural.models.blends import MeanRates, UnitWeightedRates, WeightedRates
 
@@ -101,6 +101,7 @@ Frontend = Annotated[
     | Annotated[ConvFrontend, Tag("conv")]
     | Annotated[NoFrontend, Tag("none")],
     Discriminator(tag_or("temporal")),
+    BeforeValidator(as_named),
 ]
 
 
