@@ -87,6 +87,10 @@ def test_a_run_is_listed_and_shown_by_the_installed_command(tmp_path: Path) -> N
         (["models", "cna"], "Did you mean 'can'?"),
         (["config", "can", "training.sed=1"], "'seed'"),
         (["report", "@last", "-o", "/dev/null/page.html"], "can't be written"),
+        (["trian", "can"], "no such command 'trian'. Did you mean 'train'?"),
+        (["train"], "tasks: can, multimodal, ner, neural"),
+        (["train", "can", "--max-epochs", "2"], "tutelage train TASK section.field=value"),
+        (["runs", "show"], "tutelage runs show --help says"),
     ],
 )
 def test_a_wrong_request_is_one_message_and_exit_code_2(

@@ -33,7 +33,7 @@ from tutelage.cli import (
     watch,
 )
 from tutelage.cli.console import err, out
-from tutelage.core.errors import RunFailedError, TutelageError
+from tutelage.core.errors import RequestError, RunFailedError, TutelageError
 from tutelage.core.logs import JsonLines, marked
 from tutelage.core.redaction import redact
 
@@ -100,25 +100,43 @@ def run() -> None:
         KeyboardInterrupt: A person pressed Ctrl-C outside of a run.
     """
     try:
-        app()
+        code = app(standalone_mode=False)
     except TutelageError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except SystemExit as done:
-        if done.code == _TYPER_INTERRUPTED:
-            raise KeyboardInterrupt from None
-        raise
+    except typer.TyperException as error:
+        if said := error.format_message():  # none where help was asked for by typing nothing
+            _tell(_as_request(said, getattr(error, "ctx", None)))
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        err.print("Nothing was done.")
+        sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
         _tell(_as_fault(error))
         sys.exit(1)
+    if code == _TYPER_INTERRUPTED:
+        raise KeyboardInterrupt
+    sys.exit(code)
 
 
 def _tell(error: TutelageError) -> None:
     """Write an error as the one message that a person gets of it."""
     said = escape(redact(str(error)))
     err.print(f"[bold red]error:[/] {said}", soft_wrap=True, highlight=False)
+
+
+def _as_request(said: str, context: typer.Context | None) -> RequestError:
+    """Say what was mistyped as every other refusal is said, and what to type."""
+    from tutelage.task import task_names
+
+    command = context.command_path if context else "tutelage"
+    hint = f"{command} --help says what it takes."
+    if context and {"task", "overrides"} <= {p.name for p in context.command.params}:
+        tasks = ", ".join(task_names())
+        hint = f"Type {command} TASK section.field=value …; tasks: {tasks}. {hint}"
+    return RequestError(said[0].lower() + said[1:].rstrip("."), hint=hint)
 
 
 def _as_fault(error: Exception) -> RunFailedError:

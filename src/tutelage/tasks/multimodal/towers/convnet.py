@@ -15,7 +15,8 @@ class ConvNet(FeatureTower):
     """Four stages of depthwise convolutions, in the manner of ConvNeXt (Liu et al. 2022).
 
     Source: https://arxiv.org/abs/2201.03545; layer norm over all of a picture, so that training
-    and evaluation are alike and no statistics move while the tower rests.
+    and evaluation are alike and no statistics move while the tower rests. A channel's greatest
+    value over a picture stands for it, not the mean: a drawing is a few marks on much white.
 
     Args:
         width: Channels of the first stage; each further one doubles them.
@@ -31,14 +32,14 @@ class ConvNet(FeatureTower):
                 before = widths[stage - 1]
                 layers += [nn.GroupNorm(1, before), nn.Conv2d(before, widths[stage], 2, stride=2)]
             layers += [ConvBlock(widths[stage]) for _ in range(count)]
-        self.layers = nn.Sequential(*layers)
+        self.stages = nn.Sequential(*layers)
         self.out_width = widths[-1]
         self.norm = nn.LayerNorm(self.out_width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, out_width) features of standardised (B, 3, S, S) pictures."""
         images = images.contiguous(memory_format=torch.channels_last)  # faster on a CPU
-        features: Tensor = self.norm(self.layers(images).mean((2, 3)))
+        features: Tensor = self.norm(self.stages(images).amax((2, 3)))
         return features
 
 
