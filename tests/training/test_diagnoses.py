@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import shlex
 from pathlib import Path
@@ -172,3 +173,13 @@ def test_the_log_level_decides_what_is_logged_and_nothing_that_is_computed(tmp_p
     weights = {(run.path / "model.safetensors").read_bytes() for run in runs.values()}
     assert len(prints) == len(weights) == 1
     assert RunConfig.model_fields["run"].default.log_level == "info"
+
+
+def test_warnings_are_told_but_for_what_a_library_will_change(tmp_path: Path) -> None:
+    def complain(module: TinyModule, batch: Batch) -> None:
+        logging.getLogger("lightning").warning("LeafSpec is deprecated, use another")
+        logging.getLogger("lightning").warning("three words are lost")
+        raise ValueError("lightning struck")
+
+    told = "\n".join(examined(tmp_path, complain).diagnosis.seen)
+    assert "it warned: three words are lost" in told and "LeafSpec" not in told

@@ -221,7 +221,7 @@ def _seen(evidence: Evidence) -> Iterable[str]:
     epochs = [entry.message for entry in evidence.last if entry.message.startswith("epoch ")]
     if epochs:
         yield f"last {epochs[-1]}"
-    told = [e for e in evidence.last if e.level == "warning"]
+    told = [e for e in evidence.last if e.level == "warning" and "deprecated" not in e.message]
     for entry in told[-3:]:
         yield f"it warned: {entry.message.splitlines()[0]}"
 

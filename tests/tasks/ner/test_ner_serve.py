@@ -118,6 +118,14 @@ def test_what_is_wrong_or_too_large_is_refused(
     assert client.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"txt": "Anna"}'])
+def test_a_body_of_another_shape_is_told_the_right_one(client: httpx.Client, body: bytes) -> None:
+    sent = {"Content-Type": "application/json"}
+    answer = client.post("/predict", content=body, headers=sent)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith('Send {"text": "…"} as application/json.')
+
+
 def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(client: httpx.Client) -> None:
     sent = 0
 

@@ -18,6 +18,8 @@ from tutelage.tasks.ner.serve.limits import BodyGuard, Limits
 
 _TOLD: Final = 3
 """Mistakes of a request that are told."""
+_SHAPES: Final = {"/predict": '{"text": "…"}', "/predict/batch": '{"texts": ["…", "…"]}'}
+"""What each path takes."""
 
 
 class Question(BaseModel):
@@ -59,10 +61,12 @@ def build_app(engine: Engine, lineage: Mapping[str, object], limits: Limits) -> 
     app = FastAPI(title="tutelage ner", docs_url=None, redoc_url=None)
 
     @app.exception_handler(RequestValidationError)
-    def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+    def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
         """Say what is wrong without what was sent, which may be long or no text."""
         said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_TOLD]]
-        return JSONResponse({"detail": "; ".join(said)}, 422)
+        shape = _SHAPES[request.scope["route"].path]
+        wrong = "; ".join(said)
+        return JSONResponse({"detail": f"{wrong}. Send {shape} as application/json."}, 422)
 
     @app.exception_handler(400)
     def refuse_bytes(_: Request, __: Exception) -> JSONResponse:
