@@ -7,7 +7,7 @@ from torch import Tensor
 from tutelage.losses.base import BaseContrastiveLoss, LossOutput, detached
 from tutelage.losses.positives import Pairing
 from tutelage.losses.registry import register_loss
-from tutelage.losses.statistics import check_pairs, off_diagonal, standardize
+from tutelage.losses.statistics import check_pairs, correlation, off_diagonal
 
 
 @register_loss(
@@ -36,8 +36,8 @@ class BarlowTwinsLoss(BaseContrastiveLoss):
             DataError: There are not as many items on either side, or fewer than two.
         """
         check_pairs(a, b)
-        correlation = standardize(a).T @ standardize(b) / len(a)
-        invariance = (correlation.diagonal() - 1).square().sum()
-        redundancy = off_diagonal(correlation).square().sum()
+        found = correlation(a, b)
+        invariance = (found.diagonal() - 1).square().sum()
+        redundancy = off_diagonal(found).square().sum()
         metrics = detached(invariance=invariance, redundancy=redundancy)
         return LossOutput(invariance + self.redundancy * redundancy, metrics)
