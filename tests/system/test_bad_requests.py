@@ -78,7 +78,7 @@ def test_a_device_that_is_not_there_is_refused(tutelage: Tutelage, setting: str)
 def test_a_wrong_command_line_is_refused(tutelage: Tutelage, arguments: tuple[str, ...]) -> None:
     result = tutelage(*arguments, command=(COMMAND,))
     assert (result.code, result.out) == (2, "")
-    assert "Traceback" not in result.err and "Try 'tutelage" in result.err
+    assert "Traceback" not in result.err and "--help says what it takes" in result.err
 
 
 @pytest.mark.parametrize(("name", "content", "words"), [
