@@ -18,7 +18,7 @@ from tutelage.classification.data import (
 )
 from tutelage.classification.evaluation import evaluate, probabilities
 from tutelage.classification.module import Classifier, ClassifierModule
-from tutelage.classification.split import TEST, TRAIN, audit_tables, split_examples
+from tutelage.classification.split import PARTS, TEST, TRAIN, audit_tables, split_examples
 from tutelage.core.config import ModelConfig
 from tutelage.core.errors import DataError
 
@@ -157,6 +157,18 @@ def test_an_audit_counts_classes_and_names_what_contradicts_itself() -> None:
         "2 examples are the same as one of another class",
         "no example is of class c",
     )
+
+
+def test_an_audit_names_parts_with_few_examples_or_none_of_a_class() -> None:
+    examples = drawn()
+    kept = ((0, 9), (1, 9), (2, 1))
+    rows = np.concatenate([np.flatnonzero(examples.labels == k)[:count] for k, count in kept])
+    few = Examples(examples.x[rows], examples.labels[rows], NAMES)
+    stamp, table = audit_tables(few, config().data)
+    counts = {name: [row[at + 1] for row in table.rows] for at, name in enumerate(PARTS)}
+    for name, found in counts.items():
+        assert f"{name} has {sum(found)} of 19 examples: too few to tell much" in stamp.findings
+        assert (f"{name} has none of class c" in stamp.findings) == (found[2] == 0)
 
 
 def test_a_perfect_network_has_a_log_loss_of_nothing() -> None:

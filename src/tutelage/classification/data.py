@@ -148,7 +148,7 @@ class ClassificationDataModule(TaskData):
     @property
     def audit(self) -> AuditStamp:
         """Say what makes scores on these examples doubtful."""
-        found = findings(self.examples)
+        found = findings(self.examples, self.part)
         if self.learned.digest != self.examples.digest:
             said = "these are other examples than the run's own; whether some of them trained it"
             found.append(f"{said} is not known")

@@ -45,7 +45,8 @@ class Examples:
             raise DataError(f"examples of shape {x.shape}: need (n, ...) with n of at least 1")
         if not (finite := np.isfinite(x.reshape(len(x), -1)).all(1)).all():
             first = int(finite.argmin()) + 1
-            raise DataError(f"example {first} of {len(x)} holds a value that is no finite number")
+            said = f"example {first} of {len(x)} holds a value that is no finite number"
+            raise DataError(said, hint="Mend it or leave it out.")
         names = tuple(self.classes)
         if len(names) < 2 or len(set(names)) < len(names) or any("/" in name for name in names):
             raise DataError(f"classes {list(names)}: need two or more names, each once, without /")
@@ -69,7 +70,8 @@ class Examples:
         if wrong := sorted({*y.tolist()} - {*range(len(self.classes))})[:1]:
             first = int((y == wrong[0]).argmax()) + 1
             said = f"example {first} is of class {wrong[0]}"
-            raise DataError(f"{said}, but classes are 0 to {len(self.classes) - 1}")
+            known = f"classes are 0 to {len(self.classes) - 1}"
+            raise DataError(f"{said}, but {known}", hint="Mend it, or name one class more.")
         return y
 
     def __len__(self) -> int:

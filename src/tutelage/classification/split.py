@@ -16,6 +16,8 @@ from tutelage.training.samplers import permutation
 
 TRAIN, VALIDATION, TEST = range(3)
 PARTS: Final = ("train", "validation", "test")
+FEW: Final = 20
+"""Examples of a part below which its scores are doubtful: one more right moves them by 5 %."""
 
 
 def split_examples(examples: Examples, data: ClassificationData) -> Ints:
@@ -63,13 +65,13 @@ def audit_tables(examples: Examples, data: ClassificationData) -> tuple[AuditSta
     counts = np.zeros((len(examples.classes), len(PARTS)), int)
     np.add.at(counts, (labels, part), 1)
     rows = tuple((n, *c) for n, c in zip(examples.classes, counts.tolist(), strict=True))
-    found = findings(examples)
+    found = findings(examples, part)
     stamp = AuditStamp(verdict="warnings" if found else "clean", findings=tuple(found))
     return stamp, Table(title="Examples by class and part", columns=("class", *PARTS), rows=rows)
 
 
-def findings(examples: Examples) -> list[str]:
-    """Say what makes scores on some examples doubtful."""
+def findings(examples: Examples, part: Ints) -> list[str]:
+    """Say what makes scores on some examples, (n,) of whose parts are given, doubtful."""
     if examples.y is None:
         return []
     found = []
@@ -83,4 +85,11 @@ def findings(examples: Examples) -> list[str]:
     if absent.any():
         names = ", ".join(np.array(examples.classes)[absent])
         found.append(f"no example is of class {names}")
+    for number, name in enumerate(PARTS):
+        here = np.bincount(labels[part == number], minlength=len(absent))
+        if 0 < here.sum() < FEW:
+            found.append(f"{name} has {here.sum()} of {len(labels)} examples: too few to tell much")
+        if here.any() and (missing := (here == 0) & ~absent).any():
+            names = ", ".join(np.array(examples.classes)[missing])
+            found.append(f"{name} has none of class {names}")
     return found

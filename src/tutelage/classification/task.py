@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tutelage.classification.config import ClassificationConfig
+from tutelage.core.errors import DataError
 from tutelage.core.files import digest_file
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
@@ -76,6 +77,15 @@ class ClassificationTask(
 
     # ---- everything else
 
+    def _read(self, config: A) -> Examples:
+        """Return `examples`; what is wrong with them is told with the place of the data."""
+        try:
+            return self.examples(config)
+        except DataError as error:
+            if error.where or config.data.root is None:
+                raise
+            raise DataError(error.problem, where=config.data.root, hint=error.hint) from error
+
     def spaces(self) -> Iterator[tuple[str, Json]]:
         """The spaces in the task's folder; without a `default` among them, one of the optimiser."""
         found = dict(super().spaces())
@@ -92,7 +102,7 @@ class ClassificationTask(
         root = config.data.root
         if root is not None and root.is_file():
             digest_file(root)  # so that the record lists the file
-        return self.examples(config).digest
+        return self._read(config).digest
 
     def datamodule(
         self, config: A, cache: Path, preprocessing: Mapping[str, Any] | None = None
@@ -101,13 +111,13 @@ class ClassificationTask(
         from tutelage.classification.data import ClassificationDataModule, Learned
 
         learned = None if preprocessing is None else Learned.from_json(preprocessing)
-        return ClassificationDataModule(config, self.examples(config), learned)
+        return ClassificationDataModule(config, self._read(config), learned)
 
     def curriculum_data(self, config: A, cache: Path) -> CurriculumData:
         """Return the examples as a curriculum draws them."""
         from tutelage.classification.data import ClassificationCurriculumData
 
-        return ClassificationCurriculumData(config, self.examples(config))
+        return ClassificationCurriculumData(config, self._read(config))
 
     def build(self, config: A, preprocessing: Mapping[str, Any]) -> ClassifierModule:
         """Return the body that the task gives, with its scaler and the layer behind it."""
@@ -141,7 +151,7 @@ class ClassificationTask(
         """Count the classes of each part; look for equal examples of two classes."""
         from tutelage.classification.split import audit_tables
 
-        stamp, table = audit_tables(self.examples(config), config.data)
+        stamp, table = audit_tables(self._read(config), config.data)
         return Audit(stamp, (table,))
 
     def continues(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
@@ -158,7 +168,7 @@ class ClassificationTask(
         """Return what trains or validates; what is the same, or of one group, is one unit."""
         from tutelage.classification.split import pool_units
 
-        return pool_units(self.examples(config), config.data)[0]
+        return pool_units(self._read(config), config.data)[0]
 
     def predicted_units(self, data: TaskData) -> tuple[str, ...]:
         """Return the unit of each held-out example."""
