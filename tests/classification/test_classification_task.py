@@ -15,14 +15,27 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from new_task import Digits, DigitsConfig  # noqa: E402
 
 
-def test_examples_that_are_refused_are_told_with_their_file(tmp_path: Path) -> None:
+def written(path: Path, wrong: int | None = None) -> DigitsConfig:
+    """A configuration that names a file of 30 blank digits, the 18th of another class."""
     table = np.zeros((30, 65), int)
     table[:, -1] = np.arange(30) % 10
-    table[17, -1] = 77
-    path = tmp_path / "digits.csv"
+    if wrong is not None:
+        table[17, -1] = wrong
     np.savetxt(path, table, "%d", ",")
-    config = build_config(DigitsConfig, [], [f"data.root={path}"])
+    return build_config(DigitsConfig, [], [f"data.root={path}"])
+
+
+def test_examples_that_are_refused_are_told_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "digits.csv"
+    config = written(path, wrong=77)
     with pytest.raises(DataError) as refused:
         Digits().audit(config, tmp_path)
     said = f"{path}: example 18 is of class 77, but classes are 0 to 9\n  Mend it"
     assert str(refused.value).startswith(said)
+
+
+def test_predictions_of_another_file_are_told_by_its_name(tmp_path: Path) -> None:
+    own = Digits().datamodule(build_config(DigitsConfig, []), tmp_path)
+    config = written(tmp_path / "mine.csv")
+    other = Digits().datamodule(config, tmp_path, own.preprocessing)
+    assert (own.source_name, other.source_name) == ("test", "mine.csv")

@@ -136,6 +136,13 @@ class ClassificationDataModule(TaskData):
         return HELD_OUT if isinstance(self.config.data.fold, int) else "test"
 
     @property
+    def source_name(self) -> str:
+        """What is predicted: the file or folder, where it is not what the run was trained on."""
+        root = self.config.data.root
+        other = self.learned.digest != self.examples.digest
+        return root.name if root is not None and other else self.test_name
+
+    @property
     def test_rows(self) -> Ints:
         """The examples that test: those of the fold, where one is held out."""
         return self.rows(VALIDATION if self.test_name == HELD_OUT else TEST)

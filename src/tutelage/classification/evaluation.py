@@ -66,7 +66,7 @@ def prediction_table(module: ClassifierModule, data: ClassificationDataModule) -
         )
     )
     columns = ("example", "class", "probability")
-    return Table(title=data.test_name, columns=columns, rows=rows)
+    return Table(title=data.source_name, columns=columns, rows=rows)
 
 
 def exportable(module: ClassifierModule, data: ClassificationDataModule) -> Exportable:
