@@ -69,8 +69,9 @@ bench-losses: $(VENV)/.dev  ## compare the losses with other libraries'; takes m
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/losses.py --json benchmarks/results/losses.json $(ARGS)
 
-soak: $(VENV)/.dev  ## every soak, one table of what was tried and what held; hours, or ARGS=--short
+soak: $(VENV)/.dev  ## every soak, one table of what was tried and what held; more than an hour, or ARGS=--short
 	@mkdir -p benchmarks/results
+	$(PIP) -e '.[fuzz]'
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak.py --json benchmarks/results/soak.json $(ARGS)
 
 SOAK_SECONDS ?= 600

@@ -68,7 +68,7 @@ PARTS = {
     "sizes": Part(),
 }
 """What a sitting runs, with shorter arguments where a script's own take longer."""
-SOAK = "a soak of hours: make soak"
+SOAK = "a soak of more than an hour: make soak"
 LEFT_OUT = {
     "bench": "the sitting itself",
     "soak": SOAK,
@@ -76,6 +76,7 @@ LEFT_OUT = {
     "fuzz_readers": SOAK,
     "large_capture": SOAK,
     "resume_kills": SOAK,
+    "soak_memory": SOAK,
     "soak_watch": SOAK,
     "study_kills": SOAK,
     "can_models": "trains 24 detectors, most of an hour by itself: make bench-can",

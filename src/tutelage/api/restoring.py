@@ -102,12 +102,12 @@ def restore(
         run: The run.
         overrides: Settings of data and evaluation, as typed.
         store: Where data are cached.
-        source: ``data.root``, over the run's own.
+        source: ``data.root`` over the run's own, to predict all of it.
     """
     rooted = (*overrides,) if source is None else (*overrides, f"data.root={source}")
     task, config, module, learned = restore_model(run, rooted)
     data = task.datamodule(config, store.cache(task.name), learned)
-    data.setup("test")
+    data.setup("test" if source is None else "predict")
     return task, config, module, data
 
 

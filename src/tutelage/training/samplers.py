@@ -30,6 +30,20 @@ class BatchOrder(Protocol):
         ...
 
 
+class ListedBatches:
+    """An order of batches that was made beforehand, the same in each epoch."""
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return them."""
+        return self._batches
+
+
 def random_bits(seed: int, epoch: int, n: int, stream: int = 0) -> NDArray[np.uint64]:
     """Return ``n`` random 64-bit words that depend on the arguments alone.
 

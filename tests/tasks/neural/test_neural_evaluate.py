@@ -172,6 +172,11 @@ def test_stimuli_alone_are_predicted_for_whole_and_never_scored_or_trained_on(
     assert table.columns == ("frame", *data.sessions[0].unit_ids)
     with pytest.raises(DataError, match="`tutelage predict` alone goes without"):
         evaluate(module, only)
+    asked = MultiDatasetDM(config, tmp_path / "cache", data.learned)
+    asked.setup("predict")
+    (whole,) = prediction_tables(module, asked)
+    every = len(arrays[stimulus])
+    assert len(whole.rows) == every - every // 20 * only.context * (trials > 0)
 
 
 def _cut(arrays: Arrays, rows: int) -> Arrays:

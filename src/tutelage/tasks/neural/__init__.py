@@ -107,7 +107,7 @@ class NeuralTask(
         return evaluate(module, data)
 
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
-        """Return a row for each test frame and a column for each unit; a table a session."""
+        """Return a row for each frame that tests and a column for each unit; a table a session."""
         from tutelage.tasks.neural.blending import NeuralBlend
         from tutelage.tasks.neural.data.datamodule import MultiDatasetDM
         from tutelage.tasks.neural.evaluation.tables import prediction_tables

@@ -35,6 +35,7 @@ from tutelage.tasks.neural.sessions.session import Ints
 from tutelage.tasks.neural.simulator import UnitTruth, session_names, simulated_truth
 from tutelage.training.contracts import TaskData, TaskModule
 from tutelage.training.loaders import EvalLoader, ResumableLoader
+from tutelage.training.samplers import ListedBatches
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class MultiDatasetDM(TaskData):
         self.batch_size = 64
 
     def setup(self, stage: str) -> None:
-        """Read, split, learn the preprocessing, cut the stretches."""
+        """Read, split (``predict``: all rows test), learn the preprocessing, cut the stretches."""
         if self._ready:
             return
         data = self.config.data
@@ -75,12 +76,14 @@ class MultiDatasetDM(TaskData):
         if self._given is None:
             require_responses(every, data)
         wanted = chosen(every, data)
-        parts = self._parts_of(every, wanted)
+        whole = stage == "predict"
+        parts = [*map(_tested, every)] if whole else self._parts_of(every, wanted)
         pairs = [
             pair for pair, use in zip(zip(every, parts, strict=True), wanted, strict=True) if use
         ]
         if self._given is not None:
-            self._compare(pairs, self._given)
+            if not whole:
+                self._compare(pairs, self._given)
             pairs = self._aligned(pairs, self._given)
         self.sessions: Sequence[Session] = [session for session, _ in pairs]
         self.parts: Sequence[Ints] = [part for _, part in pairs]
@@ -99,7 +102,7 @@ class MultiDatasetDM(TaskData):
         if data.fold is None:
             recorded = [session for session in sessions if session.units]
             split = iter(split_sessions(recorded, data.split, data.train_rows))
-            return [next(split) if s.units else np.full(len(s), TEST) for s in sessions]
+            return [next(split) if s.units else _tested(s) for s in sessions]
         parts, digests = fold_parts(sessions, wanted, data)
         self._digests = {s.id: each for s, each in zip(sessions, digests, strict=True)}
         return parts
@@ -262,7 +265,7 @@ class MultiDatasetDM(TaskData):
             if session is None or int(table.session[batch[0]]) == session
         ]
         return EvalLoader(
-            lambda places: NeuralBatch((self.chunk(table, places),)), _Listed(batches)
+            lambda places: NeuralBatch((self.chunk(table, places),)), ListedBatches(batches)
         )
 
     def stops(self, part: int, session: int, starts: Tensor) -> Ints:
@@ -314,7 +317,7 @@ class MultiDatasetDM(TaskData):
                 return self.idle(table, -1 - places)
             return NeuralBatch((self.chunk(table, places),))
 
-        return EvalLoader(fetch, _Listed(mine))
+        return EvalLoader(fetch, ListedBatches(mine))
 
     def test_loaders(self) -> Mapping[str, EvalLoader[NeuralBatch]]:
         """All test stretches, in order."""
@@ -385,15 +388,6 @@ class MultiDatasetDM(TaskData):
         return len(self.tables[TRAIN])
 
 
-class _Listed:
-    """An order of batches that was made beforehand."""
-
-    def __init__(self, batches: Sequence[Tensor]) -> None:
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def batches(self, epoch: int) -> Sequence[Tensor]:
-        """Return them, the same in each epoch."""
-        return self._batches
+def _tested(session: Session) -> Ints:
+    """Return `TEST` for each row."""
+    return np.full(len(session), TEST)
