@@ -84,13 +84,13 @@ def cell(task: str, name: str, ids: dict[str, str], home: Path) -> None:
 
 
 def soak(minutes: float, home: Path) -> list[Use]:
-    """Go on with rounds until the time is over; at least three."""
+    """Go on with rounds until the time is over; at least two."""
     ids, uses, runs = donors(home), list[Use](), 0
     started = time.monotonic()
     print(
         f"{'seconds':>8}{'runs':>7}{'MiB':>9}{'files':>7}{'threads':>9}{'children':>10}", flush=True
     )
-    while len(uses) < 3 or time.monotonic() - started < 60 * minutes:
+    while len(uses) < 2 or time.monotonic() - started < 60 * minutes:
         for task, cells in TASKS.items():
             for name in cells.cells:
                 cell(task, name, ids, home)

@@ -7,8 +7,8 @@ A thread sends simulated traffic onto a virtual bus at the given rate, as evenly
 watch runs a student of random weights (they don't matter to time) in the same process. Both share
 one interpreter, so latencies are upper bounds of what a bus of its own gives. With calibration the
 stream's first ten seconds are learned from and not judged. Fails if a frame is lost, a window is
-missing, or memory grows by more than 32 MiB after the first tenth, or, where that is later, after
-twice the time of calibration.
+missing, anything is compiled while frames arrive, or memory grows by more than 32 MiB after the
+first tenth, or, where that is later, after twice the time of calibration.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 import can
 import psutil
 import torch
+from numba.core.event import install_recorder
 
 warnings.filterwarnings("ignore", message=".*torch.jit")
 from tutelage.core.overrides import build_config  # noqa: E402
@@ -105,7 +106,8 @@ def soak(seconds: float, rate: float, engine: str, calibration: str) -> dict[str
         sender = Sender(messages_of(usual), rate, seconds)
         thread = threading.Thread(target=sender.run, args=(watch,), daemon=True)
         thread.start()
-        list(watch.verdicts())
+        with install_recorder("numba:compile") as late:
+            list(watch.verdicts())
         thread.join()
         counts = watch.summary()
     learning = 2 * LEARNING / seconds if calibration != "none" else 0.0
@@ -114,6 +116,7 @@ def soak(seconds: float, rate: float, engine: str, calibration: str) -> dict[str
     return {
         **counts,
         "engine": engine,
+        "compiled_late": len(late.buffer),
         "sent": sender.sent,
         "sent_per_second": round(sender.sent / seconds),
         "memory_mib": round(settled[-1], 1),
@@ -129,6 +132,8 @@ def failures(found: dict[str, object]) -> list[str]:
     learned = -(-int(str(found["calibration_frames"])) // 100)
     if found["windows"] != sent // 100 - learned:
         wrong.append(f"{found['windows']} windows of {sent // 100 - learned}")
+    if found["compiled_late"]:
+        wrong.append("windows waited for what was compiled")
     if growth > GROWTH:
         wrong.append(f"memory grew by {growth} MiB")
     return wrong

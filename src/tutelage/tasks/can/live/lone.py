@@ -53,11 +53,11 @@ class LoneWindow:
         self._there = np.zeros(window * window, np.bool_)
 
     @classmethod
-    def compile(cls, profile: TrafficProfile) -> None:
-        """Compile the steps now, so that no window has to wait for it."""
+    def compile(cls, profile: TrafficProfile) -> Graphs:
+        """Compile the steps now, so that no window has to wait; return a made-up window's graph."""
         window = profile.window
         tables = IdTables.of(profile)
-        cls(tables, IdHistory(tables), window).graph(
+        return cls(tables, IdHistory(tables), window).graph(
             Frames(
                 np.linspace(0.0, 1.0, window),
                 np.arange(window, dtype=np.uint32) % 3,

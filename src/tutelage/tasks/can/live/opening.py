@@ -72,7 +72,7 @@ def open_watch(
     data, settings, scaler = config.data, config.evaluation, module.input
     scorer, drives = _scorer(engine, module), _drives(config, cache)
     least = batch or (EVALUATION_BATCH if is_log(source) else 1)
-    lone = _lone(learned.profile) if engine != TORCH and least == 1 else None
+    lone = _lone(learned.profile, scorer) if engine != TORCH and least == 1 else None
     waiting = Waiting(least, batch or EVALUATION_BATCH)
     judge: Judge
     if settings.calibration == "none":
@@ -90,14 +90,14 @@ def open_watch(
     )
 
 
-def _lone(profile: TrafficProfile) -> type[LoneWindow] | None:
-    """Return what describes lone windows fastest, ready to run; null without numba."""
+def _lone(profile: TrafficProfile, scorer: Scorer) -> type[LoneWindow] | None:
+    """Return what describes lone windows fastest, once both are compiled; null without numba."""
     if find_spec("numba") is None:
         _log.info("numba is not installed, so each window takes longer: %s", INSTALL)
         return None
     from tutelage.tasks.can.live.lone import LoneWindow
 
-    LoneWindow.compile(profile)
+    scorer.scores(LoneWindow.compile(profile))
     return LoneWindow
 
 
