@@ -12,7 +12,7 @@ PEERS := lightly open_clip_torch pytorch-metric-learning
 # Tests run each on one thread, in one process more than there are cores, since some wait.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help quickstart test test-cluster test-system check types bench bench-can bench-losses soak soak-watch soak-hpo audit docs clean
+.PHONY: help quickstart test test-cluster test-system check types bench bench-can bench-losses soak soak-watch soak-hpo audit docs docs-serve clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,7 @@ check: $(VENV)/.dev  ## lint, types, import contracts, documentation build
 	$(BIN)/ruff format --check src tests benchmarks docs examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+	$(MAKE) --no-print-directory docs
 
 types: $(VENV)/.dev  ## ask pyright whether the public interface has a type throughout; half a minute
 	$(PIP) pyright
@@ -87,7 +87,10 @@ soak-hpo: $(VENV)/.dev  ## kill a study's processes at random moments (KILLS) an
 audit: $(VENV)/.dev  ## ask each installed package whether it is what was tested; ARGS="--pip-audit pip-audit"
 	$(BIN)/python benchmarks/dependency_audit.py $(ARGS)
 
-docs: $(VENV)/.dev  ## serve the documentation on this machine
+docs: $(VENV)/.dev  ## build the documentation into site/, where a wrong link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+
+docs-serve: $(VENV)/.dev  ## serve the documentation on this machine
 	$(BIN)/mkdocs serve
 
 clean:  ## remove the environment and caches

@@ -55,11 +55,12 @@ def test_training_prints_one_object_that_agrees_with_the_record(shared: Shared) 
     assert kept["audit"]["verdict"] == "clean"
 
 
-def test_two_runs_stand_on_one_page_of_a_real_browser(home: Tutelage) -> None:
+def test_a_run_and_two_together_stand_in_a_real_browser(home: Tutelage) -> None:
     home.done("train", "can", *SMALL, "training.max_epochs=1", "training.seed=3")
     first, second = home.runs()
     assert "Alarms on" in (second / "report.html").read_text()
     home.done("report", first.name, second.name, "--output", "both.html")
+    look_at(second / "report.html")
     look_at(home.folder / "both.html")
 
 
