@@ -102,13 +102,14 @@ class ClassificationDataModule(TaskData):
         self, config: ClassificationConfig, examples: Examples, learned: Learned | None = None
     ) -> None:
         super().__init__()
-        self.config, self.examples = config, examples
-        self.part = self._parts(learned)
-        self.learned = learned or Learned.of(examples, self.part)
+        self.config: ClassificationConfig = config
+        self.examples: Examples = examples
+        self.part: Ints = self._parts(learned)
+        self.learned: Learned = learned or Learned.of(examples, self.part)
         self.batch_size = EVALUATION_BATCH
-        self.x = torch.from_numpy(examples.x)
+        self.x: Tensor = torch.from_numpy(examples.x)
         known = np.full(len(examples), -1) if examples.y is None else examples.labels
-        self.y = torch.from_numpy(known)
+        self.y: Tensor = torch.from_numpy(known)
 
     def setup(self, stage: str) -> None:
         """Nothing is left to do: the examples are in memory."""

@@ -35,8 +35,8 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.zeros(scaler))
         self.register_buffer("deviation", torch.ones(scaler))
         self.body = body
-        self.width = _width(body, shape)
-        self.head = nn.Linear(self.width, classes)
+        self.width: int = _width(body, shape)
+        self.head: nn.Linear = nn.Linear(self.width, classes)
 
     @torch.no_grad()
     def fit_scaler(self, x: Tensor) -> None:
@@ -77,13 +77,15 @@ class ClassifierModule(TaskModule):
         network: The network.
     """
 
-    validation_metrics: ClassVar = ("val/loss", "val/accuracy")
+    validation_metrics: ClassVar[tuple[str, ...]] = ("val/loss", "val/accuracy")
     network: Classifier
 
     def __init__(self, training: Training, network: Classifier) -> None:
         super().__init__(training)
-        self.network, self.feature_width = network, network.width
-        self.mean_loss, self.accuracy = MeanMetric(), MeanMetric()
+        self.network = network
+        self.feature_width: int = network.width
+        self.mean_loss: MeanMetric = MeanMetric()
+        self.accuracy: MeanMetric = MeanMetric()
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean cross-entropy and the accuracy."""

@@ -49,10 +49,14 @@ class ClassificationTask(
     Its runs have the modes of `CLASSIFIER_MODES`, folds, studies, an audit and exports.
     """
 
-    headline: ClassVar = "accuracy"
-    beside_headline: ClassVar = {"macro_f1": "mean F1\nof classes", "log_loss": "log loss"}
-    group_name: ClassVar = "class"
-    warm_modules: ClassVar = ("tutelage.classification.evaluation",)
+    headline: ClassVar[str] = "accuracy"
+    beside_headline: ClassVar[Mapping[str, str]] = {
+        "macro_f1": "mean F1\nof classes",
+        "log_loss": "log loss",
+    }
+    group_name: ClassVar[str] = "class"
+    warm_modules: ClassVar[tuple[str, ...]] = ("tutelage.classification.evaluation",)
+    exported_models: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **named: object) -> None:
         """Every model can be exported."""

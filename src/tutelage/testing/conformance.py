@@ -49,7 +49,9 @@ class TaskConformance(ResumeConformance):
     runs are made small, as for `ResumeConformance`.
     """
 
-    small = ("training.max_epochs=2", "training.accelerator=cpu")
+    small: ClassVar[Sequence[str]] = ("training.max_epochs=2", "training.accelerator=cpu")
+    donors: ClassVar[Mapping[str, Sequence[str]]] = {}
+    cells: ClassVar[Mapping[str, Sequence[str]]]
     _offer: ClassVar[ExitStack]
 
     def __init_subclass__(cls, **named: Any) -> None:
