@@ -103,7 +103,7 @@ def test_the_choice_is_explained_and_compared() -> None:
     table = selection_table(select(HpoConfig(folds=2), "maximize", TRIALS, {}), "f1")
     assert table.columns[:2] == ("trial 2", "difference in f1")
     assert table.rows[0][:2] == ("less runner-up (trial 0)", pytest.approx(0.2))
-    assert "Trial 2 is chosen: it has the best mean score" in table.note
+    assert "Trial 2 is chosen: none has a better mean score" in table.note
     assert "Nadeau & Bengio 2003" in table.note
     alone = [trial(0, 0.5), trial(1, 0.6)]
     table = selection_table(select(HpoConfig(), "maximize", alone, {}), "f1")

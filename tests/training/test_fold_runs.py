@@ -288,3 +288,8 @@ def test_a_run_that_fails_after_its_stop_epoch_trains_no_more(
     whole = train(tmp_path / "whole", *settings).run
     assert same_bits(resumed.run, whole)
     assert resumed.run.record.best_epoch == whole.record.best_epoch
+
+
+def test_what_a_scorer_is_asked_for_can_be_seen_without_its_buffers() -> None:
+    """`isinstance` of a protocol sees methods alone alike in every Python; buffers it does not."""
+    assert not AnomalyScorer.__annotations__

@@ -59,7 +59,7 @@ def require_service(task: Task[RunConfig], format: str) -> None:
     if format not in SERVED:
         raise UnknownNameError("format", format, SERVED)
     if not isinstance(task, SupportsService):
-        hint = "Use `tutelage predict`, or export the model."
+        hint = "Use `tutelage predict`."
         raise ConfigError("this task has no service", where=task.name, hint=hint)
 
 

@@ -84,7 +84,8 @@ def _show(made: FinalRun) -> None:
         out.print(render(Table(title="Gates", columns=columns, rows=rows)))
     for file in manifest.exports:
         _line(f"{file.format:8} {made.run.path / file.path}  {file.bytes:,} bytes")
-    _line(f"{DONE[made.step]}; {'passed' if manifest.passed else 'NOT passed: not to be shipped'}")
+    kept = "passed" if manifest.gates else "no gate was set"
+    _line(f"{DONE[made.step]}; {kept if manifest.passed else 'NOT passed: not to be shipped'}")
     _line(f"run      {made.run.id}")
     _line(f"folder   {made.run.path}")
 

@@ -66,7 +66,7 @@ def predict(
     if source is not None and "=" in source.name and not source.exists():
         source, changes = None, (str(source), *changes)  # INPUT was left out
     if source is None and not load_task(found.record.task).predicts_own_data:
-        said = f"Missing argument 'INPUT': runs of {found.record.task!r} are applied to new data"
+        said = f"missing argument 'INPUT': runs of {found.record.task!r} are applied to new data"
         raise RequestError(said, hint="Name a file or folder.")
     if query is not None:
         changes = (*changes, _asked(query, load_task(found.record.task)))

@@ -83,7 +83,8 @@ def watch(
 
 def _show(summary: dict[str, object]) -> None:
     for name, value in summary.items():
-        err.print(f"{name.replace('_', ' '):18} {value}", markup=False, highlight=False)
+        said = "–" if value in (None, {}) else value
+        err.print(f"{name.replace('_', ' '):18} {said}", markup=False, highlight=False)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from tutelage.final.policy import Step, next_step, run_policy, state_of
 from tutelage.final.reproduction import Train
 from tutelage.final.source import Origin, newest_shipped, on_all_data
 from tutelage.task import SupportsCombining, SupportsExport
+from tutelage.training.export.require import which_can
 from tutelage.training.parents import named_parents, parent_fingerprints
 
 Export = Callable[[Run, Format], ExportedFile]
@@ -212,6 +213,5 @@ def _check_exports(origin: Origin, settings: FinalConfig) -> None:
             said = f"the models of {task.name!r} are none that transformers has"
             raise ConfigError(said, where="final.export", hint="Take onnx or onnx-int8.")
         if model not in able:
-            hint = f"Of {task.name!r}, these can: {', '.join(able) or 'none'}."
             said = f"the model {model!r} can't be exported"
-            raise ConfigError(said, where="final.export", hint=hint)
+            raise ConfigError(said, where="final.export", hint=which_can(task.name, able))

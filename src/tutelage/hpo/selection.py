@@ -131,7 +131,7 @@ _Chosen = tuple[TrialResult, str, Sequence[TrialResult]]
 
 
 def _best(ranked: Sequence[TrialResult], sign: float, costs: Mapping[int, Cost]) -> _Chosen:
-    return ranked[0], "it has the best mean score", ranked[:1]
+    return ranked[0], "none has a better mean score", ranked[:1]
 
 
 def _simplest(ranked: Sequence[TrialResult], sign: float, costs: Mapping[int, Cost]) -> _Chosen:

@@ -154,9 +154,11 @@ class DifficultyScorer(Protocol):
 
 @runtime_checkable
 class AnomalyScorer(Protocol):
-    """A module that gives each sample an anomaly score and calls those above `threshold`."""
+    """A module that gives each sample an anomaly score, and calls those above a threshold.
 
-    threshold: Tensor
+    The threshold is its buffer ``threshold``, a scalar. No attribute of the protocol: since Python
+    3.12 `isinstance` doesn't see a buffer.
+    """
 
     def anomaly_scores(self, batch: Any) -> Tensor:
         """Return one score a sample, (n,); larger is stranger."""

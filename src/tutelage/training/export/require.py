@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tutelage.capabilities import SupportsTransformersExport
 from tutelage.core.errors import ConfigError
 from tutelage.core.store import Run
@@ -22,7 +24,7 @@ def require_export(run: Run, format: str) -> None:
         raise ConfigError(said, where=run.id)
     able = task.exported_models if isinstance(task, SupportsExport) else ()
     if record.model not in able:
-        fits = f"Of {record.task!r}, these can: {', '.join(able) or 'none'}."
+        fits = which_can(record.task, able)
         parts = ", ".join(parent.run for parent in record.parents)
         made = f" It was made from {parts}." if parts else ""
         raise ConfigError(
@@ -30,3 +32,8 @@ def require_export(run: Run, format: str) -> None:
         )
     if format != "hf":
         require_exporter()
+
+
+def which_can(task: str, able: Sequence[str]) -> str:
+    """Say which models of a task can be exported."""
+    return f"Of {task!r}, these can: {', '.join(able)}." if able else f"No model of {task!r} can."

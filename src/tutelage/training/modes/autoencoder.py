@@ -89,7 +89,8 @@ class AutoencoderTrainer(BaseTrainer):
                 module.anomaly_scores(data.transfer_batch_to_device(batch, module.device, 0))
                 for batch in (data.val_dataloader() if own_split else data.train_dataloader())
             ]
-        module.threshold.fill_(torch.cat(scores).quantile(self.mode.threshold_quantile))
+        threshold = torch.cat(scores).quantile(self.mode.threshold_quantile)
+        module.get_buffer("threshold").fill_(threshold)
 
     # ---- helpers
 

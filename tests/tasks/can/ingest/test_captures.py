@@ -181,7 +181,7 @@ def test_each_wrong_root_has_its_own_message(tmp_path: Path) -> None:
     cases = {
         "absent": "no such folder or file",
         "empty": "the folder is empty",
-        "other": "no capture in the folder (2 files of other kinds)",
+        "other": "no capture in the folder (files of other kinds: 2)",
         "notes.md": "not a CAN capture in a known format",
         "loop": "can't be read",
         "notes.md/below": "no such folder or file",

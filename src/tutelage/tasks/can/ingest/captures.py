@@ -93,11 +93,11 @@ def find_captures(root: Path, links: Links = "inside") -> list[CaptureFile]:
     paths = _walk(root)
     found = [p for p in paths if p.suffix.lower() in EXTENSIONS]
     if ignored := len(paths) - len(found):
-        _log.info("%s: %d files of other kinds are ignored", root, ignored)
+        _log.info("%s: files of other kinds that are ignored: %d", root, ignored)
     if not found:
         problem = "the folder is empty"
         if ignored:
-            problem = f"no capture in the folder ({ignored} files of other kinds)"
+            problem = f"no capture in the folder (files of other kinds: {ignored})"
         raise DataError(
             problem, where=root, hint=f"Captures end in {', '.join(sorted(EXTENSIONS))}."
         )

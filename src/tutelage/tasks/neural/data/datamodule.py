@@ -153,8 +153,8 @@ class MultiDatasetDM(TaskData):
             raise DataError(
                 "the model has a readout for none of these sessions",
                 where=self.config.data.root,
-                hint=f"It knows {', '.join(learned.sessions)}. Train readouts for others with "
-                "model.core_from.",
+                hint=f"It knows {', '.join(learned.sessions)}: a file of such a name is of that "
+                "session. Train readouts for others with model.core_from.",
             )
         return kept
 
