@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from tutelage.core.errors import ConfigError, StorageError
 from tutelage.core.files import storage_errors
@@ -90,7 +91,8 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
                 return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     shown = shown_url(storage)
     url = f"sqlite:///{(folder / DATABASE_FILE).absolute()}" if storage is None else storage
-    options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    file = {"connect_args": {"timeout": _LOCK_SECONDS}, "poolclass": NullPool}  # closed after use
+    options = file if url.startswith("sqlite") else {}
     try:
         return optuna.storages.get_storage(RDBStorage(url, engine_kwargs=options))
     except ImportError as error:

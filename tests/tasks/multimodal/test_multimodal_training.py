@@ -22,6 +22,7 @@ from tutelage.tasks.multimodal import MultimodalTask
 from tutelage.tasks.multimodal.config import MultimodalConfig
 from tutelage.tasks.multimodal.datamodule import DataHandler
 from tutelage.tasks.multimodal.module import TwoTowerModule
+from tutelage.tasks.multimodal.pictures import RIGHT
 from tutelage.training.launch import launch
 from tutelage.training.metrics import read_metrics
 
@@ -84,6 +85,12 @@ def test_the_report_shows_what_lies_closest(trained: tuple[Run, Path]) -> None:
     run.verify_artifacts()
     with Image.open(run.path / "closest-to-caption-01.png") as strip:
         assert strip.size == (5 * 72, 72)
+    (table,) = (t for t in run.record.tables if t.title == "Pictures closest to a caption")
+    for _, name, place in table.rows:
+        first = int(str(place).split(" of ")[0])
+        with Image.open(run.path / str(name)) as strip:
+            framed = [strip.getpixel((72 * n + 2, 2)) == RIGHT for n in range(5)]
+        assert framed.index(True) + 1 == first if any(framed) else first > 5
     html = render_page([run])
     assert html.count('<img src="data:image/png;base64,') == 12
     assert "Diagnosis" in html and "recall@10 by chance" in html

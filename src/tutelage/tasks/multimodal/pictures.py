@@ -54,13 +54,12 @@ def gallery(
     files: dict[str, bytes] = {}
     rows = []
     shown = _for_captions(embedded, pairs, count, similar[0])
-    for number, (caption, strip, right) in enumerate(shown, 1):
+    for number, (caption, strip, rank) in enumerate(shown, 1):
         files[name := f"closest-to-caption-{number:02}.png"] = strip
-        places = ", ".join(str(place) for place, yes in enumerate(right, 1) if yes)
-        rows.append((caption, name, places or "none"))
+        rows.append((caption, name, f"{rank} of {len(embedded.images)}"))
     to_image = Table(
         title="Pictures closest to a caption",
-        columns=("caption", "the closest first; green: right", "right at"),
+        columns=("caption", "the closest first; green: right", "first right at"),
         rows=tuple(rows),
     )
     named = []
@@ -78,12 +77,14 @@ def gallery(
 
 def _for_captions(
     e: Embedded, pairs: Pairs, count: int, similar: Similar
-) -> Iterator[tuple[str, bytes, list[bool]]]:
+) -> Iterator[tuple[str, bytes, int]]:
+    """Captions, their closest pictures, and the place of the first right one among all."""
     for query in _chosen(len(e.texts), count):
-        best = similar(query).topk(min(CLOSEST, len(e.images))).indices
-        right = (e.image_ids[best] == e.text_ids[query]).tolist()
+        scores, right = similar(query), e.image_ids == e.text_ids[query]
+        best = scores.topk(min(CLOSEST, len(e.images))).indices
         images = pairs.images[e.rows[best.numpy()]]
-        yield pairs.captions[e.caption_rows[query]], strip(images, right), right
+        rank = int((scores > scores[right].max()).sum()) + 1
+        yield pairs.captions[e.caption_rows[query]], strip(images, right[best].tolist()), rank
 
 
 def _for_pictures(
