@@ -16,6 +16,7 @@ from tutelage.cli.console import err, print_json
 from tutelage.cli.options import Json, Overrides, RunName
 from tutelage.cli.table_files import write_columns
 from tutelage.core.errors import RequestError
+from tutelage.core.files import exists
 
 if TYPE_CHECKING:
     from tutelage.core.config import RunConfig
@@ -63,7 +64,7 @@ def predict(
     from tutelage.task import SupportsPredictionLines, load_task
 
     found, changes = api.load_run(run), tuple(overrides or ())
-    if source is not None and "=" in source.name and not source.exists():
+    if source is not None and "=" in source.name and not exists(source):
         source, changes = None, (str(source), *changes)  # INPUT was left out
     if source is None and not load_task(found.record.task).predicts_own_data:
         said = f"missing argument 'INPUT': runs of {found.record.task!r} are applied to new data"
@@ -101,7 +102,7 @@ def _asked(query: str, task: Task[RunConfig]) -> str:
 
 def _require_places(source: Path | None, output: Path | None) -> None:
     """Refuse what can't be read or written before a model is loaded, which takes seconds."""
-    if source is not None and not source.exists():
+    if source is not None and not exists(source):
         raise RequestError("no such file or folder", where=source, hint="Name the data's path.")
     if output is not None and not output.absolute().parent.is_dir():
         hint = "Make it, or name another file."

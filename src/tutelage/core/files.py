@@ -32,6 +32,14 @@ def digest_bytes(data: bytes | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is a file or folder; False also where none can have such a name."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def open_regular(path: Path) -> IO[bytes]:
     """Open a file for reading that has an end: no pipe, device or socket.
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+_LONGEST_NAME: Final = 255
+_LONGEST_PATH: Final = 4095
+"""Bytes that a file's name, and its path, have at most."""
 
 
 class Section(BaseModel):
@@ -18,6 +24,17 @@ class Section(BaseModel):
         allow_inf_nan=False,
         coerce_numbers_to_str=True,
     )
+
+    @field_validator("*")
+    @classmethod
+    def _can_name_a_file(cls, value: object) -> object:
+        """Refuse a path that no file can have; asking the disk for it would end in an error."""
+        if isinstance(value, Path) and (
+            len(os.fsencode(value)) > _LONGEST_PATH
+            or any(len(os.fsencode(part)) > _LONGEST_NAME for part in value.parts)
+        ):
+            raise ValueError("this path is too long for any file")
+        return value
 
     def moved(self) -> set[str]:
         """Names of the settings whose value is not the default, however they were given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,14 @@ def test_a_byte_level_tokenizer_sees_a_blank_before_each_word() -> None:
 def test_what_is_no_tokenizer_is_refused() -> None:
     with pytest.raises(DataError, match="no tokenizer"):
         SubwordCoder('{"model": 3}', 0)
+
+
+def test_a_tokenizer_whose_numbers_no_model_takes_is_refused() -> None:
+    from tokenizers import Tokenizer, models
+
+    made = json.loads(Tokenizer(models.WordLevel({"a": 0, "b": 2**31}, "a")).to_str())
+    with pytest.raises(DataError, match="beyond 31 bits"):
+        SubwordCoder(json.dumps(made), 0)
 
 
 def test_the_vocabulary_is_of_frequent_words_in_lower_case() -> None:

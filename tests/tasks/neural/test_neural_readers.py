@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -153,6 +155,48 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "damaged.npz").write_bytes(content)
     with pytest.raises(DataError, match="can't be read as NPZ"):
         read_sessions(NeuralData(root=tmp_path), tmp_path / "cache")
+
+
+def test_empty_texts_of_any_number_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path, "one", movie_arrays())
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|S0", "fortran_order": False, "shape": (10**12,)}
+    )
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new.npz", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, header.getvalue() if name == "unit_ids.npy" else old.read(name))
+    with pytest.raises(DataError, match=r"unit_ids\.npy is shorter"):
+        read_sessions(NeuralData(root=tmp_path / "new.npz"), tmp_path / "cache")
+
+
+def test_signals_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    words = movie_arrays()
+    words["behaviour"] = np.full((len(words["stimulus"]), 1), "fast")
+    path = write(tmp_path, "one", words)
+    with pytest.raises(DataError, match="behaviour: holds <U4, not numbers"):
+        read_sessions(NeuralData(root=path), tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("sessions: [/etc/passwd]", "sessions: no YAML file: /etc/passwd"),
+        (f"sessions: {'a' * 300}", "no such folder of session files"),
+        (f"sessions: [{'a' * 300}.yaml]", "no such session file"),
+        (f"file: {'a' * 300}.npz", "too long for any file"),
+        ("file: one.npz\narrays: {stimulus: stimulus}\nframe_times: ''", "no array ''"),
+        ("file: one.npz\nrate_hz: 1.0e+300\ntarget_rate_hz: 1", "target_rate_hz"),
+        ("file: one.npz\nrate_hz: 1.0e+300\ntarget_rate_hz: 1.0e-300", "target_rate_hz"),
+    ],
+)
+def test_a_description_that_can_be_of_no_recording_is_refused(
+    tmp_path: Path, said: str, problem: str
+) -> None:
+    write(tmp_path, "one", movie_arrays())
+    (tmp_path / "lab.yaml").write_text(said)
+    with pytest.raises(TutelageError, match=problem):
+        read_sessions(NeuralData(root=tmp_path / "lab.yaml"), tmp_path / "cache")
 
 
 def test_behaviour_that_is_configured_must_be_there(tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ class SubwordCoder(Coder):
         special = [i for i, token in added.items() if token.special]
         self.ordinary = np.setdiff1d(np.arange(self.size), special)
         self._unknown = self._unknown_token(settings)
+        numbers = [*self.tokenizer.get_vocab().values(), self._unknown, pad]
+        if max(map(abs, numbers)) > np.iinfo(np.int32).max:
+            raise DataError("a token's number is beyond 31 bits", where="tokenizer.json")
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

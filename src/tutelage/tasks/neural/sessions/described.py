@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tutelage.core.config import Section
 from tutelage.core.errors import ConfigError, DataError
+from tutelage.core.files import exists
 from tutelage.core.overrides import build_config, merge, read_settings
 from tutelage.tasks.neural.sessions.binning import frame_bounds, spike_counts
 from tutelage.tasks.neural.sessions.hdf5 import read_datasets, read_hdf5
@@ -76,7 +78,7 @@ def described_sessions(path: Path, folder: Path | None) -> Sequence[tuple[Path, 
     shared = {key: value for key, value in shared.items() if key != "sessions"}
     found = []
     for file in _session_files(path, listed):
-        if not file.exists():
+        if not exists(file):
             raise DataError(f"no such session file: {file.name}", where=path, hint=f"Asked: {file}")
         settings = merge(shared, read_settings(file))
         found.append((file, _located(build_config(SessionFile, [settings], where=file), file)))
@@ -85,11 +87,15 @@ def described_sessions(path: Path, folder: Path | None) -> Sequence[tuple[Path, 
 
 def _session_files(path: Path, listed: str | tuple[str, ...]) -> list[Path]:
     if not isinstance(listed, str):
+        foreign = [name for name in listed if not is_yaml(Path(name))]
+        if foreign:
+            said = f"sessions: no YAML file: {foreign[0]}"
+            raise DataError(said, where=path, hint="Session files end in .yaml or .yml.")
         return [path.parent / name for name in listed]
     folder = path.parent / listed
-    if not folder.is_dir():
+    if not exists(folder) or not folder.is_dir():
         raise DataError(f"no such folder of session files: {listed}", where=path)
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p != path)
+    files = sorted(p for p in folder.iterdir() if is_yaml(p) and p != path)
     if not files:
         raise DataError("no session file (YAML) in this folder", where=folder)
     return files
@@ -130,7 +136,7 @@ def _read(session: SessionFile, path: Path) -> Recording:
         known = ", ".join((*ROWS, *FACTS))
         raise DataError(f"arrays: unknown name {unknown[0]!r}", where=path, hint=f"Valid: {known}.")
     theirs = [*session.arrays.values(), *session.spike_times.values()]
-    theirs += [session.frame_times] if session.frame_times else []
+    theirs += [session.frame_times] if session.frame_times is not None else []
     held = some(path, tuple(dict.fromkeys(theirs)))
     arrays = {name: held[their] for name, their in session.arrays.items()}
     if session.spike_times:
@@ -149,7 +155,7 @@ def _binned(
             where=path,
             hint="Name the array of the seconds at which each frame began.",
         )
-    times = held[session.frame_times].astype(np.float64).ravel()
+    times = _seconds(session, path, session.frame_times, held)
     frames = arrays[name]
     if len(times) != len(frames):
         if not session.cut_to_shortest:
@@ -163,7 +169,7 @@ def _binned(
     if (np.diff(times) <= 0).any():
         raise DataError(f"session {session.id}: frame_times do not ascend", where=path)
     ends, trial = frame_bounds(times)
-    spikes = [held[their].astype(np.float64).ravel() for their in session.spike_times.values()]
+    spikes = [_seconds(session, path, their, held) for their in session.spike_times.values()]
     binned: dict[str, Array] = {
         name: frames,
         "responses": spike_counts(spikes, times, ends),
@@ -171,6 +177,15 @@ def _binned(
         "rate_hz": np.array(1 / np.median(np.diff(times))),
     }
     return binned | ({} if "trial" in arrays else {"trial": trial})
+
+
+def _seconds(
+    session: SessionFile, path: Path, name: str, held: Mapping[str, Array]
+) -> NDArray[np.float64]:
+    if held[name].dtype.kind not in "iufb":
+        said = f"session {session.id}: {name}: holds {held[name].dtype}, not seconds"
+        raise DataError(said, where=path)
+    return held[name].astype(np.float64).ravel()
 
 
 def _chosen_units(recording: Recording, session: SessionFile) -> Recording:
@@ -202,13 +217,14 @@ def _slower(recording: Recording, session: SessionFile) -> Recording:
     rate = recording.rate_hz
     if rate is None:
         recording.refuse("rate_hz", "not known, but target_rate_hz is set", "Set rate_hz.")
-    factor = round(rate / session.target_rate_hz)
+    rows = {n: array for n, array in recording.arrays.items() if n in ROWS and array.ndim}
+    share = rate / session.target_rate_hz
+    factor = round(share) if share <= max(map(len, rows.values()), default=0) else 0
     if factor < 1 or abs(rate / factor - session.target_rate_hz) > 0.01 * session.target_rate_hz:
-        recording.refuse("target_rate_hz", f"no whole part of {rate:g} frames a second")
-    arrays = {
-        name: _reduced(name, array, factor) if name in ROWS else array
-        for name, array in recording.arrays.items()
-    }
+        said = f"no whole part of {rate:g} frames a second, or too low for so few frames"
+        recording.refuse("target_rate_hz", said)
+    reduced = {name: _reduced(name, array, factor) for name, array in rows.items()}
+    arrays = dict(recording.arrays) | reduced
     return replace(recording, arrays=arrays, rate_hz=rate / factor)
 
 
@@ -221,6 +237,11 @@ def _reduced(name: str, array: Array, factor: int) -> Array:
     elif name == "valid":
         reduced = np.asarray(grouped.all(axis=1))
     return reduced
+
+
+def is_yaml(path: Path) -> bool:
+    """Whether a file describes sessions."""
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 Reader = Callable[[Path], Recording]

@@ -210,7 +210,10 @@ def _behaviour(recording: Recording, rows: int) -> tuple[Floats | None, tuple[st
     for name in ("behaviour", "eye_position"):
         if name not in recording.arrays:
             continue
-        values = _matrix(recording, name, rows).astype(np.float32)
+        given = _matrix(recording, name, rows)
+        if given.dtype.kind not in "iufb":
+            recording.refuse(name, f"holds {given.dtype}, not numbers")
+        values = given.astype(np.float32)
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             recording.refuse(name, f"not a number in row {row}", "Fill such gaps, or cut them.")

@@ -13,6 +13,7 @@ from tutelage.tasks.neural.config import NeuralData
 from tutelage.tasks.neural.sessions.described import (
     READERS,
     described_sessions,
+    is_yaml,
     read_described,
 )
 from tutelage.tasks.neural.sessions.recording import Recording
@@ -53,7 +54,7 @@ def find_sources(data: NeuralData) -> Sequence[Source]:
     root = data.root
     assert root is not None
     if root.is_file():
-        return _described(root, data.sessions) if _is_yaml(root) else [_source(root)]
+        return _described(root, data.sessions) if is_yaml(root) else [_source(root)]
     if not root.is_dir():
         raise DataError("no such file or folder", where=root, hint="Check data.root.")
     files = sorted(path for path in root.iterdir() if path.suffix.lower() in READERS)
@@ -67,10 +68,6 @@ def find_sources(data: NeuralData) -> Sequence[Source]:
     if data.links == "inside":
         require_inside(root, files)
     return [_source(path) for path in files]
-
-
-def _is_yaml(path: Path) -> bool:
-    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def _described(path: Path, folder: Path | None) -> list[Source]:
