@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def tokenizer(path: Path) -> None:
 
 
 def session(path: Path) -> None:
+    from tutelage.core.apart import apart
     from tutelage.tasks.neural.config import NeuralData
     from tutelage.tasks.neural.sessions.recording import checked
     from tutelage.tasks.neural.sessions.sources import find_sources
@@ -75,7 +77,8 @@ def session(path: Path) -> None:
     data = NeuralData(root=path)
     for source in find_sources(data):
         source.digest()
-        checked(source.read(), data)
+        read = partial(lambda each: checked(each.read(), data), source)
+        read() if source.foreign is None else apart(read, source.foreign)
 
 
 def picture(path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.core.apart import apart
 from tutelage.core.errors import DataError
 from tutelage.core.files import storage_errors
 from tutelage.tasks.neural.sessions.session import Session
@@ -22,7 +23,9 @@ ARRAYS = (
 )  # fmt: skip
 
 
-def cached(folder: Path, key: str, make: Callable[[], Session]) -> Session:
+def cached(
+    folder: Path, key: str, make: Callable[[], Session], foreign: Path | None = None
+) -> Session:
     """Return the session kept under ``key``, made first where it is not there yet.
 
     A session is written beside its place and then moved there, so that processes which make the
@@ -32,16 +35,21 @@ def cached(folder: Path, key: str, make: Callable[[], Session]) -> Session:
         folder: Where sessions are kept.
         key: Digest of everything that the session depends on.
         make: Reads it.
+        foreign: The file, where a library in C parses it, which it may crash: it is read `apart`.
 
     Raises:
         StorageError: The folder can't be written.
         DataError: What `make` raises.
     """
     place = folder / key
-    if not (place / FACTS).exists():
+
+    def keep() -> None:
         session = make()
         with storage_errors(folder):
             _write(place, session)
+
+    if not (place / FACTS).exists():
+        keep() if foreign is None else apart(keep, foreign)
     return _open(place)
 
 

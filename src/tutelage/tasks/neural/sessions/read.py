@@ -134,7 +134,7 @@ def _only_behaviour(session: Session, names: tuple[str, ...]) -> Session:
 
 def _read(source: Source, data: NeuralData, folder: Path) -> Session:
     key = digest_json([source.digest(), data.responses, data.silent_units, source_digest()])
-    return cached(folder, key, lambda: checked(source.read(), data))
+    return cached(folder, key, lambda: checked(source.read(), data), source.foreign)
 
 
 def simulation_settings(data: NeuralData) -> dict[str, int | float]:

@@ -33,6 +33,11 @@ class Source:
     read: Callable[[], Recording]
     settings: str = ""
 
+    @property
+    def foreign(self) -> Path | None:
+        """The file, where a library in C parses it, which a damaged one may crash."""
+        return None if self.path.suffix.lower() == ".npz" else self.path
+
     def digest(self) -> str:
         """Digest of the file's content and of what is said of it.
 
