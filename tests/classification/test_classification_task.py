@@ -39,3 +39,6 @@ def test_predictions_of_another_file_are_told_by_its_name(tmp_path: Path) -> Non
     config = written(tmp_path / "mine.csv")
     other = Digits().datamodule(config, tmp_path, own.preprocessing)
     assert (own.source_name, other.source_name) == ("test", "mine.csv")
+    assert len(own.test_rows) < len(own.examples)
+    own.setup("predict")
+    assert len(own.test_rows) == len(own.examples)

@@ -69,6 +69,13 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
     assert ticks(low, high) == pytest.approx(expected)
 
 
+def test_ticks_that_lie_close_are_told_apart() -> None:
+    found = chart(Panel(title="auroc", lines=(Line(name="a", values=(1.0, 0.9999985), at=(0, 1)),)))
+    assert found is not None
+    words = [word for _, word in found.ticks_up]
+    assert len({*words}) == len(words) > 1
+
+
 def test_a_figure_parts_its_charts_from_its_pictures() -> None:
     line = Line(name="a", values=(1.0, 2.0))
     panels = (Panel(title="c", lines=(line,), across="s"), Panel(title="t", lines=(line,)))

@@ -157,6 +157,16 @@ def test_the_curves_of_a_metric_share_a_chart(store: RunStore) -> None:
     assert [line.name for line in panel.lines] == ["train 0.3 at last", "val 0.3 at last"]
 
 
+def test_the_mean_of_epochs_is_drawn_where_it_is_no_curve_of_its_own(store: RunStore) -> None:
+    run = finish_run(store)
+    head = "epoch,step,metric,value,seconds\n"
+    once = "".join(f"{n},{n},{part}/loss,0.{n},1\n" for n in (1, 2) for part in ("train", "epoch"))
+    for rows, names in ((once, ["train"]), (f"{once}2,3,train/loss,0.4,1\n", ["train", "mean"])):
+        (run.path / METRICS).write_text(head + rows)
+        (panel,) = curves_of(run)
+        assert [line.name.split()[0] for line in panel.lines] == names
+
+
 def test_a_long_curve_keeps_both_ends(store: RunStore) -> None:
     run = finish_run(store)
     rows = [f"0,{n},loss,{n % 7},{n}" for n in range(5000)]

@@ -105,6 +105,7 @@ class ClassificationDataModule(TaskData):
         self.config: ClassificationConfig = config
         self.examples: Examples = examples
         self.part: Ints = self._parts(learned)
+        self._named = False
         self.learned: Learned = learned or Learned.of(examples, self.part)
         self.batch_size = EVALUATION_BATCH
         self.x: Tensor = torch.from_numpy(examples.x)
@@ -112,7 +113,9 @@ class ClassificationDataModule(TaskData):
         self.y: Tensor = torch.from_numpy(known)
 
     def setup(self, stage: str) -> None:
-        """Nothing is left to do: the examples are in memory."""
+        """Make all examples test where they are to be predicted: ``predict``."""
+        if stage == "predict":
+            self.part, self._named = np.full(len(self.examples), TEST), True
 
     def _parts(self, learned: Learned | None) -> Ints:
         """(n,) the part of each example; those of a fold that is held out validate and test."""
@@ -138,9 +141,9 @@ class ClassificationDataModule(TaskData):
 
     @property
     def source_name(self) -> str:
-        """What is predicted: the file or folder, where it is not what the run was trained on."""
+        """What is predicted: the file or folder that was named, or what tests the run."""
         root = self.config.data.root
-        other = self.learned.digest != self.examples.digest
+        other = self._named or self.learned.digest != self.examples.digest
         return root.name if root is not None and other else self.test_name
 
     @property

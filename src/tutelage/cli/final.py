@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 DONE = {
     "train": "trained",
     "resume": "gone on with and finished",
-    "ship": "trained before; exported and judged now",
-    "reuse": "reused: it was trained, exported and judged so before",
+    "ship": "trained before",
+    "reuse": "reused: the same was asked for before",
 }
 _SOURCE = "Id, unique prefix or path of a finished run or study, or @last for the newest run."
 
@@ -85,6 +85,8 @@ def _show(made: FinalRun) -> None:
     for file in manifest.exports:
         _line(f"{file.format:8} {made.run.path / file.path}  {file.bytes:,} bytes")
     kept = "passed" if manifest.gates else "no gate was set"
+    if not manifest.exports:
+        kept = f"nothing was to be exported; {kept}"
     _line(f"{DONE[made.step]}; {kept if manifest.passed else 'NOT passed: not to be shipped'}")
     _line(f"run      {made.run.id}")
     _line(f"folder   {made.run.path}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json as json_text
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tutelage.task import Task
 
 
+TABLES: Final = (".csv", ".parquet")
+LINES: Final = (".jsonl", ".ndjson")
+"""How files of tables, and of a JSON object a line, end."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(name="predict")(predict)
@@ -33,7 +38,8 @@ def register(app: typer.Typer) -> None:
 def predict(
     run: RunName,
     source: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="File or folder of data.")
+        Path | None,
+        typer.Argument(metavar="INPUT", help="File or folder of data: all of it is predicted."),
     ] = None,
     overrides: Overrides = None,
     query: Annotated[
@@ -48,7 +54,7 @@ def predict(
 
     One CSV row a sample, or a Parquet table where the output's name ends in .parquet. For texts one
     JSON line a text, or, where the output's name ends in .csv or .parquet, one row an entity.
-    Pictures and captions become embeddings; without INPUT those of the run's own data.
+    Pictures and captions become embeddings. Without INPUT it is the run's own data that test it.
 
     Examples:
 
@@ -71,9 +77,9 @@ def predict(
         raise RequestError(said, hint="Name a file or folder.")
     if query is not None:
         changes = (*changes, _asked(query, load_task(found.record.task)))
-    _require_places(source, output)
-    as_table = json or (output is not None and output.suffix.lower() in (".csv", ".parquet"))
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
+    _require_places(source, output, (*TABLES, *LINES) if able else TABLES)
+    as_table = json or (output is not None and output.suffix.lower() in TABLES)
     if able and not as_table:
         _write_lines(api.predict_lines(found, source, *changes), output)
         return
@@ -100,13 +106,16 @@ def _asked(query: str, task: Task[RunConfig]) -> str:
     return f"evaluation.query={json_text.dumps(query)}"
 
 
-def _require_places(source: Path | None, output: Path | None) -> None:
+def _require_places(source: Path | None, output: Path | None, forms: Sequence[str]) -> None:
     """Refuse what can't be read or written before a model is loaded, which takes seconds."""
     if source is not None and not exists(source):
         raise RequestError("no such file or folder", where=source, hint="Name the data's path.")
     if output is not None and not output.absolute().parent.is_dir():
         hint = "Make it, or name another file."
         raise RequestError("there is no such folder to write in", where=output.parent, hint=hint)
+    if output is not None and output.suffix and output.suffix.lower() not in forms:
+        hint = f"Name a file that ends in {', '.join(forms)}."
+        raise RequestError(f"{output.suffix} is no format of predictions", where=output, hint=hint)
 
 
 def _write_parquet(tables: Iterable[Table], output: Path) -> None:

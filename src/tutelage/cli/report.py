@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tutelage.core.store import Run, RunStore
 
 REPORT: Final = "report.html"
+COMPARISON: Final = "comparison.html"
 """The page's name in a run's folder."""
 
 
@@ -26,7 +27,10 @@ def register(app: typer.Typer) -> None:
 def report(
     runs: RunNames,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; by default report.html in the run.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File; report.html in the run; of several, comparison.html here."
+        ),
     ] = None,
     figures: Annotated[
         Path | None,
@@ -60,7 +64,7 @@ def report(
         else:
             _print_paths(written)
         return
-    path = output or found[0].path / REPORT
+    path = output or (found[0].path / REPORT if len(found) == 1 else Path(COMPARISON))
     write_page(found, store, path)
     if json:
         print_json({"report": str(path), "runs": [run.id for run in found]})

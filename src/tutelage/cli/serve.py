@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,4 +89,5 @@ def listen(app: ASGIApp, host: str, port: int, seconds: float) -> None:
         ) from error
     place = f"[{host}]" if ":" in host else host
     err.print(f"listening on http://{place}:{bound.getsockname()[1]} (Ctrl-C ends)", markup=False)
-    server(app, seconds).run(sockets=[bound])
+    with suppress(KeyboardInterrupt):  # which is how it is to end
+        server(app, seconds).run(sockets=[bound])

@@ -118,7 +118,8 @@ class Run:
         options = self.settings.get("run")
         asked = options.get("policy") if isinstance(options, dict) else None
         policy = asked if asked == "continue_from_previous" else "resume_if_incomplete"
-        return f"the same settings with run.policy={policy}"
+        command = f"`tutelage doctor {self.id}` prints the command"
+        return f"the same settings with run.policy={policy}; {command}"
 
     def update(self, **changes: object) -> RunRecord:
         """Write the record with some fields changed, atomically."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = b"\nstopping: the step is finished and saved; ask again to stop at once\n"
+_HEARD = b"\nstopping: the step is finished and saved; Ctrl-C again stops at once\n"
 Handler = Callable[[int, FrameType | None], None]
 
 

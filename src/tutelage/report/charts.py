@@ -87,7 +87,12 @@ class _Scale:
     @property
     def ticks(self) -> Ticks:
         """Place and words of round values."""
-        return tuple((self.place(value), f"{value:.6g}") for value in ticks(self.low, self.high))
+        values = ticks(self.low, self.high)
+        words = [f"{value:.6g}" for value in values]
+        if len({*words}) < len(words):
+            digits = 1 - math.floor(math.log10(values[1] - values[0]))
+            words = [f"{value:.{digits}f}" for value in values]
+        return tuple((self.place(value), word) for value, word in zip(values, words, strict=True))
 
 
 def chart(panel: Panel) -> Chart | None:

@@ -14,6 +14,8 @@ from tutelage.core.store import METRICS, Run
 MOST_POINTS = 300
 PART = "_loss"
 """How names of parts of a loss end."""
+MEAN = "mean of each epoch"
+"""What curves of `epoch/…` are called."""
 Points = list[tuple[int, float]]
 
 
@@ -60,7 +62,12 @@ def compared_curves(runs: Mapping[str, Run]) -> list[Panel]:
 def _panel(metric: str, history: Mapping[str, Points]) -> Panel:
     """The curves of one metric, such as those of ``train/loss`` and ``val/loss``."""
     named = {name: points for name, points in history.items() if name.rpartition("/")[2] == metric}
-    lines = tuple(_line(name.rpartition("/")[0], points) for name, points in named.items())
+    if named.get(f"epoch/{metric}") == named.get(f"train/{metric}"):
+        named.pop(f"epoch/{metric}", None)  # epochs of one value
+    lines = tuple(
+        _line(MEAN if name.startswith("epoch/") else name.rpartition("/")[0], points)
+        for name, points in named.items()
+    )
     return Panel(title=metric, lines=lines, across="step")
 
 

@@ -199,6 +199,9 @@ def test_a_finished_model_is_tested_on_what_it_never_saw() -> None:
     assert new.test.all() and new.split == "test"
     named = [capture("test_01", "a", noise(5.0, 1)), drive]
     assert [s.split for s in test_only(named, {}, data)] == ["test_01"]
+    every = test_only(named, {"seen": 0.2}, data, whole=True)
+    assert [s.split for s in every] == ["test_01", "test"]
+    assert all(s.test.all() for s in every)
 
 
 def test_training_stretches_are_exactly_the_frames_of_training_windows() -> None:

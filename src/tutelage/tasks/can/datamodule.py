@@ -94,7 +94,7 @@ class CANGraphDataModule(TaskData):
         self.batch_size = EVALUATION_BATCH
 
     def setup(self, stage: str) -> None:
-        """Read, split, learn the preprocessing, build the graphs, drop what repeats."""
+        """Read, split (``predict``: all tests), learn the preprocessing, build the graphs."""
         if self._ready:
             return
         data = self.config.data
@@ -103,7 +103,7 @@ class CANGraphDataModule(TaskData):
             self.learned = self._learn(division.splits, division.kept)
         else:
             self.learned = self._given
-            division = self._all_test(self._given)
+            division = self._all_test(self._given, stage == "predict")
         self._findings += division.findings
         splits = division.splits
         stores = [self._graphs(split.capture, self.learned) for split in splits]
@@ -162,8 +162,8 @@ class CANGraphDataModule(TaskData):
                 hint=f"{error.hint} If 0 and 1 are swapped in the labels, swap them back.",
             ) from error
 
-    def _all_test(self, learned: Preprocessing) -> Division:
-        """Let every capture test, or in a fold what it holds out."""
+    def _all_test(self, learned: Preprocessing, whole: bool) -> Division:
+        """Let every capture test, or in a fold what it holds out; whole, if it is predicted."""
         self._check_window(learned)
         data = self.config.data
         if self.in_fold:
@@ -172,7 +172,7 @@ class CANGraphDataModule(TaskData):
             return replace(fold, splits=tests)
         captures, short = long_enough(load_dataset(data, self.cache), data)
         kept = dict.fromkeys(learned.trained_on, learned.test_fraction)
-        return Division(test_only(captures, kept, data), learned.test_fraction, short)
+        return Division(test_only(captures, kept, data, whole), learned.test_fraction, short)
 
     def _check_window(self, learned: Preprocessing) -> None:
         window = self.config.data.window

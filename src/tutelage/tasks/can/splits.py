@@ -251,7 +251,7 @@ def _all_test(capture: Capture, data: CANData) -> CaptureSplit:
 
 
 def test_only(
-    captures: Sequence[Capture], kept: Mapping[str, float], data: CANData
+    captures: Sequence[Capture], kept: Mapping[str, float], data: CANData, whole: bool = False
 ) -> list[CaptureSplit]:
     """Make captures test: those named ``test…`` if there are any, else all of them.
 
@@ -263,15 +263,16 @@ def test_only(
         kept: For each capture that the model was trained on, by digest, the share of its time, at
             its end, that was kept for testing.
         data: Settings.
+        whole: Whether each capture tests whole, whatever it is called: they are to be predicted.
     """
-    named = [capture for capture in captures if capture.tests]
+    named = [capture for capture in captures if capture.tests and not whole]
     splits = []
     for capture in named or captures:
-        if kept.get(capture.digest) and not named:
+        if kept.get(capture.digest) and not named and not whole:
             splits.append(_by_time(capture, 0, data, kept[capture.digest], True))
         else:
-            whole = _all_test(capture, data)
-            splits.append(replace(whole, split=capture.split or "test"))
+            split = _all_test(capture, data)
+            splits.append(replace(split, split=capture.split or "test"))
     return splits
 
 

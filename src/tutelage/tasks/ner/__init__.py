@@ -157,11 +157,15 @@ class NERTask(
         return evaluate(data.tagger(module), data.corpus, config.evaluation, config.data.bad_share)
 
     def predict(self, module: TaskModule, data: TaskData) -> tuple[Table, ...]:
-        """Return a row for each entity that is found; a table for each split."""
+        """Return a row for each entity that is found; a table for each split, or for the file."""
+        from tutelage.tasks.ner.datamodule import NERDataModule
         from tutelage.tasks.ner.evaluation import prediction_table
 
+        assert isinstance(data, NERDataModule)
+        root = data.config.data.root
+        file = root.name if root is not None and root.is_file() else None
         return tuple(
-            prediction_table(split, documents, found)
+            prediction_table(file or split, documents, found)
             for split, documents, found in _found(module, data)
         )
 

@@ -90,7 +90,7 @@ class MultiDatasetDM(TaskData):
         self.static = self._one_kind()
         self.learned = self._given or learn(self.sessions, self.parts)
         self.tables = self._tables()
-        self._note_repeats()
+        self._log_embargo()
         self._ready = True
 
     def _parts_of(self, sessions: Sequence[Session], wanted: Sequence[bool]) -> list[Ints]:
@@ -168,10 +168,10 @@ class MultiDatasetDM(TaskData):
                     "its scores may be of rows that it was trained on"
                 )
 
-    def _note_repeats(self) -> None:
+    def _log_embargo(self) -> None:
         for session, part in zip(self.sessions, self.parts, strict=True):
             if (left := int((part < 0).sum())) and not session.static:
-                self._note(f"session {session.id}: {left} frames left out by the embargo")
+                _log.info("session %s: %d frames left out by the embargo", session.id, left)
 
     def _note(self, finding: str) -> None:
         self._findings.append(finding)
