@@ -13,6 +13,7 @@ import pytest
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.can.ingest import read_frames, require_labels
+from tutelage.tasks.can.ingest.explain import LABEL_WORDS, WORDS
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 GOOD = "1.0,123,0011,0\n"
@@ -269,7 +270,7 @@ def test_a_label_column_of_another_case_is_offered(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER.replace("attack", "ATTACK") + GOOD)
     frames, _ = read_frames(path)
-    with pytest.raises(DataError, match=r"Did you mean 'ATTACK'\? Map one with data.columns.label"):
+    with pytest.raises(DataError, match=r"Did you mean data\.columns\.label=ATTACK\?"):
         require_labels(frames, path)
 
 
@@ -389,3 +390,23 @@ def test_can_fd_in_a_binary_log_is_refused(
     error = refusal(write_log(suffix, message))
     assert "CAN FD frame" in error.problem
     assert (error.where or "").endswith(":1")
+
+
+def test_the_words_that_a_label_may_be_are_those_that_are_read() -> None:
+    pairs = [pair.lower().split("/") for pair in WORDS.split(", ")]
+    assert all((LABEL_WORDS[no], LABEL_WORDS[yes]) == (0, 1) for no, yes in pairs)
+
+
+def test_a_likely_label_column_is_offered_with_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Time,CanID,Payload,is_attack\n1.0,123,0011,0\n")
+    with pytest.raises(DataError, match=r"data\.columns\.label=is_attack\?"):
+        read_frames(path)
+
+
+@pytest.mark.parametrize(("head", "what"), [(b"PK\x03\x04", "Excel"), (b"\x1f\x8b", "gzip")])
+def test_what_is_packed_is_called_so(tmp_path: Path, head: bytes, what: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(head + bytes(60))
+    with pytest.raises(DataError, match=what):
+        read_frames(path)

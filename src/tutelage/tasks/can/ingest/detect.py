@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.errors import DataError
 from tutelage.core.files import open_regular
@@ -69,6 +70,14 @@ class Detected:
     number: int = 1
 
 
+_PACKED: Final = {
+    b"PK\x03\x04": "a ZIP archive, as Excel's workbooks are",
+    b"\x1f\x8b": "a gzip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+}
+"""How files begin that people take for captures."""
+
+
 def detect(path: Path) -> Detected:
     """Tell a file's format from its content.
 
@@ -77,6 +86,10 @@ def detect(path: Path) -> Detected:
     """
     head = _read_head(path)
     _refuse_wide(head, path)
+    for magic, what in _PACKED.items():
+        if head.startswith(magic):
+            hint = "Unpack it; save an Excel sheet as CSV."
+            raise DataError(f"{what}, not a capture", where=path, hint=hint)
     for magic, format in _MAGIC:
         if head.startswith(magic):
             return Detected(format)

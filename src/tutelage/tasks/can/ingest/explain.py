@@ -10,6 +10,9 @@ LABEL_WORDS = {
     "no": 0, "yes": 1, "normal": 0, "benign": 0, "attack": 1,
 }  # fmt: skip
 
+WORDS = "benign/attack, normal/attack, no/yes, false/true, R/T"
+"""Pairs of them, as messages name them."""
+
 
 def shown(text: str, limit: int = 60) -> str:
     """A field or line as it goes into a message: quoted and not too long."""
@@ -66,7 +69,7 @@ def label(text: str) -> str | None:
     """What is wrong with a label, or None."""
     if text.lower() in LABEL_WORDS:
         return None
-    return f"the label {shown(text)} is neither 0 nor 1"
+    return f"the label {shown(text)} is neither 0 nor 1, nor one of {WORDS}"
 
 
 def first(*problems: str | None) -> str | None:

@@ -85,7 +85,10 @@ def resolve(existing: Sequence[str], columns: Mapping[str, str] | None, path: Pa
     missing = [ours for ours in USUAL if ours in NEEDED and not found[ours]]
     if missing:
         looked = "; ".join(f"{ours} (looked for {' or '.join(USUAL[ours])})" for ours in missing)
-        meant = _map_hint({ours: like(ours, existing) for ours in missing})
+        near = {ours: like(ours, existing) for ours in missing}
+        if not found["label"] and (label := like("label", existing)):
+            near["label"] = label
+        meant = _map_hint(near)
         raise ForeignFileError(
             f"no column for the {looked}", where=path, hint=f"{have(existing)} {meant}"
         )

@@ -78,11 +78,12 @@ def require_labels(frames: Frames, path: Path, columns: Columns = None) -> None:
             "data.columns.label=NAME), HCRL, or ROAD with capture_metadata.json beside it.",
         )
     near = like("label", existing)
-    meant = f"Did you mean {near!r}? " if near else ""
+    setting = f"data.columns.label={near or 'NAME'}"
+    meant = f"Did you mean {setting}?" if near else f"Map one with {setting}."
     raise DataError(
         f"no label column; looked for {looked_for(columns)}",
         where=path,
-        hint=f"{have(existing)} {meant}Map one with data.columns.label=NAME.",
+        hint=f"{have(existing)} {meant}",
     )
 
 
