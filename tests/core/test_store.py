@@ -18,13 +18,13 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import CheckpointError, StorageError, StoreError
 from tutelage.core.overrides import build_config, read_config_file
 from tutelage.core.removal import REMOVED
-from tutelage.core.store import CONFIG, LOCK, RECORD, Run, RunStore
+from tutelage.core.store import CONFIG, LAST, LOCK, RECORD, Run, RunStore
 from tutelage.tasks.can.config import CANConfig
 
 HOLD = """
 import sys
 from pathlib import Path
-from tutelage.core.store import Run
+from tutelage.core.store import LAST, Run
 with Run(Path(sys.argv[1])).hold():
     print("held", flush=True)
     sys.stdin.read()
@@ -34,7 +34,7 @@ import os, random, sys
 from pathlib import Path
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Fingerprints, Parent
-from tutelage.core.store import RunStore
+from tutelage.core.store import LAST, RunStore
 from tutelage.tasks.can.config import CANConfig
 
 def work(number):
@@ -97,6 +97,12 @@ def test_a_run_is_found_by_id_prefix_path_and_last(
     first, last = make_run(store, "run.name=a"), make_run(store, "run.name=b")
     assert store.find(first.id).id == store.find(str(first.path)).id == first.id
     assert store.find(first.id[:-2]).id == first.id
+    assert store.find("@last").id == last.id
+    store.note_last(first)
+    assert store.find("@last").id == first.id
+    store.note_last(Run(store.home / "gone"))
+    assert store.find("@last").id == last.id
+    (store.home / LAST).write_text("no JSON")
     assert store.find("@last").id == last.id
     monkeypatch.chdir(first.path)
     assert store.find(".").id == first.id

@@ -23,7 +23,7 @@ from tutelage.execution.backends import open_backend
 from tutelage.execution.result import read_result
 from tutelage.execution.settle import interrupted, settle
 from tutelage.task import Task
-from tutelage.training.launch import Launched, Made, find_finished, launch
+from tutelage.training.launch import Launched, Made, Origin, find_finished, launch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,10 +65,15 @@ class Dispatch:
             RequestError: The request is wrong, or the place lacks what it takes.
             RunFailedError: The run failed, or was ended.
         """
+
+        def made(run: Run, origin: Origin) -> None:
+            store.note_last(run)
+            self._made(run, origin)
+
         if isinstance(config.execution, InProcessExecution):
-            return launch(task, config, store, console, self._made)
+            return launch(task, config, store, console, made)
         if (finished := find_finished(task, config, store)) is not None:
-            self._made(finished, "reused")
+            made(finished, "reused")
             return Launched(finished, "reused")
         with _folder(store) as folder:
             return self._elsewhere(config, store, folder)
@@ -105,6 +110,7 @@ class Dispatch:
             raise interrupted(Run(begun)) from None
         run = Run(store.home / settle(outcome, tuple(lines)).id)
         origin = outcome.result.origin or "new"
+        store.note_last(run)
         self._made(run, origin)
         return Launched(run, origin)
 

@@ -101,7 +101,7 @@ def _how_to_resume(run: Run) -> str:
     record = run.record
     if "study" in record.tags:
         return f"give the command of its study again ({record.tags['study']})"
-    policy = run.how_to_go_on.rpartition(" with ")[2]
+    policy = run.goes_on_with
     config = shlex.quote(str(run.path.absolute() / CONFIG))
     command = f"tutelage train {record.task} --config {config} {policy}"
     home = run.path.absolute().parent

@@ -102,4 +102,6 @@ def execute_final_training(
             latency_p50_ms=slowest,
         )
 
-    return training.execute_final_training(plan.origin, settings, plan.config, store, train, write)
+    final = training.execute_final_training(plan.origin, settings, plan.config, store, train, write)
+    store.note_last(final.run)
+    return final

@@ -19,7 +19,7 @@ DONE = {
     "ship": "trained before",
     "reuse": "reused: the same was asked for before",
 }
-_SOURCE = "Id, unique prefix or path of a finished run or study, or @last for the newest run."
+_SOURCE = "Id, unique prefix or path of a finished run or study, or @last."
 
 
 def register(app: typer.Typer) -> None:

@@ -113,13 +113,18 @@ class Run:
         return content
 
     @property
-    def how_to_go_on(self) -> str:
-        """Which request goes on with it, while it isn't finished."""
+    def goes_on_with(self) -> str:
+        """The setting with which its request goes on with it, while it isn't finished."""
         options = self.settings.get("run")
         asked = options.get("policy") if isinstance(options, dict) else None
         policy = asked if asked == "continue_from_previous" else "resume_if_incomplete"
+        return f"run.policy={policy}"
+
+    @property
+    def how_to_go_on(self) -> str:
+        """Which request goes on with it, while it isn't finished."""
         command = f"`tutelage doctor {self.id}` prints the command"
-        return f"the same settings with run.policy={policy}; {command}"
+        return f"the same settings with {self.goes_on_with}; {command}"
 
     def update(self, **changes: object) -> RunRecord:
         """Write the record with some fields changed, atomically."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +50,10 @@ def _has_record(folder: Path) -> bool:
     except PermissionError:
         log.warning("left out: %s may not be looked into", folder)
         return False
+
+
+LAST: Final = ".last.json"
+"""Names the run that `@last` is."""
 
 
 class RunStore:
@@ -168,7 +174,7 @@ class RunStore:
         return [run for run, record in self.readable() if record.fingerprints.run == fingerprint]
 
     def find(self, name: Run | str) -> Run:
-        """Return the run of that id, unique prefix or path, or the newest for ``@last``.
+        """Return the run of that id, unique prefix or path; for ``@last`` see `note_last`.
 
         A run that was found before is returned as it is.
 
@@ -186,7 +192,7 @@ class RunStore:
             return Run(path.resolve() if path.name in ("", "..") else path)
         runs = self.runs()
         if name == "@last" and runs:
-            return runs[-1]
+            return self._last(runs)
         found = [run for run in runs if run.id == name] or [
             r for r in runs if r.id.startswith(name)
         ]
@@ -201,6 +207,23 @@ class RunStore:
         latest = ", ".join(run.id for run in runs[-3:])
         hint = f"The latest of {len(runs)}: {latest}; `tutelage runs list` shows all."
         raise StoreError(f"no run {name!r} in {self.home}", hint=hint)
+
+    def note_last(self, run: Run) -> None:
+        """Let ``@last`` be a run: one that was made, went on or answered; a model that was chosen.
+
+        Without a note, or once the run is gone, it is the newest.
+
+        Raises:
+            StorageError: The disk is full, or the folder can't be written.
+        """
+        write_json(self.home / LAST, run.id)
+
+    def _last(self, runs: Sequence[Run]) -> Run:
+        try:
+            noted = json.loads((self.home / LAST).read_bytes())
+        except (OSError, ValueError):
+            noted = None
+        return next((run for run in runs if run.id == noted), runs[-1])
 
     def children(self, run: Run) -> list[Run]:
         """The runs made directly from ``run``."""

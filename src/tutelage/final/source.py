@@ -76,12 +76,11 @@ def _of_study(study: StudyFolder, store: RunStore) -> Origin:
     if record.status != "finished":
         hint = "Finish it: run the same `tutelage hpo` again."
         raise StoreError(f"this study is {record.status}", where=study.id, hint=hint)
-    if not record.refits:
+    if (model := record.model) is None:
         hint = "Refit what it chose (hpo.refit=all), or name one of its runs."
         raise StoreError("this study has no refit", where=study.id, hint=hint)
-    first = min(record.refits, key=lambda refit: refit.seed)
-    names = {"kind": "study", "study": study.id, "trial": str(record.chosen), "run": first.run}
-    return _of_run(store.find(first.run), names)
+    names = {"kind": "study", "study": study.id, "trial": str(record.chosen), "run": model.run}
+    return _of_run(store.find(model.run), names)
 
 
 def _of_run(run: Run, names: Mapping[str, str]) -> Origin:

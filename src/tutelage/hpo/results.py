@@ -140,6 +140,11 @@ class StudyRecord(_Said):
     refits: tuple[Refit, ...] = ()
     error: str | None = None
 
+    @property
+    def model(self) -> Refit | None:
+        """The refit of the least seed, which `tutelage final` ships; null where there is none."""
+        return min(self.refits, key=lambda refit: refit.seed, default=None)
+
 
 class StudyFolder:
     """A study's folder.

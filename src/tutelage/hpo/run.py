@@ -64,7 +64,7 @@ def run_study(
     origin: Origin = "new" if new else "resumed"
     if _is_done(plan, folder):
         opened(folder, "reused")
-        return Tuned(folder, "reused")
+        return _tuned(plan, folder, "reused")
     hint = "Wait for it, or give this study another hpo.name."
     busy = HeldError("another process works on this study", where=folder.id, hint=hint)
     mirror = followed(folder.path, plan.store.home, plan.base.tracking)
@@ -87,6 +87,13 @@ def run_study(
                 log.warning(said, finisher["host"])
                 if finisher["study"] != folder.id:
                     folder.update(status="finished", finished=now())
+    return _tuned(plan, folder, origin)
+
+
+def _tuned(plan: StudyPlan, folder: StudyFolder, origin: Origin) -> Tuned:
+    """The study; its model is `@last`, though folds and other refits may be newer."""
+    if (model := folder.record.model) is not None:
+        plan.store.note_last(plan.store.find(model.run))
     return Tuned(folder, origin)
 
 
