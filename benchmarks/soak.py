@@ -23,7 +23,7 @@ SOAKS = {
     "soak_memory": (("--minutes", "30"), ("--minutes", "0")),
     "large_capture": ((), ("--frames", "200000")),
     "study_kills": (("--kills", "20"), ("--kills", "2")),
-    "resume_kills": (("--warm", "--rounds", "2"), ("--warm", "--only", "ner normal")),
+    "resume_kills": (("--warm",), ("--warm", "--only", "ner normal")),
     "soak_watch": (("--seconds", "600"), ("--seconds", "10")),
     "faults": ((), ("--times", "40")),
 }

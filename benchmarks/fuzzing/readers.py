@@ -83,6 +83,7 @@ _ALL: Final = (
     Reader("ner conll", "texts.conll", texts.conll, BYTES, domains.texts),
     Reader("ner jsonl", "texts.jsonl", texts.jsonl, LINES, domains.texts),
     Reader("ner json", "texts.json", texts.json_texts, JSON, domains.texts),
+    Reader("ner csv", "texts.csv", texts.ner_csv, BYTES, domains.texts),
     Reader("ner plain text", "texts.txt", texts.plain, BYTES, domains.texts),
     Reader(
         "ner parquet",

@@ -48,6 +48,11 @@ def json_texts(folder: Path) -> list[bytes]:
     return [json.dumps(_records()).encode(), json.dumps(_records()[3:4], indent=1).encode()]
 
 
+def ner_csv(folder: Path) -> list[bytes]:
+    spans = '"[[0, 3, ""person""], [13, 17, ""place""]]"'
+    return [f"id,text,label\n1,Ada lives in Oslo,{spans}\n2,Nobody,\n".encode(), b"text\nAda\n"]
+
+
 def plain(folder: Path) -> list[bytes]:
     return ["A line.\n\nAnother — with signs 😀\n東京 ไทย\n".encode()]
 

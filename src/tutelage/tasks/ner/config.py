@@ -28,15 +28,15 @@ class Columns(Section):
     tag: int | None = None
     """CoNLL column of the tag, counted from 0; negative from the end."""
     text: str | None = None
-    """Field of the text (JSONL, Arrow)."""
+    """Field of the text (JSONL, CSV, Arrow)."""
     spans: str | None = None
-    """Field of the entities (JSONL, Arrow)."""
+    """Field of the entities (JSONL, CSV, Arrow)."""
     tokens: str | None = None
-    """Field of the tokens (Arrow)."""
+    """Field of the tokens (JSONL, CSV, Arrow)."""
     tags: str | None = None
-    """Field of the tokens' tags (Arrow)."""
+    """Field of the tokens' tags (JSONL, CSV, Arrow)."""
     group: str | None = None
-    """Field of what a text belongs to (JSONL, Arrow)."""
+    """Field of what a text belongs to (JSONL, CSV, Arrow)."""
 
 
 class Combine(Section):
@@ -72,8 +72,11 @@ class NERData(DataConfig):
         "label-studio": "JSON or JSONL: data.text, annotations[].result[].value",
         "prodigy": "JSONL: text, spans: [{start, end, label}, …]",
         "dataturks": "JSONL: content, annotation: [{label, points: [{start, end}]}, …]",
+        "tokens": "JSONL: tokens: [Ada, …], ner_tags: [B-person, …]",
+        "csv": "CSV with a header: text, and label: [[start, end, type], …] where it is known",
         "arrow": "a folder that Hugging Face datasets saved (save_to_disk), or Parquet files",
         "text": "plain text, a text a line (no entities; to be predicted)",
+        "predicted": "JSONL that `tutelage predict` wrote, corrected by hand",
     }
     layout: ClassVar[str] = """\
 A file or a folder with train, dev or test in its name is that part; what no name says is split,

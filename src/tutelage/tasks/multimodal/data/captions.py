@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from tutelage.core.csv_rows import csv_rows
 from tutelage.core.documents import load_json
 from tutelage.core.errors import DataError, suggest
 from tutelage.core.files import require_expandable
@@ -69,23 +68,7 @@ def read_captions(path: Path, given: Mapping[str, str]) -> list[CaptionRow]:
 
 
 def _csv(path: Path) -> Iterator[Mapping[str, object]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        head = "".join(islice(file, 1))
-        file.seek(0)
-        delimiter = max(",;\t", key=head.count)
-        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(
-                        f"line {reader.line_num} has another number of cells than the header",
-                        where=path,
-                        hint=f"Quote captions that hold {delimiter!r}.",
-                    )
-                yield {(key or "").strip(): value for key, value in row.items()}
-        except csv.Error as error:
-            said = f"line {reader.line_num} is no CSV: {error}"
-            raise DataError(said, where=path, hint="Quote captions with double quotes.") from error
+    yield from (row for _, row in csv_rows(path))
 
 
 def _jsonl(path: Path) -> Iterator[Mapping[str, object]]:
@@ -132,13 +115,14 @@ def _columns(path: Path, found: Sequence[str], given: Mapping[str, str]) -> dict
         at = next((lower[name] for name in names if name in lower), None)
         if role not in columns and at is not None and at not in columns.values():
             columns[role] = at
-    for role in NEEDED:
-        if role not in columns:
-            raise DataError(
-                f"has no column of {role}s: it has {', '.join(map(repr, found)) or 'none'}",
-                where=path,
-                hint=f"Call it {COLUMNS[role][0]!r}, or set data.columns.{role}=NAME.",
-            )
+    if absent := [role for role in NEEDED if role not in columns]:
+        kinds = " and none of ".join(f"{role}s" for role in absent)
+        named = " ".join(f"data.columns.{role}=NAME" for role in absent)
+        raise DataError(
+            f"has no column of {kinds}: it has {', '.join(map(repr, found)) or 'none'}",
+            where=path,
+            hint=f"Name {'it' if len(absent) == 1 else 'them'}: {named}.",
+        )
     return columns
 
 

@@ -20,11 +20,10 @@ from tutelage.core.errors import DataError
 from tutelage.core.files import inside, require_expandable
 from tutelage.tasks.ner.config import Columns
 from tutelage.tasks.ner.documents import Document
-from tutelage.tasks.ner.readers.jsonl import NO_TEXT, read_value
+from tutelage.tasks.ner.readers.jsonl import NO_TEXT, TAG_FIELDS, read_value
 from tutelage.tasks.ner.readers.problems import Problems
 from tutelage.tasks.ner.readers.shapes import ShapeError
 
-_TAGS: Final = ("ner_tags", "tags", "labels")
 _ROW_BYTES: Final = 500
 """Bytes of a text in memory, at least."""
 _DAMAGED: Final = "Save it again, with `save_to_disk`."
@@ -184,7 +183,7 @@ def _named(
     Raises:
         ShapeError: A number has no name.
     """
-    wanted = (columns.tags,) if columns.tags else _TAGS
+    wanted = (columns.tags,) if columns.tags else TAG_FIELDS
     column = next((name for name in wanted if name in record), None)
     if column is None or column not in names or record[column] is None:
         return record

@@ -14,7 +14,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.files import require_inside
 from tutelage.tasks.ner.readers.lines import read_head
 
-Format = Literal["conll", "json", "arrow", "parquet", "text"]
+Format = Literal["conll", "json", "arrow", "parquet", "csv", "text"]
 Part = Literal["train", "validation", "test", ""]
 _PARTS: Final[dict[str, Part]] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -28,7 +28,8 @@ _SAVED: Final = "state.json"
 _SKIPPED: Final = ("readme", "license", "licence", "attribution", "dataset_info", "dataset_dict")
 _ENDINGS: Final = frozenset(
     {".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt", ".annotated", ".json", ".jsonl"}
-    | {".ndjson", ".parquet", ".testa", ".testb", ".train", ".dev", ".test", ".valid", ".ner"}
+    | {".ndjson", ".parquet", ".csv", ".ner"}
+    | {".testa", ".testb", ".train", ".dev", ".test", ".valid"}
 )
 _TAGGED: Final = re.compile(r"^\S+[ \t]+(\S+[ \t]+)*(O|[BIESLUM]-\S+)[ \t]*$", re.MULTILINE)
 _TOKEN_ENDINGS: Final = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})
@@ -124,7 +125,7 @@ def _walk(root: Path) -> list[Path]:
 
 
 def detect(path: Path) -> Format:
-    """Tell a file's format from its content, and for tokens without tags from its ending.
+    """Tell a file's format from its content; CSV, and tokens without tags, from its ending.
 
     Raises:
         DataError: The file is unreadable, empty, or of no format that is read.
@@ -135,9 +136,11 @@ def detect(path: Path) -> Format:
     if head.startswith(b"PAR1"):
         return "parquet"
     if b"\0" in head:
-        hint = "Give CoNLL, JSONL, Parquet, or a folder that datasets saved."
+        hint = "Give CoNLL, JSONL, CSV, Parquet, or a folder that datasets saved."
         raise DataError("not a file of text: it holds NUL bytes", where=path, hint=hint)
     text = head.decode("utf-8-sig", "replace").lstrip()
+    if path.suffix.lower() == ".csv":
+        return "csv"
     if text.startswith(("{", "[")) and _is_json(text):
         return "json"
     lines = [line for line in text.split("\n")[:2000] if line.strip()]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.errors import DataError
 from tutelage.tasks.ner.config import Columns
@@ -20,6 +21,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 NOT_UTF8 = "with bytes that are not UTF-8 (left out)"
 NOT_JSON = "that are no JSON (left out)"
 NO_TEXT = "of another shape (left out)"
+TAG_FIELDS: Final = ("ner_tags", "tags", "labels")
 REFUSED = "that their annotator refused (left out)"
 
 
@@ -35,12 +37,7 @@ def read_json(path: Path, label: str, columns: Columns, problems: Problems) -> I
     Raises:
         DataError: The file is unreadable, or a list that is no JSON.
     """
-    for where, record in _records(path, label, problems):
-        try:
-            yield from read_value(record, where, columns, problems)
-        except ShapeError as error:
-            problems.seen["text"] += 1
-            problems.add("text", NO_TEXT, where, str(error))
+    yield from read_values(_records(path, label, problems), columns, problems)
 
 
 def _records(path: Path, label: str, problems: Problems) -> Iterator[tuple[str, object]]:
@@ -86,6 +83,24 @@ def _listed(path: Path, label: str) -> Iterator[tuple[str, object]]:
     records = value if isinstance(value, list) else [value]
     for number, record in enumerate(records, 1):
         yield f"{label}[{number}]", record
+
+
+def read_values(
+    records: Iterable[tuple[str, object]], columns: Columns, problems: Problems
+) -> Iterator[Document]:
+    """Yield the texts of records; one of another shape is a problem.
+
+    Args:
+        records: Where each stands, and its value.
+        columns: Fields that were named.
+        problems: Takes what is wrong.
+    """
+    for where, record in records:
+        try:
+            yield from read_value(record, where, columns, problems)
+        except ShapeError as error:
+            problems.seen["text"] += 1
+            problems.add("text", NO_TEXT, where, str(error))
 
 
 def read_value(
@@ -137,7 +152,7 @@ def _of_tokens(
         ShapeError: There is not a tag for each token, or the tags are numbers.
     """
     assert isinstance(record, dict)
-    names = (columns.tags,) if columns.tags else ("ner_tags", "tags", "labels")
+    names = (columns.tags,) if columns.tags else TAG_FIELDS
     tags = next((record[name] for name in names if name in record), None)
     spans: list[tuple[int, int, str]] = []
     if tags is not None:

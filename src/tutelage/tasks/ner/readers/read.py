@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from tutelage.tasks.ner.config import NERData
 from tutelage.tasks.ner.documents import Document
@@ -12,6 +13,9 @@ from tutelage.tasks.ner.readers.files import TextFile
 from tutelage.tasks.ner.readers.jsonl import read_json
 from tutelage.tasks.ner.readers.plain import read_plain
 from tutelage.tasks.ner.readers.problems import Problems
+from tutelage.tasks.ner.readers.table import read_csv
+
+_READERS: Final = {"conll": read_conll, "json": read_json, "csv": read_csv}
 
 
 def read_documents(file: TextFile, data: NERData, problems: Problems) -> Iterator[Document]:
@@ -45,8 +49,7 @@ def _read(file: TextFile, data: NERData, problems: Problems) -> Iterator[Documen
 
         reader = read_arrow if file.format == "arrow" else read_parquet
         return reader(file.path, file.label, data.columns, problems)
-    read = read_conll if file.format == "conll" else read_json
-    return read(file.path, file.label, data.columns, problems)
+    return _READERS[file.format](file.path, file.label, data.columns, problems)
 
 
 def renamed(document: Document, names: Mapping[str, str]) -> Document:

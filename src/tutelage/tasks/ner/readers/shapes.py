@@ -14,7 +14,7 @@ from tutelage.tasks.ner.readers.spans import RawSpan
 
 Record = Mapping[str, object]
 _TEXT_FIELDS: Final = ("text", "content", "data", "sentence")
-_SPAN_FIELDS: Final = ("label", "labels", "entities", "spans", "annotation", "annotations")
+SPAN_FIELDS: Final = ("label", "labels", "entities", "spans", "annotation", "annotations")
 _REFUSED: Final = ("reject", "ignore")
 
 
@@ -87,7 +87,7 @@ def _text_of(record: Record, columns: Columns) -> tuple[str, Record]:
 
 def _spans_of(record: Record, columns: Columns) -> list[RawSpan] | None:
     """Return the entities, in whatever field and shape; null if there is no such field."""
-    names = (columns.spans,) if columns.spans else _SPAN_FIELDS
+    names = (columns.spans,) if columns.spans else SPAN_FIELDS
     name = next((n for n in names if n in record), None)
     if name is None:
         return None
@@ -95,7 +95,7 @@ def _spans_of(record: Record, columns: Columns) -> list[RawSpan] | None:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ShapeError(f"{name!r} is no list of entities")
+        raise ShapeError(f'{name!r} is no list of entities, such as [[0, 3, "person"]]')
     if name == "annotations" and (not value or "result" in _object(value[0], name)):
         return _label_studio(value)
     return [span for item in value for span in _span(item, name)]
