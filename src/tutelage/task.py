@@ -22,6 +22,7 @@ from tutelage.capabilities import SupportsFusion as SupportsFusion
 from tutelage.capabilities import SupportsPredictionLines as SupportsPredictionLines
 from tutelage.core.config import C, RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
+from tutelage.core.extras import install_command
 from tutelage.core.files import Json as Json
 from tutelage.core.folds import Split, SplitKind
 from tutelage.core.overrides import parse_yaml
@@ -202,13 +203,13 @@ def load_task(name: str) -> Task[RunConfig]:
         raise UnknownNameError("task", name, points)
     point = points[name]
     brought_by = point.dist.name if point.dist else "tutelage"
-    package = f"tutelage[{name}]" if brought_by == "tutelage" else brought_by
-    mend = f"The package {package} offers it as {point.value!r}: mend it there."
+    mend = f"The package {brought_by} offers it as {point.value!r}: mend it there."
     try:
         task: Task[RunConfig] = point.load()()
     except ImportError as error:
-        own = brought_by != "tutelage"
-        hint = f"Install what it needs: pip install '{package}'{', or mend the import' * own}."
+        needs = f"pip install '{brought_by}', or mend the import"
+        needs = install_command(name) if brought_by == "tutelage" else needs
+        hint = f"Install what it needs: {needs}."
         raise RequestError(f"the task can't be loaded: {error}", where=name, hint=hint) from error
     except Exception as error:  # whatever the code of somebody's package may raise
         if brought_by == "tutelage":

@@ -16,6 +16,7 @@ from tutelage.cli import checks, inspect
 from tutelage.cli.config_options import options
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError
+from tutelage.core.extras import install_command
 from tutelage.core.overrides import build_config
 from tutelage.core.store import RunStore
 from tutelage.tasks.can.config import CANConfig
@@ -228,7 +229,7 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it() -> None:
     absent = "not installed: no-such-extra-package, no-such-other-package"
     assert found["extra radar"].found.endswith(absent)
     assert "wanted >=99" in found["extra radar"].found
-    assert found["extra radar"].hint == "pip install 'tutelage[radar]'"
+    assert found["extra radar"].hint == install_command("radar")
     assert "extra all" not in found
 
 

@@ -18,6 +18,7 @@ from tutelage.api.doctor import Examined, examine
 from tutelage.cli import doctor
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, DataError, TutelageError
+from tutelage.core.extras import install_command
 from tutelage.core.store import CONFIG, Run, RunStore
 
 SETTINGS = ("training.accelerator=cpu", "training.checkpoints.every_n_steps=2")
@@ -58,9 +59,9 @@ def fill(module: TinyModule, batch: Batch) -> None:
         (ConfigError("unknown"), "settings", "Change the setting"),
         (OSError(28, "No space left on device"), "disk full", "Free some space"),
         (ModuleNotFoundError("No module named 'onnxruntime'"), "missing package",
-         "pip install 'tutelage[onnx]'"),
+         install_command("onnx")),
         (ModuleNotFoundError("No module named 'PIL.Image'"), "missing package",
-         "pip install 'tutelage[multimodal]'"),
+         install_command("multimodal")),
         (ModuleNotFoundError("No module named 'of_my_own'"), "missing package",
          "pip install 'of-my-own'"),
         (ValueError("lightning struck"), "fault", "tutelage runs log"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.api.settings import configure
 from tutelage.core.errors import RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import Json
 from tutelage.core.overrides import merge, read_config_file, setting_paths
 from tutelage.core.store import RunStore
@@ -74,7 +75,7 @@ def plan_tuning(
         RequestError: Something of it is wrong.
     """
     if find_spec("optuna") is None:
-        hint = "Install it: pip install 'tutelage[hpo]'."
+        hint = f"Install it: {install_command('hpo')}."
         raise RequestError("a study needs Optuna, which is not installed", hint=hint)
     from tutelage.hpo.plan import plan_study
 

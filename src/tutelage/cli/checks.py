@@ -16,7 +16,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
-from tutelage.core.extras import extra_of
+from tutelage.core.extras import extra_of, install_command
 from tutelage.core.store import RunStore
 
 MALICIOUS = {"lightning": ("2.6.2", "2.6.3"), "pytorch-lightning": ("2.6.2", "2.6.3")}
@@ -119,7 +119,7 @@ def _check_needed(requirement: Requirement) -> Check | None:
 
 
 def _check_extra(extra: str, requirements: list[Requirement]) -> Check:
-    name, hint = f"extra {extra}", f"pip install 'tutelage[{extra}]'"
+    name, hint = f"extra {extra}", install_command(extra)
     absent = [r.name for r in requirements if installed_version(r.name) is None]
     others = [r for r in requirements if r.name not in absent]
     wrong = [f"{r.name} {said}" for r in others if (said := _wrong(r))]

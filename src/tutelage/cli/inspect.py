@@ -10,6 +10,7 @@ import typer
 from tutelage.cli import doctor
 from tutelage.cli.console import err, out, print_json, render
 from tutelage.cli.options import Json, OptionalTask, Overrides
+from tutelage.core.extras import install_command
 
 if TYPE_CHECKING:
     from tutelage.core.config import RunConfig
@@ -92,7 +93,7 @@ def tasks(json: Json = False) -> None:
     out.print(render(Table(title="Tasks", columns=("task", "what it does", "models"), rows=rows)))
     for name, packages in lacks.items():
         if packages:
-            needs = f"{name} needs {', '.join(packages)}: pip install 'tutelage[{name}]'"
+            needs = f"{name} needs {', '.join(packages)}: {install_command(name)}"
             out.print(needs, soft_wrap=True, highlight=False, markup=False)
 
 

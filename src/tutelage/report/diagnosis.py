@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from tutelage.core.extras import install_command
 from tutelage.core.failures import is_out_of_memory
 from tutelage.core.logs import BEGUN, Entry
 
@@ -16,7 +17,7 @@ Kind = Literal[
     "disk full", "not writable", "checkpoint", "data", "missing package", "settings", "fault",
 ]  # fmt: skip
 SOUND: Final[tuple[Kind, ...]] = ("finished", "working")
-_INSTALL: Final = re.compile(r"pip install '?([\w.-]+(\[[\w,-]+\])?)'?")
+_INSTALL: Final = re.compile(r"pip install (-c \S+ )?('[\w.,\[\]-]+'|[\w.-]*\w)")
 _NO_MODULE: Final = re.compile(r"No module named '([\w-]+)")
 _FRAME: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
 
@@ -165,12 +166,12 @@ def _checkpoint(evidence: Evidence) -> Found | None:
 
 def _missing(evidence: Evidence) -> Found | None:
     if install := _INSTALL.search(evidence.words):
-        return "missing package", "a package is missing", (f"pip install '{install[1]}'",)
+        return "missing package", "a package is missing", (install[0],)
     if module := _NO_MODULE.search(evidence.words):
         name = module[1].replace("_", "-")
         extra = evidence.extras.get(name.lower())
-        what = f"tutelage[{extra}]" if extra else name
-        return "missing package", f"the package {name} is missing", (f"pip install '{what}'",)
+        advice = install_command(extra) if extra else f"pip install '{name}'"
+        return "missing package", f"the package {name} is missing", (advice,)
     return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tutelage.core.errors import RequestError
+from tutelage.core.extras import install_command
 from tutelage.report import charts
 from tutelage.report.charts import Chart
 from tutelage.report.figures import DrawnPanel
@@ -38,7 +39,7 @@ def painter(form: str) -> Callable[[Plate], bytes]:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        hint = "Install it: pip install 'tutelage[figures]', or use --format svg."
+        hint = f"Install it: {install_command('figures')}, or use --format svg."
         raise RequestError(f"{form} needs matplotlib, which is not installed", hint=hint) from error
 
     def paint(plate: Plate) -> bytes:

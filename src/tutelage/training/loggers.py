@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from tutelage.core.errors import ConfigError
+from tutelage.core.extras import install_command
 from tutelage.core.store import Run
 
 
@@ -20,9 +21,7 @@ def build_loggers(names: Sequence[str], run: Run) -> list[Logger]:
     loggers: list[Logger] = []
     for name in names:
         if find_spec(name) is None:
-            raise ConfigError(
-                f"the logger {name!r} is not installed", hint=f"pip install 'tutelage[{name}]'"
-            )
+            raise ConfigError(f"the logger {name!r} is not installed", hint=install_command(name))
         if name == "tensorboard":
             loggers.append(TensorBoardLogger(str(run.path), name="tensorboard", version=""))
         else:

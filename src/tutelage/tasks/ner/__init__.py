@@ -10,6 +10,7 @@ from tutelage.capabilities import SupportsService, SupportsTransformersExport
 from tutelage.core.blends import BlendConfig
 from tutelage.core.config import CurriculumMode, RunConfig
 from tutelage.core.errors import ConfigError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,
@@ -275,7 +276,7 @@ class NERTask(
         try:
             from tutelage.tasks.ner.serve.app import build_app
         except ImportError as error:
-            hint = "Install it: pip install 'tutelage[serve]'."
+            hint = f"Install it: {install_command('serve')}."
             raise RequestError(f"a service needs more: {error}", hint=hint) from error
         from tutelage.tasks.ner.serve.engine import Engine
 

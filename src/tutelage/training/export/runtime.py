@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import CheckpointError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import digest_bytes
 from tutelage.training.export.card import ExportCard, read_export_card
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 ERRORS_ONLY = 3
 _SLOWER = ["SkipLayerNormFusion"]
 """Optimisations that are none: on a CPU that kernel takes four times as long as its parts."""
-INSTALL = "Install it: pip install 'tutelage[onnx]'."
 
 
 def require_exporter() -> None:
@@ -33,7 +33,8 @@ def _require(name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError as error:
-        raise RequestError(f"ONNX needs {name}: {error}", hint=INSTALL) from error
+        hint = f"Install it: {install_command('onnx')}."
+        raise RequestError(f"ONNX needs {name}: {error}", hint=hint) from error
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import ConfigError
+from tutelage.core.extras import install_command
 from tutelage.tasks.can.baseline import KnownDrives
 from tutelage.tasks.can.calibration import scale_of
 from tutelage.tasks.can.captures import load_dataset
@@ -15,7 +16,7 @@ from tutelage.tasks.can.config import CANConfig
 from tutelage.tasks.can.datamodule import EVALUATION_BATCH
 from tutelage.tasks.can.live.calibrated import CalibratedJudge, Calibration
 from tutelage.tasks.can.live.judges import Judge, PlainJudge, Waiting
-from tutelage.tasks.can.live.request import COMPILED, INSTALL, TORCH, require_stream
+from tutelage.tasks.can.live.request import COMPILED, TORCH, require_stream
 from tutelage.tasks.can.live.scoring import Scorer, TorchScorer
 from tutelage.tasks.can.live.sources import is_log, open_source
 from tutelage.tasks.can.live.standout import Standouts
@@ -93,7 +94,9 @@ def open_watch(
 def _lone(profile: TrafficProfile, scorer: Scorer) -> type[LoneWindow] | None:
     """Return what describes lone windows fastest, once both are compiled; null without numba."""
     if find_spec("numba") is None:
-        _log.info("numba is not installed, so each window takes longer: %s", INSTALL)
+        _log.info(
+            "numba is not installed, so each window takes longer: %s", install_command("live")
+        )
         return None
     from tutelage.tasks.can.live.lone import LoneWindow
 

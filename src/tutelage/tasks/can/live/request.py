@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tutelage.core.errors import RequestError, UnknownNameError
+from tutelage.core.extras import install_command
 from tutelage.tasks.can.ingest.detect import detect
 from tutelage.tasks.can.live.sources import is_log
 
 TORCH, ONNX, COMPILED = "torch", "onnx", "compiled"
-INSTALL = "pip install 'tutelage[live]'"
 
 
 def require_stream(source: str, engine: str) -> None:
@@ -28,6 +28,8 @@ def require_stream(source: str, engine: str) -> None:
     if engine not in (TORCH, ONNX, COMPILED):
         raise UnknownNameError("engine", engine, (TORCH, ONNX, COMPILED))
     if engine == COMPILED and find_spec("numba") is None:
-        raise RequestError("the compiled engine needs numba", hint=f"Install it: {INSTALL}")
+        raise RequestError(
+            "the compiled engine needs numba", hint=f"Install it: {install_command('live')}"
+        )
     if is_log(source):
         detect(Path(source))

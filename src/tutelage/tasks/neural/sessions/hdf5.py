@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tutelage.core.errors import DataError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import open_regular, require_expandable
 from tutelage.tasks.neural.sessions.npz import plain, recording_of
 from tutelage.tasks.neural.sessions.recording import Array, Recording, known_names
@@ -46,7 +47,7 @@ def read_datasets(path: Path, names: tuple[str, ...] | None = None) -> dict[str,
     try:
         import h5py
     except ImportError as error:
-        hint = "Install it: pip install 'tutelage[neural]'."
+        hint = f"Install it: {install_command('neural')}."
         raise RequestError("reading HDF5 needs h5py", where=path, hint=hint) from error
     if not path.exists():
         raise DataError("no such session file", where=path)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError, RequestError
+from tutelage.core.extras import install_command
 from tutelage.core.files import open_regular
 from tutelage.tasks.neural.sessions.binning import frame_bounds, spike_counts
 from tutelage.tasks.neural.sessions.hdf5 import DAMAGED, require_own
@@ -42,7 +43,7 @@ def read_nwb(path: Path, series: str | None = None) -> Recording:
         from hdmf.build.errors import BuildError, ConstructError
         from pynwb import NWBHDF5IO
     except ImportError as error:
-        hint = "Install it: pip install 'tutelage[neural]'."
+        hint = f"Install it: {install_command('neural')}."
         raise RequestError("reading NWB needs pynwb", where=path, hint=hint) from error
     if not path.exists():
         raise DataError("no such session file", where=path)

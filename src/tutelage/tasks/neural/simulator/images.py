@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import RequestError
+from tutelage.core.extras import install_command
 from tutelage.tasks.neural.sessions.session import Bytes
 
 PHOTOGRAPHS = (
@@ -41,7 +42,7 @@ def photographs() -> list[Double]:
         from skimage.io import imread
         from skimage.transform import downscale_local_mean
     except ImportError as error:
-        hint = "Install it: pip install 'tutelage[neural]'."
+        hint = f"Install it: {install_command('neural')}."
         raise RequestError("the embedded data need scikit-image", hint=hint) from error
     folder = Path(str(skimage.data.__file__)).parent
     found = []
