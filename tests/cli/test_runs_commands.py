@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from made_runs import KNOWN, SCORES, finish_run, make_run
 from tutelage.cli import report, runs
+from tutelage.cli.run_views import Overview, overview_table
 from tutelage.core.errors import RequestError, StoreError, UnknownNameError
 from tutelage.core.logs import JsonLines
 from tutelage.core.store import LOG, RECORD, RunStore
@@ -87,6 +88,16 @@ def test_the_list_shows_status_headline_and_age_of_every_run(
     lines = tutelage("runs", "list").stdout.splitlines()
     assert [0.975 for line in lines if done.id in line and "0.9750" in line] == [0.975]
     assert any(begun.id in line and "interrupted" in line for line in lines)
+
+
+def test_scores_of_other_names_stand_with_them() -> None:
+    one = Overview("a", "runs/a", "finished", headline="f1", value=0.5)
+    other = Overview("b", "runs/b", "finished", headline="corr", value=0.25)
+    begun = Overview("c", "runs/c", "running", headline="corr")
+    alike, mixed = overview_table([one, one]), overview_table([one, other, begun])
+    assert (alike.columns[2], [row[2] for row in alike.rows]) == ("f1", [0.5, 0.5])
+    assert mixed.columns[2] == "score"
+    assert [row[2] for row in mixed.rows] == ["f1 0.5000", "corr 0.2500", None]
 
 
 def test_a_run_whose_lock_can_not_be_read_is_listed_as_damaged_beside_the_others(

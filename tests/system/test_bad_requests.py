@@ -177,7 +177,7 @@ def far_back(lines: list[str]) -> list[str]:
     (lambda lines: ["time,id,payload,attack", *lines[1:]],
      (".csv", "data.columns.timestamp=time data.columns.data_field=payload")),
     (lambda lines: ["timestamp,arbitration_id,data_field,ATTACK", *lines[1:]],
-     (".csv", "no label column", "'ATTACK'")),
+     (".csv", "no label column", "data.columns.label=ATTACK?")),
     (lambda lines: lines[:50], ("captures", "holds a window of 100 frames", "longest has 49")),
     (lambda lines: [lines[0], *(line[:-1] + "0" for line in lines[1:])],
      ("captures", "are benign", "model=vgae")),

@@ -103,6 +103,9 @@ def test_a_study_goes_on_after_kill_9_to_the_same_trials_and_leaves_no_process(
     assert resumed.code == 0, resumed.err
     assert resumed.json["origin"] == "resumed"
     assert tried(resumed.json) == tried(unbroken)
+    shown = tutelage(*asked[:-1], environment=environment)
+    page = tutelage.home / resumed.json["refits"][0]["run"] / "report.html"
+    assert f"report  {page}" in shown.out and "<svg" in page.read_text()
 
 
 def test_a_wrong_study_is_refused_before_anything_is_made(

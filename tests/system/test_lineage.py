@@ -88,6 +88,11 @@ def test_a_tagger_is_shipped_from_old_and_new_texts(tutelage: Tutelage) -> None:
     (run,) = [path for path in tutelage.runs() if (path / "final.json").exists()]
     assert (run / "model.onnx").stat().st_size == told["exports"][0]["bytes"]  # type: ignore[index]
     assert tutelage("runs", "verify", run.name).code == 0
+    (first,) = [path.name for path in tutelage.runs() if path != run]
+    shown = tutelage.done("final", first, *settings, *gate)
+    assert "<svg" in (run / "report.html").read_text()
+    for line in (f"report   {run / 'report.html'}", f"next     tutelage predict {run.name} INPUT"):
+        assert line in shown.out
     with flipped(run / "model.onnx"):
         result = tutelage("runs", "verify", run.name)
     assert result.code == 1 and "export: " in result.out and "model.onnx" in result.out

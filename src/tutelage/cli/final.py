@@ -66,7 +66,9 @@ def final(
 
 
 def _show(made: FinalRun) -> None:
+    from tutelage.cli.report import write_own_page
     from tutelage.core.records import Table
+    from tutelage.core.store import RunStore
     from tutelage.report.tables import summary_tables
     from tutelage.task import load_task
 
@@ -90,6 +92,8 @@ def _show(made: FinalRun) -> None:
     _line(f"{DONE[made.step]}; {kept if manifest.passed else 'NOT passed: not to be shipped'}")
     _line(f"run      {made.run.id}")
     _line(f"folder   {made.run.path}")
+    _line(f"report   {write_own_page(made.run, RunStore.default())}")
+    _line(f"next     tutelage predict {made.run.id} INPUT")
 
 
 def _line(text: str) -> None:

@@ -101,12 +101,17 @@ def _head(plan: StudyPlan, folder: StudyFolder, origin: Origin) -> str:
 def _show(folder: StudyFolder) -> None:
     """Print the study's tables, its models, and where it lies."""
     from tutelage.cli.console import render
+    from tutelage.cli.report import write_own_page
+    from tutelage.core.store import RunStore
     from tutelage.hpo.finish import study_tables
 
     for table in study_tables(folder):
         out.print(render(table))
     for refit in folder.record.refits:
         out.print(f"model   {refit.run}  (seed {refit.seed})")
+    if (model := folder.record.model) is not None:
+        store = RunStore.default()
+        out.print(f"report  {write_own_page(store.find(model.run), store)}", soft_wrap=True)
     out.print(f"study   {folder.id}")
     out.print(f"folder  {folder.path}", soft_wrap=True)
     out.print(f"next    tutelage final {folder.id}", soft_wrap=True)

@@ -92,6 +92,17 @@ def write_page(runs: Sequence[Run], store: RunStore, path: Path) -> None:
         file.write(page.encode())
 
 
+def write_own_page(run: Run, store: RunStore) -> Path:
+    """Write the page of a run into its folder, and return where it is.
+
+    Raises:
+        StoreError, StorageError: As `write_page`.
+    """
+    path = run.path / REPORT
+    write_page([run], store, path)
+    return path
+
+
 def write_figures(runs: Sequence[Run], store: RunStore, folder: Path, form: str) -> list[Path]:
     """Write every drawing of the page of some runs as its own file.
 

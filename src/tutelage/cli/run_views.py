@@ -72,16 +72,22 @@ def overview_table(rows: Sequence[Overview]) -> Table:
     """The lines of all runs, narrow enough for a terminal: an id holds task, model and mode."""
     moment = now()
     headlines = {row.headline for row in rows if row.headline}
-    score = headlines.pop() if len(headlines) == 1 else "score"
+    alike = len(headlines) == 1
     cells = tuple(
         (
-            *(row.run, row.status, row.value),
+            *(row.run, row.status, row.value if alike else _named(row)),
             age((moment - row.created).total_seconds()) if row.created else None,
         )
         for row in rows
     )
+    columns = ("run", "status", headlines.pop() if alike else "score", "age")
     note = "The score is that of the first test split."
-    return Table(title="", columns=("run", "status", score, "age"), rows=cells, note=note)
+    return Table(title="", columns=columns, rows=cells, note=note)
+
+
+def _named(row: Overview) -> str | None:
+    """A score with its name, where that of the runs beside it is called otherwise."""
+    return None if row.value is None else f"{row.headline} {tables.cell(row.value)}"
 
 
 def age(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from tutelage.cli.console import err, out, print_json, show_line, showing_log
 from tutelage.cli.options import Json, Overrides, TaskName
-from tutelage.cli.report import REPORT, write_page
+from tutelage.cli.report import REPORT, write_own_page
 from tutelage.core.errors import TutelageError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def train(
     out.print(f"folder  {launched.run.path}", soft_wrap=True)
     page = launched.run.path / REPORT
     if launched.origin != "reused" or not page.exists():
-        write_page([launched.run], store, page)
+        write_own_page(launched.run, store)
     out.print(f"report  {page}", soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ from tutelage.core.inputs import read_inputs
 from tutelage.core.records import RunRecord
 from tutelage.core.store import INPUTS, Run
 from tutelage.final.ancestry import Ancestor, Ancestry
+from tutelage.report.tables import headline_of, headline_value
 
 _WIDTH, _LINE, _PAD = 344, 17, 12
 _ACROSS, _DOWN, _MARGIN = 104, 26, 28
@@ -138,8 +139,9 @@ def _run_box(ancestor: Ancestor, column: int, first: bool) -> _Box:
 
 
 def _score(record: RunRecord) -> str:
-    name = next(iter(record.metrics), None)
-    return "" if name is None else f"{name.rpartition('/')[2]} {record.metrics[name]:.4g}"
+    name = headline_of(record)
+    value = headline_value(record, name)
+    return "" if value is None else f"{name} {value:.4g}"
 
 
 def _data_boxes(ancestor: Ancestor, column: int) -> Iterator[tuple[str, _Box]]:
