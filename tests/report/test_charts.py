@@ -74,6 +74,7 @@ def test_ticks_that_lie_close_are_told_apart() -> None:
     assert found is not None
     words = [word for _, word in found.ticks_up]
     assert len({*words}) == len(words) > 1
+    assert max(map(len, words)) <= 7
 
 
 def test_a_figure_parts_its_charts_from_its_pictures() -> None:

@@ -23,6 +23,8 @@ _LONG_NAMES = 96
 """The same, for those of runs."""
 _LONGEST = 26
 """Letters of a name that fit into it."""
+_FLAT = 1e-4
+"""Lines that move by less of their height are drawn flat: their ticks would be all nines."""
 _THINNEST = 0.8
 """Width of the shortest stretch of a lane, so that it can be seen."""
 Ticks = tuple[tuple[float, str], ...]
@@ -109,7 +111,10 @@ def _of_lines(panel: Panel) -> Chart | None:
     heights += [bound for line in lines for bound in (*line.low, *line.high)]
     places = [x for line in points for x, _ in line]
     across = _Scale(min(places), max(places), LEFT, WIDTH - RIGHT)
-    up = _Scale(min(heights), max(heights), HEIGHT - BOTTOM, TOP)
+    low, high = min(heights), max(heights)
+    if low < high:
+        low = min(low, high - _FLAT * max(abs(low), abs(high)))
+    up = _Scale(low, high, HEIGHT - BOTTOM, TOP)
     bands = tuple((n, _band(line, across, up)) for n, line in enumerate(lines) if line.low)
     segments = tuple(
         (number, " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in stretch))

@@ -11,9 +11,10 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tutelage.core.records import Cell, RunRecord, Table
+from tutelage.core.records import RunRecord, Table
 from tutelage.core.store import Run
 from tutelage.report import charts, figures, tables
+from tutelage.report.cells import Entry, grid
 from tutelage.report.curves import curves_of
 from tutelage.report.names import short_name
 from tutelage.report.pictures import picture, pictures_of
@@ -90,7 +91,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"cell": tables.cell, "shades": tables.shades, "marked": _marked}
+    found.filters |= {"cell": tables.cell, "grid": grid, "marked": _marked}
     found.globals |= {"zip": zip, "described": _described}
     return found
 
@@ -100,9 +101,10 @@ def _marked(text: str) -> Markup:
     return Markup(_MARKED.sub(r"<mark>\1</mark>", str(escape(text))))  # escaped just here
 
 
-def _described(picture: str, row: Sequence[Cell]) -> str:
+def _described(picture: str, row: Sequence[Entry]) -> str:
     """What stands beside a picture, for those who don't see it."""
-    return ", ".join(value for value in row if isinstance(value, str) and value != picture)
+    said = (entry.value for entry in row)
+    return ", ".join(value for value in said if isinstance(value, str) and value != picture)
 
 
 def _view(run: Run) -> RunView:

@@ -206,7 +206,7 @@ def test_table(found: Sequence[Difference]) -> Table:
     rows = tuple(
         (
             *((one.metric,) if len(sides) == 1 else (one.metric, one.side)),
-            *(*_ends(one.found), one.adjusted, one.over or None, one.said),
+            *(one.said, *_ends(one.found), one.adjusted, one.over or None),
         )
         for one in found
     )
@@ -217,7 +217,7 @@ def test_table(found: Sequence[Difference]) -> Table:
     if several > 1:
         note += f" p is adjusted for {several} tests (Holm 1979)."
     who = ("metric",) if len(sides) == 1 else ("metric", "run")
-    columns = (*who, "difference", "low", "high", "p", "over", "verdict")
+    columns = (*who, "verdict", "difference", "low", "high", "p", "over")
     less = " and ".join(sides) if len(sides) == 1 else "each run"
     title = f"Is it chance? {less} less {found[0].against}" if found else "Is it chance?"
     return Table(title=title, columns=columns, rows=rows, note=note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 
 from tutelage.core.config import RunConfig
@@ -15,8 +14,6 @@ MODEL = "model"
 WIDE = 8
 """Most columns of numbers that a terminal shows well."""
 ABSENT = "–"
-SHADES = 8
-"""How dark a count can be."""
 CONFUSION = ("tp", "fp", "fn", "tn")
 NEEDS = {"attack": ("f1", "recall", "auroc", "auprc"), "benign sample": ("auroc", "auprc")}
 """The metrics that are undefined where there is no sample of a class."""
@@ -187,17 +184,6 @@ def taken_table(record: RunRecord) -> Table:
     columns = (f"split / {_group_name(record)}", "true", "alarm", "no alarm")
     title = "What was taken for what"
     return Table(title=title, columns=columns, rows=tuple(rows), heat=True)
-
-
-def shades(table: Table) -> tuple[tuple[int, ...], ...]:
-    """Return a shade for each cell, from 0 to `SHADES`: its share of its row's counts."""
-    return tuple(tuple(_shades(row) if table.heat else (0,) * len(row)) for row in table.rows)
-
-
-def _shades(row: tuple[Cell, ...]) -> Iterator[int]:
-    counts = [value if isinstance(value, (int, float)) else 0 for value in row]
-    total = sum(counts) or 1
-    yield from (math.ceil(SHADES * count / total) for count in counts)
 
 
 def seconds_table(record: RunRecord) -> Table:
