@@ -161,6 +161,7 @@ def fuzz(
             else:
                 tally.crashes += 1
                 save(error, reader, number, data, crashes, kinds)
+            del error  # or what it was raised in holds its memory while the next one is read
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tutelage.core.errors import DataError
+from tutelage.core.errors import DataError, RequestError
 from tutelage.core.overrides import build_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
@@ -42,3 +42,16 @@ def test_predictions_of_another_file_are_told_by_its_name(tmp_path: Path) -> Non
     assert len(own.test_rows) < len(own.examples)
     own.setup("predict")
     assert len(own.test_rows) == len(own.examples)
+
+
+class Careless(Digits):
+    """A task whose author forgot what `examples` returns."""
+
+    def examples(self, config: DigitsConfig):
+        found = super().examples(config)
+        return found.x, found.y
+
+
+def test_what_an_author_gives_instead_of_examples_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"Careless: `examples` gave a tuple, no Examples"):
+        Careless().audit(build_config(DigitsConfig, []), tmp_path)

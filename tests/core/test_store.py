@@ -18,6 +18,7 @@ from tutelage.core.config import RunConfig
 from tutelage.core.errors import CheckpointError, StorageError, StoreError
 from tutelage.core.overrides import build_config, read_config_file
 from tutelage.core.removal import REMOVED
+from tutelage.core.run import Scores
 from tutelage.core.store import CONFIG, LAST, LOCK, RECORD, Run, RunStore
 from tutelage.tasks.can.config import CANConfig
 
@@ -335,3 +336,10 @@ def test_the_default_store_is_where_the_environment_says(
 def test_caches_are_no_runs(store: RunStore) -> None:
     (store.cache("can") / "x").write_text("")
     assert store.runs() == []
+
+
+def test_a_score_that_is_not_there_is_told_with_those_that_are() -> None:
+    scores = Scores({"test/f1": 0.5})
+    assert scores["test/f1"] == 0.5 and scores.get("test_f1") is None
+    with pytest.raises(KeyError, match="no score 'test_f1'. Did you mean 'test/f1'"):
+        scores["test_f1"]

@@ -66,7 +66,7 @@ class Examples:
         return whole
 
     def _labels(self, values: NDArray[Any]) -> Ints:
-        y = self._column(values, "y")
+        y = self._column(values, "labels y")
         if wrong := sorted({*y.tolist()} - {*range(len(self.classes))})[:1]:
             first = int((y == wrong[0]).argmax()) + 1
             said = f"example {first} is of class {wrong[0]}"

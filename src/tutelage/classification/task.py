@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tutelage.classification.config import ClassificationConfig
-from tutelage.core.errors import DataError
+from tutelage.classification.examples import Examples
+from tutelage.core.errors import DataError, RequestError
 from tutelage.core.files import digest_file
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tutelage.classification.data import ClassificationDataModule
-    from tutelage.classification.examples import Examples
     from tutelage.classification.module import ClassifierModule
     from tutelage.core.folds import FoldUnits
     from tutelage.training.contracts import TaskData, TaskModule
@@ -84,11 +84,18 @@ class ClassificationTask(
     def _read(self, config: A) -> Examples:
         """Return `examples`; what is wrong with them is told with the place of the data."""
         try:
-            return self.examples(config)
+            found: object = self.examples(config)
         except DataError as error:
             if error.where or config.data.root is None:
                 raise
             raise DataError(error.problem, where=config.data.root, hint=error.hint) from error
+        if not isinstance(found, Examples):
+            said = f"`examples` gave a {type(found).__name__}, no Examples"
+            hint = "Return Examples(x, y, classes) from tutelage.classification."
+            raise RequestError(
+                said, where=f"{type(self).__module__}.{type(self).__name__}", hint=hint
+            )
+        return found
 
     def spaces(self) -> Iterator[tuple[str, Json]]:
         """The spaces in the task's folder; without a `default` among them, one of the optimiser."""

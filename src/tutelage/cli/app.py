@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -152,5 +153,21 @@ def _as_fault(error: Exception) -> RunFailedError:
     said = f"{type(error).__name__}: {error}"
     logger.error("%s", said, exc_info=error, extra=marked(type(error).__name__))
     handler.close()
-    hint = f"This is a fault in tutelage; its traceback is the last line of {path}."
+    where = " or in ".join(filter(None, (_place_in_plugin(error), "tutelage")))
+    hint = f"This is a fault in {where}; its traceback is the last line of {path}."
     return RunFailedError(said, hint=hint)
+
+
+def _place_in_plugin(error: Exception) -> str:
+    """The last place in a task of somebody's package that an error came by; empty without one."""
+    from tutelage.task import GROUP
+
+    points = metadata.entry_points(group=GROUP)
+    packages = {point.module.partition(".")[0] for point in points} - {"tutelage"}
+    frames = traceback.walk_tb(error.__traceback__)
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in frames
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in packages
+    ]
+    return places[-1] if places else ""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tutelage.core.config import SCHEMA_VERSION
 from tutelage.core.documents import read_json
-from tutelage.core.errors import CheckpointError, HeldError, StoreError
+from tutelage.core.errors import CheckpointError, HeldError, StoreError, suggest
 from tutelage.core.files import digest_file, inside, write_json
 from tutelage.core.locks import LOCK, holding, is_held
 from tutelage.core.migrations import RECORD_MIGRATIONS, migrate
@@ -24,6 +24,13 @@ INPUTS = "inputs.json"
 """The files that a run reads, with their digests (`tutelage.core.inputs`)."""
 
 _DAMAGED = "Restore the file from a copy, or remove the run with `tutelage runs rm`."
+
+
+class Scores(dict[str, float]):
+    """Scores, ``split/metric`` to value; for one that is not there, it tells those that are."""
+
+    def __missing__(self, name: str) -> float:
+        raise KeyError(f"no score {name!r}. {suggest(name, self)}")
 
 
 class Run:
@@ -86,14 +93,14 @@ class Run:
         return "interrupted" if status == "running" and not self.is_held() else status
 
     @property
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> Scores:
         """Scores, ``split/metric`` to value."""
-        return dict(self.record.metrics)
+        return Scores(self.record.metrics)
 
     @property
-    def baselines(self) -> dict[str, dict[str, float]]:
+    def baselines(self) -> dict[str, Scores]:
         """The same keys under each baseline's name."""
-        return {name: dict(scores) for name, scores in self.record.baselines.items()}
+        return {name: Scores(scores) for name, scores in self.record.baselines.items()}
 
     @cached_property
     def settings(self) -> dict[str, object]:

@@ -39,7 +39,7 @@ Cells = dict[str, tuple[str, ...]]
 class TaskConformance(ResumeConformance):
     """A task keeps what Tutelage promises of every one.
 
-    This takes two lines in a file of tests::
+    This takes two lines in a file of tests, with the task or its class::
 
         class TestMyTask(TaskConformance):
             task = MyTask()
@@ -57,6 +57,8 @@ class TaskConformance(ResumeConformance):
     def __init_subclass__(cls, **named: Any) -> None:
         """Give a suite that names none a cell for each mode."""
         super().__init_subclass__(**named)
+        if isinstance(given := cls.__dict__.get("task"), type):
+            cls.task = given()
         if hasattr(cls, "task") and not hasattr(cls, "cells"):
             cls.donors, cls.cells = cells_of(cls.task)
 

@@ -182,6 +182,7 @@ def test_signals_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     ("said", "problem"),
     [
         ("sessions: [/etc/passwd]", "sessions: no YAML file: /etc/passwd"),
+        ("file: /etc/passwd", "file: no file of arrays: /etc/passwd"),
         (f"sessions: {'a' * 300}", "no such folder of session files"),
         (f"sessions: [{'a' * 300}.yaml]", "no such session file"),
         (f"file: {'a' * 300}.npz", "too long for any file"),

@@ -27,6 +27,7 @@ from tutelage.core.files import write_files, write_json
 from tutelage.core.records import INITIAL_WEIGHTS, Evaluation, RunRecord, now
 from tutelage.core.store import CONFIG, INPUTS, Run
 from tutelage.task import Task
+from tutelage.training.baselines import no_better
 from tutelage.training.batch_optimizer import BatchSizeChoice, BatchSizeOptimizer, BatchSizeOptions
 from tutelage.training.checkpoint_files import find_resumable, read_marker
 from tutelage.training.checkpoints import CheckpointManager, TutelageCheckpointIO
@@ -224,7 +225,7 @@ class BaseTrainer:
             memory=self.memory,
             audit=audit,
             artifacts={name: self.run.artifact(path) for name, path in files.items()},
-            warnings=audit.findings,
+            warnings=(*no_better(evaluation, self.task.headline), *audit.findings),
             error=None,
         )
 

@@ -104,6 +104,9 @@ def _session_files(path: Path, listed: str | tuple[str, ...]) -> list[Path]:
 def _located(session: SessionFile, path: Path) -> SessionFile:
     if session.file is None:
         raise ConfigError("`file` is not set", where=path, hint="Name the file of arrays.")
+    if session.file.suffix.lower() not in READERS:
+        said = f"file: no file of arrays: {session.file}"
+        raise DataError(said, where=path, hint=f"Such files end in {', '.join(READERS)}.")
     return session.model_copy(update={"file": (path.parent / session.file).absolute()})
 
 
