@@ -47,6 +47,7 @@ def test_what_is_typed_lies_on_the_file(tmp_path: Path) -> None:
         ("hpo.fold_pruner.name=t-test", "'none', 'median' or 'wilcoxon'"),
         ("hpo.pruner.reductoin=3", "Did you mean 'reduction'"),
         ("hpo.trials=0", "greater than or equal to 1"),
+        (f"hpo.folds=1{'0' * 400}", "less than or equal to 10000"),
         ("hpo.repeats=2", "hpo.folds to 2 or more"),
     ],
 )

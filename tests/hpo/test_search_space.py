@@ -156,6 +156,8 @@ def test_a_space_of_which_nothing_applies_is_refused() -> None:
         ({"model.nam": "gat"}, "Did you mean 'model.name'"),
         ({"model.loss": "hinge"}, "which model.loss never is"),
         ({"training.learning_rate": 0.1}, "a range of numbers"),
+        ({"model.loss": []}, "model.hidden hangs on no value of model.loss"),
+        ({"model.layers": []}, "model.hidden hangs on no value of model.layers"),
     ],
 )
 def test_a_condition_that_nothing_meets_is_refused(when: Mapping[str, object], said: str) -> None:

@@ -93,9 +93,9 @@ class HpoConfig(Section):
     """What is searched: a YAML or JSON file, or the name of a space that ships with the task."""
     trials: int = Field(default=20, ge=1)
     """Settings that are tried, pruned and failed ones included; a grid has no more than it has."""
-    folds: int = Field(default=1, ge=1)
+    folds: int = Field(default=1, ge=1, le=10_000)
     """Parts of the training pool, each held out in turn; 1 takes the task's own validation data."""
-    repeats: int = Field(default=1, ge=1)
+    repeats: int = Field(default=1, ge=1, le=10_000)
     """How often the folds are dealt, each time otherwise."""
     split: SplitKind | None = None
     """`kfold`: folds of like size; `stratified`: and with as much of each class; `grouped`: as

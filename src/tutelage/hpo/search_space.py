@@ -178,6 +178,9 @@ def _ordered(parameters: Mapping[str, Parameter], where: str) -> dict[str, Param
             loop = " -> ".join((*above[above.index(name) :], name))
             raise ConfigError(f"conditions go round in a circle: {loop}", where=where)
         for other, wanted in parameters[name].when.items():
+            if wanted == []:
+                hint = "Name one or more, or leave the condition out."
+                raise ConfigError(f"{name} hangs on no value of {other}", where=where, hint=hint)
             if other in parameters:
                 _refuse_never(name, other, parameters[other], wanted, where)
                 put(other, (*above, name))
