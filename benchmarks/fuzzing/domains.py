@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import zlib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from tutelage.core.config import RunConfig
 from tutelage.core.errors import CheckpointError, DataError
+from tutelage.task import Task
 
 
 def _one_of(path: Path, many: int) -> bool:
@@ -287,16 +289,27 @@ def card(path: Path) -> None:
     read_card(path.parent)
 
 
+_BUILT: set[str] = set()
+"""Tasks of which a model was built, so that what it imports is there."""
+
+
 def _learned(path: Path, name: str, kind: Any, *overrides: str) -> None:
-    """Read a card's preprocessing; of some, build the model that it asks for."""
-    from tutelage import api
+    """Read a card's preprocessing; of the first and of some, build the model that it asks for."""
     from tutelage.training.model_card import read_preprocessing
 
-    task, config = api.configure(name, overrides)
+    task, config = _configured(name, *overrides)
     learned = read_preprocessing(path.parent, task)
     kind.from_json(learned)
-    if _one_of(path, 8):
+    if name not in _BUILT or _one_of(path, 8):
+        _BUILT.add(name)
         task.build(config, learned)
+
+
+@cache
+def _configured(name: str, *overrides: str) -> tuple[Task[RunConfig], RunConfig]:
+    from tutelage import api
+
+    return api.configure(name, overrides)
 
 
 def can_card(path: Path) -> None:
