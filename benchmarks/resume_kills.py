@@ -37,8 +37,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from resume_cells import TASKS  # noqa: E402
 from tutelage.core.store import LOG, METRICS, Run  # noqa: E402
 from tutelage.execution.warm_server import WarmServer  # noqa: E402
+from tutelage.report.curves import read_history  # noqa: E402
 from tutelage.testing import differing  # noqa: E402
-from tutelage.training.metrics import read_metrics  # noqa: E402
 
 TOGETHER = {
     "can": "curriculum",
@@ -70,7 +70,7 @@ class Whole:
     evaluating: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ends = [step for step, _ in read_metrics(self.run.path / METRICS)["epoch/loss"]]
+        self.ends = [step for step, _ in read_history(self.run.path / METRICS)["epoch/loss"]]
         spent = self.run.record.seconds
         self.evaluating = sum(spent[phase] for phase in ("calibrate", "evaluate", "save"))
 

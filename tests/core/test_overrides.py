@@ -83,7 +83,7 @@ def test_a_path_is_made_absolute(typed: str) -> None:
         ("model.hiden=3", ["unknown setting 'model.hiden'", "In model: Did you mean 'hidden'?"]),
         ("model.latent=3", ["unknown setting 'model.latent'", "It belongs to model=vgae."]),
         ("mode.threshold_quantile=0.9", ["It belongs to mode=autoencoder."]),
-        ("training.max_epochs=many", ["training.max_epochs='many'", "valid integer"]),
+        ("training.max_epochs=many", ["training.max_epochs='many'", "whole number"]),
         ("training.max_epochs=0", ["training.max_epochs=0", "greater than or equal to 1"]),
         ("training.batch_size=0", ["training.batch_size=0", "greater than", ", or ", "'auto'"]),
         ("training.precision=8", ["training.precision='8'", "'64', '32', 'bf16' or '16'"]),
@@ -114,7 +114,7 @@ def test_a_rule_is_told_in_words() -> None:
     with pytest.raises(ConfigError) as caught:
         can_config("run.name=täst ☃", "training.max_epochs=abc", "training.learning_rate=fast")
     assert not {"pattern", "parse", "^"} & set(str(caught.value).replace("^", " ^ ").split())
-    assert "valid integer" in str(caught.value) and "valid number" in str(caught.value)
+    assert "whole number, as" in str(caught.value) and "be a number, as" in str(caught.value)
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:

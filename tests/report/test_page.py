@@ -176,9 +176,13 @@ def test_a_long_curve_keeps_both_ends(store: RunStore) -> None:
     assert (line.at[0], line.at[-1]) == (0, 4999)
 
 
-def test_a_damaged_metrics_file_is_refused(store: RunStore) -> None:
+@pytest.mark.parametrize(
+    "rows",
+    ["a,b\n1,2\n", f"step,metric,value\n{'9' * 400},loss,1\n", "step,metric,value\n-1,loss,1\n"],
+)
+def test_a_damaged_metrics_file_is_refused(store: RunStore, rows: str) -> None:
     run = finish_run(store)
-    (run.path / METRICS).write_text("a,b\n1,2\n")
+    (run.path / METRICS).write_text(rows)
     with pytest.raises(StoreError, match="the metrics can't be read"):
         render_page([run])
 

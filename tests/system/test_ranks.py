@@ -12,7 +12,7 @@ import torch
 
 from tutelage.core.errors import ConfigError, RunFailedError, RunStoppedError
 from tutelage.core.store import LOG, METRICS, Run, RunStore
-from tutelage.training.metrics import read_metrics
+from tutelage.report.curves import read_history
 
 HERE = Path(__file__).parent
 PLACES = (HERE / "plugins", HERE.parent / "training")
@@ -49,7 +49,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(tmp_path: Path
     ours, theirs = weights(one), weights(two)
     for name, value in ours.items():
         assert torch.allclose(value, theirs[name], rtol=1e-4, atol=1e-5), name
-    histories = [read_metrics(run.path / METRICS) for run in (one, two)]
+    histories = [read_history(run.path / METRICS) for run in (one, two)]
     for name in ("epoch/loss", "val/loss"):
         pairs = zip(*(history[name] for history in histories), strict=True)
         assert all(a[0] == b[0] and a[1] == pytest.approx(b[1], abs=1e-5) for a, b in pairs)
@@ -77,7 +77,7 @@ def test_a_killed_run_of_two_processes_ends_with_the_bits_of_the_whole_one(
     resumed = train(tmp_path, *saved)
     ours, theirs = weights(resumed), weights(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    a, b = (read_metrics(run.path / METRICS) for run in (resumed, whole))
+    a, b = (read_history(run.path / METRICS) for run in (resumed, whole))
     assert a == b
     assert len(RunStore(tmp_path).runs()) == 1
 

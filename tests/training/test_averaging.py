@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tutelage.core.errors import RunFailedError
 from tutelage.core.store import METRICS
+from tutelage.report.curves import read_history
 from tutelage.training.checkpoints import CheckpointManager, TutelageCheckpointIO
-from tutelage.training.metrics import read_metrics
 
 FAST = ("training.accelerator=cpu", "training.max_epochs=2", "training.learning_rate=0.01")
 NAME = "network.0.weight"
@@ -86,7 +86,7 @@ def test_until_the_plain_average_starts_validation_sees_the_weights_themselves(
 ) -> None:
     late = ("training.averaging.name=swa", "training.averaging.start_fraction=0.99")
     history = [
-        read_metrics(train(tmp_path, *FAST, *extra).run.path / METRICS)["val/loss"]
+        read_history(train(tmp_path, *FAST, *extra).run.path / METRICS)["val/loss"]
         for extra in (late, ())
     ]
     assert history[0][0] == history[1][0]  # after the first epoch nothing is averaged yet

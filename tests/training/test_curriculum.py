@@ -29,11 +29,11 @@ from tiny_task import (
 from tutelage.core.config import CurriculumMode, Memory, RunConfig
 from tutelage.core.errors import ConfigError, DataError, RequestError, RunFailedError, StoreError
 from tutelage.core.store import METRICS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.task import ModelEntry, SupportsCurriculum, Task
 from tutelage.training.checkpoints import TutelageCheckpointIO, find_valid
 from tutelage.training.curriculum import Stage
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 
 EPOCHS = 8
 FAST = ("training.accelerator=cpu", f"training.max_epochs={EPOCHS}", "mode=curriculum")
@@ -258,7 +258,7 @@ def test_what_would_do_nothing_for_samples_of_one_kind_is_refused(
 
 def test_the_penalty_is_a_part_of_the_loss_once_a_stage_has_ended(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "mode.memory.name=ewc").run
-    penalty = [value for _, value in read_metrics(run.path / METRICS)["epoch/penalty"]]
+    penalty = [value for _, value in read_history(run.path / METRICS)["epoch/penalty"]]
     assert penalty[:2] == [0, 0] and min(penalty[2:]) > 0
     assert not any(name.startswith("objective") for name in weights(run))
 
@@ -269,7 +269,7 @@ def test_a_heavy_penalty_holds_the_weights_that_earlier_stages_depend_on(tmp_pat
     for weight in (0.001, 300.0):
         ewc = ("mode.memory.name=ewc", f"mode.memory.weight={weight}", "mode.stages=2")
         run = train(tmp_path, *FAST, *steady, *ewc).run
-        history = read_metrics(run.path / METRICS)["epoch/penalty"]
+        history = read_history(run.path / METRICS)["epoch/penalty"]
         moved[weight] = history[-1][1] / weight
     assert 0 < moved[300.0] < 0.5 * moved[0.001]
 

@@ -24,9 +24,9 @@ from tiny_task import (
 from tutelage.core.config import DistillationMode
 from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError, StoreError
 from tutelage.core.store import CONFIG, WEIGHTS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.training.checkpoint_files import TutelageCheckpointIO, list_checkpoints
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.modes.distillation import Distillation, Heir
 from tutelage.training.restore import restore_module
 
@@ -219,9 +219,9 @@ def test_lineage_and_configuration_name_the_teacher_by_its_id(tmp_path: Path) ->
 
 def test_metrics_show_the_parts_of_the_loss_that_count(tmp_path: Path) -> None:
     parts = {"epoch/task_loss", "epoch/soft_loss", "epoch/feature_loss"}
-    seen = read_metrics(student(tmp_path, *MATCHING).path / "metrics.csv").keys()
+    seen = read_history(student(tmp_path, *MATCHING).path / "metrics.csv").keys()
     assert seen >= parts
-    seen = read_metrics(student(tmp_path).path / "metrics.csv").keys()
+    seen = read_history(student(tmp_path).path / "metrics.csv").keys()
     assert parts & seen == {"epoch/task_loss", "epoch/soft_loss"}
 
 

@@ -11,8 +11,8 @@ from tiny_task import Batch, OnStep, TinyModule, crash_at, same_bits, train, wei
 
 from tutelage.core.errors import RunFailedError
 from tutelage.core.store import METRICS, RunStore
+from tutelage.report.curves import read_history
 from tutelage.training.divergence import MOST_IN_A_ROW
-from tutelage.training.metrics import read_metrics
 
 FAST = ("training.accelerator=cpu",)
 RESUME = "run.policy=resume_if_incomplete"
@@ -74,7 +74,7 @@ def test_a_skipped_step_leaves_weights_and_statistics_as_they_were(
     assert run.status == "finished"
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
     assert all(tensor.isfinite().all() for tensor in weights(run).values())
-    rows = read_metrics(run.path / METRICS)
+    rows = read_history(run.path / METRICS)
     assert all(torch.tensor(rows["epoch/loss"])[:, 1].isfinite())
     other = train(tmp_path / "other", *settings, on_step=spoiled(7)).run
     assert not same_bits(run, other)

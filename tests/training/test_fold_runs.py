@@ -23,6 +23,7 @@ from tiny_task import (
 from tutelage.core.errors import ConfigError, DataError, RunFailedError
 from tutelage.core.folds import Split, write_split
 from tutelage.core.store import METRICS, WEIGHTS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.task import Task, fold_split
 from tutelage.training.checkpoint_files import (
     TutelageCheckpointIO,
@@ -31,7 +32,6 @@ from tutelage.training.checkpoint_files import (
 )
 from tutelage.training.contracts import AnomalyScorer
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.restore import restore_module
 
 FAST = ("training.accelerator=cpu",)
@@ -122,7 +122,7 @@ def test_the_folds_decide_which_run_it_is_and_not_where_their_file_lies(
 def test_all_trains_on_the_whole_pool_to_the_last_epoch_and_is_tested(tmp_path: Path) -> None:
     run, shown = seen(tmp_path, *FAST, "data.fold=all", "training.max_epochs=3")
     assert shown == set(range(110))
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     assert len(history["epoch/loss"]) == 3 and not [name for name in history if "val/" in name]
     assert set(run.metrics) == {"test/accuracy", "test/loss"}
     assert run.record.best_epoch == 3
@@ -213,7 +213,7 @@ def test_a_guide_of_the_same_fold_saw_the_same_data_and_one_of_another_fold_did_
 
 
 def rates(run: Run) -> list[float]:
-    return [rate for _, rate in read_metrics(run.path / METRICS)["learning_rate"]]
+    return [rate for _, rate in read_history(run.path / METRICS)["learning_rate"]]
 
 
 def test_a_run_that_stops_at_an_epoch_has_the_rates_and_weights_of_the_longer_one(
@@ -238,7 +238,7 @@ def test_it_can_not_stop_after_its_last_epoch() -> None:
 
 def test_the_best_epoch_is_that_of_the_best_validation(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.max_epochs=6", "training.learning_rate=0.3").run
-    losses = [loss for _, loss in read_metrics(run.path / METRICS)["val/loss"]]
+    losses = [loss for _, loss in read_history(run.path / METRICS)["val/loss"]]
     assert run.record.best_epoch == 1 + losses.index(min(losses))
 
 

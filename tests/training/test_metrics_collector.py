@@ -10,7 +10,8 @@ from tiny_task import Batch, TinyModule, crash_at, sample, train
 
 from tutelage.core.errors import RunFailedError
 from tutelage.core.store import METRICS, Run, RunStore
-from tutelage.training.metrics import COLUMNS, read_metrics
+from tutelage.report.curves import read_history
+from tutelage.training.metrics import COLUMNS
 
 FAST = ("training.accelerator=cpu",)
 
@@ -46,7 +47,7 @@ def test_an_epochs_mean_weighs_each_batch_by_its_samples(tmp_path: Path, accumul
     seen = Seen()
     run = train(tmp_path, *FAST, f"training.accumulate={accumulate}", on_step=seen).run
     assert seen.sizes == [16, 16, 16, 16, 6] * 3
-    epochs = [value for _, value in read_metrics(run.path / METRICS)["epoch/loss"]]
+    epochs = [value for _, value in read_history(run.path / METRICS)["epoch/loss"]]
     expected = [seen.mean(0, 5), seen.mean(5, 10), seen.mean(10, 15)]
     assert epochs == pytest.approx(expected, rel=1e-6)
     assert epochs[0] != pytest.approx(sum(seen.losses[:5]) / 5, rel=1e-4)  # the plain mean differs
@@ -54,7 +55,7 @@ def test_an_epochs_mean_weighs_each_batch_by_its_samples(tmp_path: Path, accumul
 
 def test_every_scalar_that_a_step_returns_is_kept(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.max_epochs=1").run
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     share = float(sample(70, 1)[1].float().mean())
     assert history["epoch/positives"] == [(5, pytest.approx(share, rel=1e-6))]
     assert {"train/loss", "val/loss", "val/accuracy", "learning_rate"} < history.keys()
@@ -62,17 +63,17 @@ def test_every_scalar_that_a_step_returns_is_kept(tmp_path: Path) -> None:
 
 def test_rows_come_every_n_optimiser_steps_and_at_each_epochs_end(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.log_every_n_steps=2").run
-    steps = [step for step, _ in read_metrics(run.path / METRICS)["train/loss"]]
+    steps = [step for step, _ in read_history(run.path / METRICS)["train/loss"]]
     assert steps == [2, 4, 5, 7, 9, 10, 12, 14, 15]
     slow = train(tmp_path, *FAST, "training.log_every_n_steps=2", "training.accumulate=2").run
-    steps = [step for step, _ in read_metrics(slow.path / METRICS)["train/loss"]]
+    steps = [step for step, _ in read_history(slow.path / METRICS)["train/loss"]]
     assert steps == [2, 3, 5, 6, 8, 9]  # 5 batches are 3 optimiser steps
 
 
 def test_a_row_is_the_mean_of_the_steps_since_the_last_one(tmp_path: Path) -> None:
     seen = Seen()
     run = train(tmp_path, *FAST, "training.log_every_n_steps=3", on_step=seen).run
-    values = [value for _, value in read_metrics(run.path / METRICS)["train/loss"]]
+    values = [value for _, value in read_history(run.path / METRICS)["train/loss"]]
     assert values[:2] == pytest.approx([seen.mean(0, 3), seen.mean(3, 5)], rel=1e-6)
 
 
@@ -101,6 +102,6 @@ def test_a_resumed_runs_metrics_are_those_of_the_unbroken_run(
 
 def test_validation_rows_are_what_the_module_logged(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.max_epochs=2").run
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     assert [step for step, _ in history["val/loss"]] == [5, 10]
     assert all(0 <= value <= 1 for _, value in history["val/accuracy"])

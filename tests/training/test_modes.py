@@ -25,10 +25,10 @@ from tutelage.core.errors import ConfigError, RunFailedError, UnknownNameError
 from tutelage.core.migrations import migrate_config
 from tutelage.core.overrides import build_config
 from tutelage.core.store import METRICS, RunStore
+from tutelage.report.curves import read_history
 from tutelage.task import ModelEntry, SupportsAutoencoder, Task
 from tutelage.training.checkpoint_files import list_checkpoints, read_marker
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.modes import MODES, AutoencoderTrainer, BaseTrainer, NormalTrainer
 
 FAST = ("training.accelerator=cpu", "training.max_epochs=2")
@@ -98,7 +98,7 @@ def test_reconstruction_trains_the_first_epochs_and_the_task_the_rest(tmp_path: 
         ("mode.pretraining_fraction=0.25", 1),
     ):
         run = train(tmp_path, *PRETRAINED, setting).run
-        history = read_metrics(run.path / METRICS)
+        history = read_history(run.path / METRICS)
         steps = [step for step, _ in history["epoch/reconstruction"]]
         assert steps == [5 * (epoch + 1) for epoch in range(epochs)]  # 70 samples by 16
         assert [step for step, _ in history["epoch/positives"]] == [

@@ -15,10 +15,11 @@ from tiny_task import Batch, TinyModule, TinyTask, crash_at, tiny, train
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.logs import read_log
 from tutelage.core.store import LOG, METRICS, RunStore
+from tutelage.report.curves import read_history
 from tutelage.training.callbacks import EpochHeartbeat, TimeBudget, without_empty_hooks
 from tutelage.training.launch import launch
 from tutelage.training.loggers import build_loggers
-from tutelage.training.metrics import MetricsCollector, read_metrics
+from tutelage.training.metrics import MetricsCollector
 from tutelage.training.profiler import NoProfiler
 
 FAST = ("training.accelerator=cpu",)
@@ -32,7 +33,7 @@ def test_the_log_has_one_line_an_epoch_with_its_numbers(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST).run
     lines = [m for entry in read_log(run.path / LOG) if (m := LINE.search(entry.message))]
     assert [m.group(1) for m in lines] == ["1", "2", "3"]
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     for group, name in ((2, "epoch/loss"), (3, "val/loss"), (4, "val/accuracy")):
         assert [m.group(group) for m in lines] == [f"{value:.4g}" for _, value in history[name]]
 
@@ -106,7 +107,7 @@ def test_tensorboard_gets_the_runs_own_numbers(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, *loggers).run
     events = EventAccumulator(str(run.path / "tensorboard"))
     events.Reload()
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     for name in ("train/loss", "epoch/loss", "learning_rate"):
         logged = [(event.step, event.value) for event in events.Scalars(name)]
         assert logged == [(step, pytest.approx(value)) for step, value in history[name]]
@@ -147,7 +148,7 @@ def test_no_heartbeat_is_heard_where_none_is_due(tmp_path: Path) -> None:
 
 def test_a_spent_time_budget_ends_the_run_with_a_validation(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.time_budget=1e-9").run
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     assert run.status == "finished"
     assert [step for step, _ in history["val/loss"]] == [1]
     assert "time budget" in (run.path / LOG).read_text()

@@ -13,8 +13,8 @@ from tiny_task import Batch, TinyModule, crash_at, same_bits, sample, tiny, trai
 
 from tutelage.core.errors import ConfigError, RunFailedError
 from tutelage.core.store import METRICS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.training.checkpoint_files import list_checkpoints, read_marker
-from tutelage.training.metrics import read_metrics
 from tutelage.training.optimization import build_optimizer
 
 FAST = ("training.accelerator=cpu",)
@@ -23,11 +23,11 @@ AUTO = (*FAST, "training.batch_size=auto", "training.batch_sizing.max_size=16")
 
 def steps(run: Run) -> int:
     """Optimiser steps that a run took."""
-    return max(step for step, _ in read_metrics(run.path / METRICS)["epoch/loss"])
+    return max(step for step, _ in read_history(run.path / METRICS)["epoch/loss"])
 
 
 def epochs(run: Run) -> int:
-    return len(read_metrics(run.path / METRICS)["epoch/loss"])
+    return len(read_history(run.path / METRICS)["epoch/loss"])
 
 
 def test_max_epochs_ends_training(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_max_steps_ends_training_within_an_epoch_and_scores_its_last_weights(
 ) -> None:
     run = train(tmp_path, *FAST, "training.max_steps=7").run
     assert steps(run) == 7
-    assert [step for step, _ in read_metrics(run.path / METRICS)["val/loss"]] == [5, 7]
+    assert [step for step, _ in read_history(run.path / METRICS)["val/loss"]] == [5, 7]
     assert steps(train(tmp_path, *FAST, "training.max_steps=99").run) == 15
 
 
@@ -111,7 +111,7 @@ def test_monitor_chooses_what_is_best(tmp_path: Path) -> None:
     for monitor, pick in (("val/loss", min), ("val/accuracy", max)):
         settings = (*FAST, "training.max_epochs=6", f"training.monitor={monitor}")
         run = train(tmp_path, *settings, "training.checkpoints.keep_last=1").run
-        history = dict(read_metrics(run.path / METRICS)[monitor])
+        history = dict(read_history(run.path / METRICS)[monitor])
         kept = {m.step: m for m in map(read_marker, list_checkpoints(run.checkpoints)) if m}
         best = pick(history.values())
         assert all(m.monitor == monitor for m in kept.values())
@@ -193,7 +193,7 @@ def test_weight_decay_changes_the_weights(tmp_path: Path) -> None:
 
 def test_log_every_n_steps_sets_the_rows(tmp_path: Path) -> None:
     run = train(tmp_path, *FAST, "training.log_every_n_steps=1").run
-    assert [s for s, _ in read_metrics(run.path / METRICS)["train/loss"]] == [*range(1, 16)]
+    assert [s for s, _ in read_history(run.path / METRICS)["train/loss"]] == [*range(1, 16)]
 
 
 def kept(run: Run) -> list[int]:
@@ -223,7 +223,7 @@ def test_checkpoints_are_taken_and_kept_as_asked(
 def test_keep_best_keeps_the_best_ones(tmp_path: Path) -> None:
     settings = ("training.max_epochs=6", "training.checkpoints.keep_last=1")
     run = train(tmp_path, *FAST, *settings, "training.checkpoints.keep_best=3").run
-    history = dict(read_metrics(run.path / METRICS)["val/loss"])
+    history = dict(read_history(run.path / METRICS)["val/loss"])
     best = sorted(history, key=lambda step: history[step])[:3]
     assert set(kept(run)) == {*best, 30}
 
@@ -231,7 +231,7 @@ def test_keep_best_keeps_the_best_ones(tmp_path: Path) -> None:
 def test_the_best_checkpoint_is_what_is_scored_and_saved(tmp_path: Path) -> None:
     settings = ("training.max_epochs=8", "training.learning_rate=0.5", "training.optimizer=adam")
     run = train(tmp_path, *FAST, *settings, "training.gradient_clip=null").run
-    history = [value for _, value in read_metrics(run.path / METRICS)["val/loss"]]
+    history = [value for _, value in read_history(run.path / METRICS)["val/loss"]]
     assert min(history) < history[-1]  # it got worse again
     module = TinyModule(tiny(*settings), [0.0] * 8, lambda module, batch: None)
     module.load_state_dict(weights(run))

@@ -14,11 +14,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from tutelage.core.config import DataConfig, RunConfig
-from tutelage.core.explain import sections
+from tutelage.core.explain import FIXED, sections
 from tutelage.core.records import Table
 from tutelage.report.settings import as_text
 
-HIDDEN = frozenset({"schema_version", "task"})
 WORDS: Mapping[object, str] = {
     int: "whole number",
     float: "number",
@@ -80,7 +79,7 @@ def options(config_type: type[BaseModel]) -> list[Option]:
     """
     found: list[Option] = []
     for option in _walk(config_type, (), ""):
-        if option.path not in HIDDEN and option not in found:
+        if option.path not in FIXED and option not in found:
             found.append(option)
     return found
 

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 _NO_SECTION = ("model_type", "model_attributes_type")
 _WHOLE = ("extra_forbidden", "union_tag_invalid", "missing", *_NO_SECTION)
 """Kinds of error whose line says everything."""
+FIXED = frozenset({"schema_version", "task"})
+"""What a configuration says of itself, and nobody sets."""
 _PLAINER = {
     "too_short": "give {min_length} or more, not {actual_length}",
     "tuple_type": "input should be a list, as in [a, b]",
     "path_type": "input should be a path",
-    "int_parsing": "input should be a valid integer",
-    "float_parsing": "input should be a valid number",
+    "int_parsing": "input should be a whole number, as in 5",
+    "float_parsing": "input should be a number, as in 0.001",
     "string_pattern_mismatch": "use letters a to z, digits, '.', '_' and '-', 48 at most, "
     "with a letter or digit first",
 }
@@ -104,7 +106,9 @@ def _hint_unknown(place: _Place) -> str:
     }
     if deeper:
         return f"Did you mean {' or '.join(sorted(deeper))}?"
-    return (f"In {prefix}: " if prefix else "") + suggest(name, place.section.model_fields)
+    return (f"In {prefix}: " if prefix else "") + suggest(
+        name, place.section.model_fields.keys() - FIXED
+    )
 
 
 def _locate(loc: tuple[int | str, ...], root: type[BaseModel]) -> _Place:

@@ -21,7 +21,7 @@ from tutelage.core.documents import (
 )
 from tutelage.core.errors import ConfigError
 from tutelage.core.explain import explain, tags_of
-from tutelage.core.files import Json, JsonDict
+from tutelage.core.files import Json, JsonDict, exists
 from tutelage.core.migrations import migrate_config
 
 C = TypeVar("C", bound=BaseModel)
@@ -110,9 +110,18 @@ def parse_yaml(text: str) -> object:
         _count_values(loader, node, {}, set())
         value: object = loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_said(error)) from error
     require_whole_text(value)
     return value
+
+
+def _said(error: yaml.YAMLError) -> str:
+    """What is wrong with a document and where, in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    mark = error.problem_mark
+    said = ", ".join(filter(None, (error.context, error.problem)))
+    return f"line {mark.line + 1}, column {mark.column + 1}: {said}"
 
 
 def _count_values(loader: _Loader, node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
@@ -164,10 +173,10 @@ def parse_override(text: str) -> tuple[tuple[str, ...], object]:
     """
     key, equals, value = text.partition("=")
     if not equals or not _KEY.match(key):
-        raise ConfigError(
-            f"{text!r} is not a setting",
-            hint="Write section.field=value, as in training.max_epochs=5.",
-        )
+        hint = "Write section.field=value without blanks, as in training.max_epochs=5."
+        if exists(Path(text)):
+            hint = f"For data of your own write data.root={text}."
+        raise ConfigError(f"{text!r} is not a setting", hint=hint)
     if not value.strip():
         raise ConfigError(f"{text!r} has no value", hint=f"Write {key}=null for nothing.")
     try:

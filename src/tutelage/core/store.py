@@ -16,7 +16,7 @@ from typing import Final
 from tutelage.core import removal
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import StorageError, StoreError
-from tutelage.core.files import storage_errors, write_json
+from tutelage.core.files import exists, storage_errors, write_json
 from tutelage.core.fingerprint import hashes_of
 from tutelage.core.inputs import Inputs
 from tutelage.core.locks import LOCK as LOCK
@@ -204,6 +204,11 @@ class RunStore:
         if not runs:
             hint = f"There are no runs in {self.home} yet; `tutelage train can` makes one."
             raise StoreError(f"no run {name!r}", hint=hint)
+        if exists(Path(name)):
+            hint = (
+                "Name the run first, then what it is applied to; `tutelage runs list` shows them."
+            )
+            raise StoreError(f"{name!r} is no run", hint=hint)
         latest = ", ".join(run.id for run in runs[-3:])
         hint = f"The latest of {len(runs)}: {latest}; `tutelage runs list` shows all."
         raise StoreError(f"no run {name!r} in {self.home}", hint=hint)

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Line, Panel
@@ -16,6 +17,8 @@ PART = "_loss"
 """How names of parts of a loss end."""
 MEAN = "mean of each epoch"
 """What curves of `epoch/…` are called."""
+_NEVER: Final = 2**63
+"""A step that no run comes to."""
 Points = list[tuple[int, float]]
 
 
@@ -94,6 +97,8 @@ def read_history(path: Path) -> dict[str, Points]:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 point = (int(row["step"]), float(row["value"]))
+                if not 0 <= point[0] < _NEVER:
+                    raise ValueError(f"step {row['step'][:20]} is none that a run takes")
                 history.setdefault(row["metric"], []).append(point)
     except FileNotFoundError:
         return {}

@@ -164,12 +164,3 @@ class MetricsCollector(Callback):
             for step in range(len(self._samples))
         ]
         self._sums, self._seen = dict(state_dict["sums"]), state_dict["seen"]
-
-
-def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read a metrics file: each metric's (step, value) pairs in order."""
-    history: dict[str, list[tuple[int, float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            history.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
-    return history

@@ -13,6 +13,7 @@ from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import METRICS, WEIGHTS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.tasks.multimodal import MultimodalTask
 from tutelage.tasks.multimodal.config import MultimodalConfig, StageConfig
 from tutelage.tasks.multimodal.data.batches import PairBatch
@@ -22,7 +23,6 @@ from tutelage.tasks.multimodal.pretraining import TowerPretraining
 from tutelage.tasks.multimodal.stages import stage_of
 from tutelage.training.curriculum import Stage
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 
 STAGES = (
     "training.max_epochs=4",
@@ -179,7 +179,7 @@ def test_each_tower_can_teach_itself(kind: str, drawings: Path, tmp_path: Path) 
 def test_pretraining_comes_first_and_pairs_after(drawings: Path, tmp_path: Path) -> None:
     options = ("mode=autoencoder", "mode.pretraining_fraction=0.5", "training.max_epochs=4")
     run = train(tmp_path, config(drawings, *options, "training.log_every_n_steps=1"))
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     assert len(history["train/image_loss"]) == len(history["train/text_loss"]) == 6
     assert len(history["train/temperature"]) == 6
     assert not any("objective" in name for name in weights(run))
@@ -193,7 +193,7 @@ def test_a_student_learns_a_larger_pair_s_similarities(drawings: Path, tmp_path:
                "model.embedding=8", "model.text.length=16", "training.max_epochs=1")  # fmt: skip
     run = train(tmp_path, config(drawings, *options))
     assert run.record.parents[0].role == "teacher"
-    history = read_metrics(run.path / METRICS)
+    history = read_history(run.path / METRICS)
     assert "epoch/soft_loss" in history
 
 

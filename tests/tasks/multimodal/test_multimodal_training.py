@@ -17,6 +17,7 @@ from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import METRICS, WEIGHTS, Run, RunStore
 from tutelage.losses import LOSSES, BaseContrastiveLoss
+from tutelage.report.curves import read_history
 from tutelage.report.page import render_page
 from tutelage.tasks.multimodal import MultimodalTask
 from tutelage.tasks.multimodal.config import MultimodalConfig
@@ -24,7 +25,6 @@ from tutelage.tasks.multimodal.datamodule import DataHandler
 from tutelage.tasks.multimodal.module import TwoTowerModule
 from tutelage.tasks.multimodal.pictures import RIGHT
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +238,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(drawings: Path, tmp_pa
         launch(MultimodalTask(), config(drawings, *options, *each), RunStore(tmp_path / each[-1]))
         for each in (whole, halves)
     )
-    histories = [read_metrics(each.run.path / METRICS) for each in (one, two)]
+    histories = [read_history(each.run.path / METRICS) for each in (one, two)]
     for name in ("train/loss", "val/loss", "val/mrr"):
         alone, together = ([value for _, value in history[name]] for history in histories)
         assert alone == pytest.approx(together, abs=1e-5), name

@@ -13,13 +13,13 @@ from tutelage.core.config import DistillationMode
 from tutelage.core.errors import ConfigError, DataError
 from tutelage.core.store import Run, RunStore
 from tutelage.losses import SoftTargetLoss
+from tutelage.report.curves import read_history
 from tutelage.task import load_task
 from tutelage.tasks.ner.curriculum import NERCurriculumData
 from tutelage.tasks.ner.masking import MaskedTokens
 from tutelage.tasks.ner.models.config import BiLSTMConfig, MiniLMConfig, Pretraining
 from tutelage.tasks.ner.teaching import WeighedSoftTargets
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.modes.distillation import Distillation
 
 
@@ -57,7 +57,7 @@ def test_who_is_where_is_learned_and_the_run_predicts_without_the_folder(
 ) -> None:
     made = run(home, root, *SMALL, "training.max_epochs=20", "model.dropout=0")
     assert made.record.metrics["test/f1"] > 0.9
-    history = read_metrics(made.path / "metrics.csv")
+    history = read_history(made.path / "metrics.csv")
     assert history["epoch/loss"][-1][1] < 0.3 * history["epoch/loss"][0][1]
 
 
@@ -90,7 +90,7 @@ def test_hidden_tokens_are_told_better_and_better(home: RunStore, root: Path, fo
         "model.encoder_rate=1",
         "pretraining.masked_share=0.3",
     )
-    history = read_metrics(made.path / "metrics.csv")
+    history = read_history(made.path / "metrics.csv")
     accuracy = [value for _, value in history["epoch/masked_accuracy"]]
     assert len(accuracy) == 6  # of eight epochs; then tags are learned
     assert accuracy[-1] > accuracy[0] + 0.1
@@ -210,7 +210,7 @@ def test_a_student_learns_words_from_its_teacher(home: RunStore, root: Path, tea
         "mode.temperature=1",
         "training.max_epochs=6",
     )
-    soft = [value for _, value in read_metrics(made.path / "metrics.csv")["epoch/soft_loss"]]
+    soft = [value for _, value in read_history(made.path / "metrics.csv")["epoch/soft_loss"]]
     assert soft[-1] < 0.5 * soft[0]
     assert made.record.parents[0].run == teacher.id
 

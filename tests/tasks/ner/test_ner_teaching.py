@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from tutelage.core.errors import ConfigError
 from tutelage.core.store import METRICS, RunStore
+from tutelage.report.curves import read_history
 from tutelage.task import load_task
 from tutelage.tasks.ner.datamodule import NERDataModule
 from tutelage.tasks.ner.heritage import inherit, word_vectors
@@ -19,7 +20,6 @@ from tutelage.tasks.ner.models.config import Teaching
 from tutelage.tasks.ner.modules import NERModule
 from tutelage.tasks.ner.tokens.batch import UNTAGGED
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.model_card import read_preprocessing
 
 MODE = ("mode=distillation", "mode.teacher=x")
@@ -157,7 +157,7 @@ def test_runs_are_taught_on_ones_own_texts_and_from_their_teachers_words(
         launch(task, ner_config(root, *asked, *more), store).run
         for more in ((), (f"teaching.root={own}",), ("mode.start=teacher",))
     ]
-    losses = [read_metrics(run.path / METRICS)["epoch/loss"][0][1] for run in runs]
+    losses = [read_history(run.path / METRICS)["epoch/loss"][0][1] for run in runs]
     assert len(set(losses)) == 3
     coders = [read_preprocessing(run.path, task)["coder"]["words"] for run in runs]  # type: ignore[call-overload,index]
     assert set(coders[1]) - set(coders[0]) >= {"zoe", "hums"}

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from tutelage.core.errors import CheckpointError, ConfigError, RunFailedError
 from tutelage.core.overrides import build_config
 from tutelage.core.store import LOG, METRICS, WEIGHTS, Run, RunStore
+from tutelage.report.curves import read_history
 from tutelage.tasks.neural import NeuralTask
 from tutelage.tasks.neural.config import NeuralConfig
 from tutelage.tasks.neural.modules import NeuralModule
 from tutelage.training.launch import launch
-from tutelage.training.metrics import read_metrics
 from tutelage.training.restore import restore_module, take_over
 
 pytestmark = pytest.mark.system
@@ -129,7 +129,7 @@ def test_a_run_that_continues_keeps_trained_biases(tmp_path: Path, donor: Run) -
 def test_stimuli_alone_pretrain_a_core_and_responses_go_on(home: Path) -> None:
     run = train(home, ALONE, "mode=autoencoder", "training.max_epochs=4")
     assert run.status == "finished"
-    losses = [value for _, value in read_metrics(run.path / METRICS)["epoch/loss"]]
+    losses = [value for _, value in read_history(run.path / METRICS)["epoch/loss"]]
     assert losses[1] < losses[0]  # next-frame errors fall
     assert not any("decoder" in name for name in load_file(run.path / WEIGHTS))
 
@@ -157,7 +157,7 @@ def test_a_small_core_learns_from_a_larger_ones_rates(home: Path, donor: Run) ->
         home, ALONE, "mode=distillation", f"mode.teacher={donor.id}", "model.convnet.channels=[2]",
         "mode.feature_weight=0.1",
     )  # fmt: skip
-    names = read_metrics(run.path / METRICS)
+    names = read_history(run.path / METRICS)
     assert names["epoch/soft_loss"][-1][1] < names["epoch/soft_loss"][0][1]
 
 
@@ -196,7 +196,7 @@ def pair(home: Path) -> Run:
 
 def test_two_processes_give_the_losses_of_one(home: Path, pair: Run) -> None:
     one = train(home, *TOGETHER, "training.batch_size=8")
-    losses = [read_metrics(run.path / METRICS) for run in (one, pair)]
+    losses = [read_history(run.path / METRICS) for run in (one, pair)]
     steps = len(losses[0]["train/loss"]) // 4
     for name, count in (("train/loss", steps), ("val/loss", 1), ("val/corr", 1), ("val/bps", 1)):
         alone, together = ([value for _, value in each[name][:count]] for each in losses)
@@ -237,7 +237,7 @@ def test_two_processes_of_which_one_was_killed_resume_to_the_same_bits(
     whole, other = (load_file(run.path / WEIGHTS) for run in (pair, resumed))
     assert whole.keys() == other.keys()
     assert all(torch.equal(whole[name], other[name]) for name in whole)
-    assert read_metrics(resumed.path / METRICS) == read_metrics(pair.path / METRICS)
+    assert read_history(resumed.path / METRICS) == read_history(pair.path / METRICS)
 
 
 def test_a_fusion_weighs_experts_for_each_unit(home: Path, donor: Run) -> None:

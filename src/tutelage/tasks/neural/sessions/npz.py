@@ -63,7 +63,7 @@ def read_arrays(path: Path, names: tuple[str, ...] | None = None) -> dict[str, A
     except FileNotFoundError:
         raise DataError("no such session file", where=path) from None
     except _DAMAGED as error:
-        hint = "Write it with numpy.savez_compressed, plain arrays only."
+        hint = "Write it with numpy.savez_compressed, plain arrays only; one that was, is cut off."
         raise DataError(f"can't be read as NPZ: {error}", where=path, hint=hint) from error
 
 
