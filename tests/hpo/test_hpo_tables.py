@@ -92,7 +92,8 @@ def test_importances_have_a_reason_where_they_can_not_be_known() -> None:
     few = importances(NUMBERS, tried(NUMBERS, 5), "maximize")
     reason = "it takes 8 trials, 4 of them finished, and there are 5 and 5"
     assert (few.shares, few.reason) == ({}, reason)
-    assert importances_table(few).rows == ((f"{reason}.",),)
+    told = importances_table(few)
+    assert (told.rows, told.note) == ((), f"Not known: {reason}.")
     same = [t.model_copy(update={"value": 0.5}) for t in tried(NUMBERS, 9)]
     assert (
         importances(NUMBERS, same, "maximize").reason == "all finished trials have the same score"

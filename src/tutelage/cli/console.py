@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tutelage.core.logs import is_shown
 from tutelage.core.redaction import redact
@@ -76,14 +77,15 @@ def plain_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     return table
 
 
-def render(table: records.Table) -> Table:
-    """A record's table as `out.print` takes it, its note beneath."""
+def render(table: records.Table) -> Group:
+    """A record's table as `out.print` takes it: its title, its rows if there are any, its note."""
     from tutelage.report.tables import cell
 
     rows = [[escape(cell(value)) for value in row] for row in table.rows]
-    shown = plain_table(escape(table.title), [escape(name) for name in table.columns], rows)
-    shown.caption, shown.caption_justify = escape(table.note) or None, "left"
+    shown = plain_table("", [escape(name) for name in table.columns], rows)
     for i, column in enumerate(shown.columns):
         if any(isinstance(row[i], str) for row in table.rows):
             column.justify = "left"
-    return shown
+    title = [Text(table.title, "table.title")] if table.title else []
+    note = [Text(f"{table.note}\n", "table.caption")] if table.note else []
+    return Group(*title, *([shown] if rows else []), *note)

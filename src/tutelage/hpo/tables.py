@@ -66,7 +66,7 @@ def importances_table(found: Importances) -> Table:
     """Return each parameter's share, the largest first; or the reason for none."""
     columns, title = ("parameter", "share"), "Importance of parameters"
     if found.reason is not None:
-        return Table(title=title, columns=("not known",), rows=((f"{found.reason}.",),))
+        return Table(title=title, columns=columns, rows=(), note=f"Not known: {found.reason}.")
     note = (
         f"PED-ANOVA: how far the {found.best} best of {found.trials} trials have other "
         "values than all. Few trials tell little: take it for a hint."

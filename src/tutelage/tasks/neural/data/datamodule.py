@@ -151,10 +151,11 @@ class MultiDatasetDM(TaskData):
             kept.append((matched, part))
         if not kept:
             raise DataError(
-                "the model has a readout for none of these sessions",
+                f"the model has no readout for {', '.join(s.id for s, _ in pairs)}",
                 where=self.config.data.root,
-                hint=f"It knows {', '.join(learned.sessions)}: a file of such a name is of that "
-                "session. Train readouts for others with model.core_from.",
+                hint=f"It knows {', '.join(learned.sessions)}: a file of such a name, or that "
+                "says so (`animal`, `session`), is of that one. Train readouts for others with "
+                "model.core_from.",
             )
         return kept
 
