@@ -44,6 +44,9 @@ def test_one_s_own_texts_train_and_new_ones_are_predicted_with_places(tutelage: 
     (tutelage.folder / "in.txt").write_text("then the dog Bob came home\n")
     (line,) = map(json.loads, tutelage.done("predict", "@last", "in.txt").out.splitlines())
     assert [(one["start"], one["end"], one["label"]) for one in line["spans"]] == [(13, 16, "name")]
+    with (tutelage.folder / "in.txt").open() as said:
+        piped = tutelage.finish(tutelage.start("predict", "@last", "-", stdin=said.fileno()))
+    assert [json.loads(text) for text in piped.out.splitlines()] == [line], piped.err
     (tutelage.folder / "old" / "b.jsonl").write_text('{"text": "Bob", "label": [[0, 9, "name"]]}\n')
     refused = tutelage("evaluate", "@last", "data.root=old")
     assert_refused(refused, "b.jsonl:1", "outside their text", "data.bad_share")

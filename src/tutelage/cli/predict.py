@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tutelage.task import Task
 
 
+STDIN: Final = Path("-")
 TABLES: Final = (".csv", ".parquet")
 LINES: Final = (".jsonl", ".ndjson")
 """How files of tables, and of a JSON object a line, end."""
@@ -39,7 +41,10 @@ def predict(
     run: RunName,
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="INPUT", help="File or folder of data: all of it is predicted."),
+        typer.Argument(
+            metavar="INPUT",
+            help="File or folder of data: all of it is predicted; - is standard input.",
+        ),
     ] = None,
     overrides: Overrides = None,
     query: Annotated[
@@ -62,6 +67,8 @@ def predict(
 
         tutelage predict @last letters.txt --output entities.jsonl
 
+        echo "Ada lives in Oslo." | tutelage predict @last -
+
         tutelage predict @last photos --output embeddings.parquet
 
         tutelage predict @last photos --query "a red flag"
@@ -80,17 +87,29 @@ def predict(
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
     _require_places(source, output, (*TABLES, *LINES) if able else TABLES)
     as_table = json or (output is not None and output.suffix.lower() in TABLES)
-    if able and not as_table:
-        _write_lines(api.predict_lines(found, source, *changes), output)
-        return
-    tables = api.predict(found, source, *changes)
+    with _given(source) as place:
+        if able and not as_table:
+            _write_lines(api.predict_lines(found, place, *changes), output)
+            return
+        tables = api.predict(found, place, *changes)
     if json:
         print_json({"tables": [table.model_dump(mode="json") for table in tables]})
-        return
-    if output is not None and output.suffix.lower() == ".parquet":
+    elif output is not None and output.suffix.lower() == ".parquet":
         _write_parquet(tables, output)
+    else:
+        _write_rows(tables, output)
+
+
+@contextmanager
+def _given(source: Path | None) -> Iterator[Path | None]:
+    """What is predicted: a file or folder, or, for ``-``, a file of what standard input says."""
+    if source != STDIN:
+        yield source
         return
-    _write_rows(tables, output)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "stdin")
+        path.write_bytes(sys.stdin.buffer.read())
+        yield path
 
 
 def _asked(query: str, task: Task[RunConfig]) -> str:
@@ -108,7 +127,7 @@ def _asked(query: str, task: Task[RunConfig]) -> str:
 
 def _require_places(source: Path | None, output: Path | None, forms: Sequence[str]) -> None:
     """Refuse what can't be read or written before a model is loaded, which takes seconds."""
-    if source is not None and not exists(source):
+    if source is not None and source != STDIN and not exists(source):
         raise RequestError("no such file or folder", where=source, hint="Name the data's path.")
     if output is not None and not output.absolute().parent.is_dir():
         hint = "Make it, or name another file."
