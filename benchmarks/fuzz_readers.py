@@ -4,7 +4,7 @@ Run: python benchmarks/fuzz_readers.py [--inputs N] [--readers NAME …] [--seed
      [--crashes FOLDER] [--processes N] [--guided N]
 
 Every reader gets real seeds, mutated in bytes and in structure. An input is accepted, refused with
-one of our errors, or a crash: any other exception, a death, more than 20 seconds, more than 1 GiB,
+one of our errors, or a crash: any other exception, a death, more than 30 seconds, more than 1 GiB,
 a file opened outside the input's folder, a program started, an object unpickled. The input of each
 kind of crash is kept. The same seed gives the same inputs. Fails if anything crashed.
 
@@ -48,7 +48,7 @@ GUIDED: Final = (
     "study journal",
 )
 """Readers that are Python all through, so that coverage can guide."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 """Seconds that one input may take."""
 _SAID = threading.Lock()
 Tell = Callable[[str, Tally], None]

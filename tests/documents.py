@@ -46,7 +46,7 @@ _INFO = re.compile(r'(\w*)(?: +title="([^"]*)")?')
 _REASON = re.compile(r"\*Not tried by a test: [^*]+\*")
 _NEEDS_RUN = re.compile(r"\btutelage\.\w+\(|\b(open_backend|mirror|OnnxScorer)\(|OnnxScorer\.")
 _VARIABLE = re.compile(r"[A-Z_]+=")
-_SHELL = ("cd", "mkdir", "cp", "export", "source", "ls", "cat", "head", "seq")
+_SHELL = ("cd", "mkdir", "cp", "export", "source", "ls", "cat", "head", "seq", "echo")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "curriculum": ("can", *GAT, "mode=curriculum"),
     "ner": ("ner", "data.embedded=resumes", "training.max_epochs=6"),
     "neural": ("neural", "training.max_epochs=4"),
-    "multimodal": ("multimodal", "training.max_epochs=8"),
+    "multimodal": ("multimodal",),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,37 @@ def test_what_it_refuses_is_refused_here(tmp_path: Path, kind: type[DataError]) 
 def test_its_death_is_a_refusal_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.nwb: what reads it was ended by SIGSEGV"):
         apart(lambda: os.kill(os.getpid(), signal.SIGSEGV), tmp_path / "a.nwb")
+
+
+def test_work_that_goes_round_in_circles_is_a_refusal_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn() -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("tutelage.core.apart.SECONDS", 1)
+    with pytest.raises(DataError, match="did not end in 1 seconds of computing"):
+        apart(turn, tmp_path / "a.nwb")
+
+
+def test_it_ends_with_who_waits_for_it(tmp_path: Path) -> None:
+    def parent() -> None:
+        apart(lambda: ((tmp_path / "pid").write_text(str(os.getpid())), signal.pause()), tmp_path)
+
+    waiting = os.fork()
+    if not waiting:
+        parent()
+        os._exit(0)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.01)
+    os.kill(waiting, signal.SIGKILL)
+    os.waitpid(waiting, 0)
+    copy = Path("/proc", (tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 30
+    while copy.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not copy.exists()
 
 
 def test_a_fault_of_ours_stays_one_with_its_traceback(tmp_path: Path) -> None:

@@ -14,13 +14,17 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from tutelage.core import errors
 from tutelage.core.errors import DataError, TutelageError
+from tutelage.core.processes import die_with_parent
 
 FAULT: Final = "fault"
+SECONDS: Final = 15
+"""Of a processor, that a file of no size may take: damaged ones lead libraries round in circles."""
 
 
 def apart(work: Callable[[], object], file: Path) -> None:
@@ -37,12 +41,13 @@ def apart(work: Callable[[], object], file: Path) -> None:
         DataError: The copy died.
         RuntimeError: The work raised anything else; its traceback is the text.
     """
+    parent, most = os.getpid(), _most_seconds(file)
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that other threads are not copied
         copy = os.fork()
     if not copy:
-        _work(work, writing)
+        _work(work, writing, parent, most)
     os.close(writing)
     try:
         with os.fdopen(reading, encoding="utf-8") as pipe:
@@ -54,18 +59,28 @@ def apart(work: Callable[[], object], file: Path) -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
     if status < 0:
         hint = "It is damaged, or made to do harm: write it anew from its source."
-        cause = signal.Signals(-status).name
-        raise DataError(f"what reads it was ended by {cause}", where=file, hint=hint)
+        how = f"was ended by {signal.Signals(-status).name}"
+        if -status == signal.SIGXCPU:
+            how = f"did not end in {most} seconds of computing"
+        raise DataError(f"what reads it {how}", where=file, hint=hint)
     if said:
         _raise(**json.loads(said))
 
 
-def _work(work: Callable[[], object], writing: int) -> NoReturn:
+def _most_seconds(file: Path) -> int:
+    """The seconds that a processor may take to read a file: so many, and one for each MiB."""
+    return SECONDS + (file.stat().st_size >> 20 if file.is_file() else 0)
+
+
+def _work(work: Callable[[], object], writing: int, parent: int, most: int) -> NoReturn:
     """Do the work, tell what it raised, and end without what a process does at its end."""
     said = ""
     try:
+        die_with_parent(parent)
         faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(ValueError):  # a lower limit is set already
+            resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         work()
