@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tutelage.api.doctor import Examined, examine
 from tutelage.cli import doctor
 from tutelage.core.config import RunConfig
-from tutelage.core.errors import ConfigError, DataError, TutelageError
+from tutelage.core.errors import ConfigError, DataError, RequestError, TutelageError
 from tutelage.core.extras import install_command
 from tutelage.core.store import CONFIG, Run, RunStore
 
@@ -64,6 +64,8 @@ def fill(module: TinyModule, batch: Batch) -> None:
          install_command("multimodal")),
         (ModuleNotFoundError("No module named 'of_my_own'"), "missing package",
          "pip install 'of-my-own'"),
+        (RequestError("needs it", hint="Install it: pip install -c '/a b/c.txt' 'tutelage[ner]'."),
+         "missing package", "pip install -c '/a b/c.txt' 'tutelage[ner]'"),
         (ValueError("lightning struck"), "fault", "tutelage runs log"),
         (KeyboardInterrupt(), "stopped", "Go on with it: "),
     ],

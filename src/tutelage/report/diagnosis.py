@@ -17,7 +17,7 @@ Kind = Literal[
     "disk full", "not writable", "checkpoint", "data", "missing package", "settings", "fault",
 ]  # fmt: skip
 SOUND: Final[tuple[Kind, ...]] = ("finished", "working")
-_INSTALL: Final = re.compile(r"pip install (-c \S+ )?('[\w.,\[\]-]+'|[\w.-]*\w)")
+_INSTALL: Final = re.compile(r"pip install (-c ('[^']+'|\S+) )?('[\w.,\[\]-]+'|[\w.-]*\w)")
 _NO_MODULE: Final = re.compile(r"No module named '([\w-]+)")
 _FRAME: Final = re.compile(r'File "(.+)", line (\d+), in (\S+)')
 
