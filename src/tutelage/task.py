@@ -22,9 +22,9 @@ from tutelage.capabilities import SupportsFusion as SupportsFusion
 from tutelage.capabilities import SupportsPredictionLines as SupportsPredictionLines
 from tutelage.core.config import C, RunConfig
 from tutelage.core.errors import ConfigError, RequestError, UnknownNameError
-from tutelage.core.extras import install_command
 from tutelage.core.files import Json as Json
 from tutelage.core.folds import Split, SplitKind
+from tutelage.core.installing import install_command
 from tutelage.core.overrides import parse_yaml
 from tutelage.core.recipes import Recipe, parse_recipe
 from tutelage.core.records import AuditStamp, Evaluation, Table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from types import ModuleType
 
@@ -19,7 +20,7 @@ def test_a_fault_that_comes_by_a_plug_in_names_its_line(tmp_path, monkeypatch):
     exec(compile(code, "/somebodys.py", "exec"), plugin.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, "somebodys", plugin)
     points = [EntryPoint("own", "somebodys:Own", "tutelage.tasks")]
-    monkeypatch.setattr(app.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
     for call, where in (
         (lambda: plugin.work(digest_bytes), "a fault in /somebodys.py:2 or in tutelage;"),
         (lambda: digest_bytes(None), "a fault in tutelage;"),

@@ -16,7 +16,7 @@ from tutelage.cli import checks, inspect
 from tutelage.cli.config_options import options
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, UnknownNameError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.core.overrides import build_config
 from tutelage.core.store import RunStore
 from tutelage.tasks.can.config import CANConfig

@@ -18,7 +18,7 @@ from tutelage.api.doctor import Examined, examine
 from tutelage.cli import doctor
 from tutelage.core.config import RunConfig
 from tutelage.core.errors import ConfigError, DataError, RequestError, TutelageError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.core.store import CONFIG, Run, RunStore
 
 SETTINGS = ("training.accelerator=cpu", "training.checkpoints.every_n_steps=2")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tutelage.api.settings import configure
 from tutelage.core.errors import RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import Json
+from tutelage.core.installing import install_command
 from tutelage.core.overrides import merge, read_config_file, setting_paths
 from tutelage.core.store import RunStore
 from tutelage.hpo.config import PREFIX, read_hpo_config, split_overrides

@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
-import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +50,8 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib import metadata
+
         out.print(f"tutelage {metadata.version('tutelage')}", highlight=False)
         raise typer.Exit
 
@@ -142,6 +141,8 @@ def _as_request(said: str, context: typer.Context | None) -> RequestError:
 
 def _as_fault(error: Exception) -> RunFailedError:
     """Log what should not have happened with its traceback, and return the message about it."""
+    import tempfile
+
     from tutelage.core.store import RunStore
 
     home = RunStore.default().home
@@ -160,6 +161,9 @@ def _as_fault(error: Exception) -> RunFailedError:
 
 def _place_in_plugin(error: Exception) -> str:
     """The last place in a task of somebody's package that an error came by; empty without one."""
+    import traceback
+    from importlib import metadata
+
     from tutelage.task import GROUP
 
     points = metadata.entry_points(group=GROUP)

@@ -16,7 +16,8 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
-from tutelage.core.extras import extra_of, install_command
+from tutelage.core.extras import extra_of
+from tutelage.core.installing import install_command
 from tutelage.core.store import RunStore
 
 MALICIOUS = {"lightning": ("2.6.2", "2.6.3"), "pytorch-lightning": ("2.6.2", "2.6.3")}

@@ -10,7 +10,6 @@ import typer
 from tutelage.cli import doctor
 from tutelage.cli.console import err, out, print_json, render
 from tutelage.cli.options import Json, OptionalTask, Overrides
-from tutelage.core.extras import install_command
 
 if TYPE_CHECKING:
     from tutelage.core.config import RunConfig
@@ -78,6 +77,7 @@ def _print_resolved(content: dict[str, object], json: bool) -> None:
 def tasks(json: Json = False) -> None:
     """List the tasks, and what is still to be installed for them."""
     from tutelage.core.extras import missing
+    from tutelage.core.installing import install_command
     from tutelage.core.records import Table
 
     found = _tasks(None)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from importlib import metadata
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 
 from tutelage.core.errors import RequestError
+from tutelage.core.installing import install_command
 
 
 def extra_of(requirement: Requirement) -> str:
@@ -31,24 +27,6 @@ def require_extra(extra: str) -> None:
     if absent := missing(extra):
         hint = f"Install what it needs: {install_command(extra)}."
         raise RequestError(f"not installed: {', '.join(absent)}", where=extra, hint=hint)
-
-
-def install_command(extra: str) -> str:
-    """Return the command that installs an extra: of a checkout, at the versions tested with it."""
-    constraints = f"-c {shlex.quote(str(path))} " if (path := _constraints()) else ""
-    return f"pip install {constraints}'tutelage[{extra}]'"
-
-
-def _constraints() -> Path | None:
-    """The ``constraints.txt`` of the checkout that this package is installed from, if it is."""
-    said = metadata.distribution("tutelage").read_text("direct_url.json")
-    found = json.loads(said) if said else {}
-    if "dir_info" not in found:
-        return None
-    path = Path(url2pathname(urlsplit(found["url"]).path), "constraints.txt")
-    if not path.is_file():
-        return None
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def missing(extra: str) -> list[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from tutelage.core.extras import install_command
 from tutelage.core.failures import is_out_of_memory
+from tutelage.core.installing import install_command
 from tutelage.core.logs import BEGUN, Entry
 
 Kind = Literal[

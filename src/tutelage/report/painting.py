@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tutelage.core.errors import RequestError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.report import charts
 from tutelage.report.charts import Chart
 from tutelage.report.figures import DrawnPanel

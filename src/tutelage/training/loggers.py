@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from tutelage.core.errors import ConfigError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.core.store import Run
 
 

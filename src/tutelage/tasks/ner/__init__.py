@@ -10,7 +10,7 @@ from tutelage.capabilities import SupportsService, SupportsTransformersExport
 from tutelage.core.blends import BlendConfig
 from tutelage.core.config import CurriculumMode, RunConfig
 from tutelage.core.errors import ConfigError, RequestError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.core.records import Evaluation, Table
 from tutelage.task import (
     Audit,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import CheckpointError, RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import digest_bytes
+from tutelage.core.installing import install_command
 from tutelage.training.export.card import ExportCard, read_export_card
 
 if TYPE_CHECKING:

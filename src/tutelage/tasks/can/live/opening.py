@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import ConfigError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.tasks.can.baseline import KnownDrives
 from tutelage.tasks.can.calibration import scale_of
 from tutelage.tasks.can.captures import load_dataset

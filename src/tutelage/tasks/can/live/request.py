@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tutelage.core.errors import RequestError, UnknownNameError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.tasks.can.ingest.detect import detect
 from tutelage.tasks.can.live.sources import is_log
 

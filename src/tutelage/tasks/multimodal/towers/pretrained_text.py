@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tutelage.core.errors import ConfigError, RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import digest_file
+from tutelage.core.installing import install_command
 from tutelage.tasks.multimodal.config import TransformersText
 from tutelage.tasks.multimodal.towers.layers import FeatureTower
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from tutelage.core.documents import read_object
 from tutelage.core.errors import ConfigError, DataError, RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import digest_file, digest_json
+from tutelage.core.installing import install_command
 from tutelage.tasks.ner.models.config import EncoderConfig, MiniLMConfig, PretrainedConfig
 
 _INDEX: Final = "model.safetensors.index.json"

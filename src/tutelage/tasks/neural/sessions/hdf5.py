@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tutelage.core.errors import DataError, RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import open_regular, require_expandable
+from tutelage.core.installing import install_command
 from tutelage.tasks.neural.sessions.npz import plain, recording_of
 from tutelage.tasks.neural.sessions.recording import Array, Recording, known_names
 

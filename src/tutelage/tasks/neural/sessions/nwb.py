@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import DataError, RequestError
-from tutelage.core.extras import install_command
 from tutelage.core.files import open_regular
+from tutelage.core.installing import install_command
 from tutelage.tasks.neural.sessions.binning import frame_bounds, spike_counts
 from tutelage.tasks.neural.sessions.hdf5 import DAMAGED, require_own
 from tutelage.tasks.neural.sessions.recording import Array, Recording

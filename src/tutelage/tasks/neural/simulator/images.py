@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.core.errors import RequestError
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 from tutelage.tasks.neural.sessions.session import Bytes
 
 PHOTOGRAPHS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.core.extras import install_command
+from tutelage.core.installing import install_command
 
 
 def installed_from(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str | None) -> None:
