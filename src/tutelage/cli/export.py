@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from tutelage.cli.console import out, print_json
+from tutelage.cli.console import out, print_json, render
 from tutelage.cli.options import Json, Overrides, RunName
 
 if TYPE_CHECKING:
+    from tutelage.core.records import Table
     from tutelage.training.export.card import Latency
 
 
@@ -64,15 +64,18 @@ def export(
         now = f"{kept.exported:.4f} of the file, {kept.trained:.4f} of the model, on these samples"
         out.print(f"{kept.metric:8} {now}", highlight=False)
     if card.latency:
-        out.print(_latency_table(card.latency))
+        out.print(render(_latency_table(card.latency)))
 
 
 def _latency_table(rows: Sequence[Latency]) -> Table:
-    """Return what a call costs, one thread and one sample, in milliseconds."""
-    table = Table(title="ms a call, one sample, one thread", title_justify="left")
-    for name in ("engine", "shape", "p50", "p95", "p99"):
-        table.add_column(name, justify="left" if name == "engine" else "right")
-    for row in rows:
-        times = (f"{value:.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
-        table.add_row(row.engine, "×".join(map(str, row.shape)), *times)
-    return table
+    """What a call costs, one thread and one sample, in milliseconds."""
+    from tutelage.core.records import Table
+
+    return Table(
+        title="ms a call, one sample, one thread",
+        columns=("engine", "shape", "p50", "p95", "p99"),
+        rows=tuple(
+            (row.engine, "×".join(map(str, row.shape)), row.p50_ms, row.p95_ms, row.p99_ms)
+            for row in rows
+        ),
+    )
