@@ -20,6 +20,7 @@ from tutelage.core.errors import RequestError
 from tutelage.core.files import exists
 
 if TYPE_CHECKING:
+    from tutelage.api import LoadedRun
     from tutelage.core.config import RunConfig
     from tutelage.core.records import Table
     from tutelage.task import Json as JsonObject
@@ -74,7 +75,7 @@ def predict(
         tutelage predict @last photos --query "a red flag"
     """
     from tutelage import api
-    from tutelage.task import SupportsPredictionLines, load_task
+    from tutelage.task import load_task
 
     found, changes = api.load_run(run), tuple(overrides or ())
     if source is not None and "=" in source.name and not exists(source):
@@ -84,6 +85,20 @@ def predict(
         raise RequestError(said, hint="Name a file or folder.")
     if query is not None:
         changes = (*changes, _asked(query, load_task(found.record.task)))
+    _answer(found, source, changes, output, json)
+
+
+def _answer(
+    found: LoadedRun,
+    source: Path | None,
+    changes: Sequence[str],
+    output: Path | None,
+    json: bool,
+) -> None:
+    """Predict, and write it in the form that was asked for."""
+    from tutelage import api
+    from tutelage.task import SupportsPredictionLines, load_task
+
     able = isinstance(load_task(found.record.task), SupportsPredictionLines)
     _require_places(source, output, (*TABLES, *LINES) if able else TABLES)
     as_table = json or (output is not None and output.suffix.lower() in TABLES)
