@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SIDE, CLASSES = 8, tuple("0123456789")
 
 
-# --8<-- [start:settings]
 class ConvNetConfig(ModelConfig):
     name: Literal["convnet"] = "convnet"
     """Two convolutions, then one hidden layer."""
@@ -69,8 +68,6 @@ class DigitsConfig(ClassificationConfig):
     """The optimiser, the loop and the device."""
 
 
-# --8<-- [end:settings]
-# --8<-- [start:task]
 class Digits(ClassificationTask[DigitsConfig]):
     """Tell the digit on a small picture."""
 
@@ -107,6 +104,3 @@ class Digits(ClassificationTask[DigitsConfig]):
             *(nn.Linear(many * (SIDE // 4) ** 2, model.hidden), nn.ReLU()),
             nn.Dropout(model.dropout),
         )
-
-
-# --8<-- [end:task]

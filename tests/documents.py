@@ -40,7 +40,6 @@ INCLUDED = "parts of files that tests run"
 SHOWN = "output and folders, under a title that says what they are"
 UNTRIED = "nothing tries them, for the reason that stands beside"
 
-_INCLUDE = re.compile(r'--8<-- "([^":]+)(?::(\w+))?"\n')
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1``` *$", re.MULTILINE | re.DOTALL)
 _INFO = re.compile(r'(\w*)(?: +title="([^"]*)")?')
 _REASON = re.compile(r"\*Not tried by a test: [^*]+\*")
@@ -83,7 +82,7 @@ class Block:
     @property
     def means(self) -> str:
         """What tries it."""
-        if _INCLUDE.match(self.text):
+        if self.title.startswith(("examples/", "tests/")):
             return INCLUDED
         if self.language == "python":
             return TYPED if _NEEDS_RUN.search(self.text) else RUN
@@ -290,15 +289,13 @@ def _check_script(arguments: list[str]) -> None:
 
 
 def check_included(block: Block) -> list[str]:
-    """What is wrong with a block that a file's parts make up: they are there, and tests run it."""
-    wrong = []
-    for path, part in _INCLUDE.findall(block.text):
-        file = ROOT / path
-        if file.parts[len(ROOT.parts)] not in ("examples", "tests") or not file.is_file():
-            wrong.append(f"{block.place}: {path} is no file of examples or tests")
-        elif part and f"[start:{part}]" not in file.read_text("utf-8"):
-            wrong.append(f"{block.place}: {path} has no part {part}")
-    return wrong
+    """What is wrong with a block that is a part of a file that tests run: it stands in there."""
+    file = ROOT / block.title
+    if not file.is_file():
+        return [f"{block.place}: there is no {block.title}"]
+    if block.text.strip() not in file.read_text("utf-8"):
+        return [f"{block.place}: {block.title} says something else"]
+    return []
 
 
 def check_data(block: Block) -> list[str]:
