@@ -41,7 +41,7 @@ def refused(tutelage: Tutelage, *arguments: object, words: tuple[str, ...]) -> N
     (("train", "can", "trainign.max_epochs=3"), ("trainign", "'training'")),
     (("train", "can", "data.columns.lable=x"), ("data.columns.lable", "'label'")),
     (("train", "can", "model.latent=8"), ("model.latent",)),
-    (("train", "can", "training.max_epochs=three"), ("training.max_epochs='three'", "integer")),
+    (("train", "can", "training.max_epochs=three"), ("training.max_epochs='three'", "a whole")),
     (("train", "can", "training.max_epochs=0"), ("training.max_epochs=0", "1")),
     (("train", "can", "training.optimizer=adamm"), ("training.optimizer", "'adamw'")),
     (("train", "can", "training=5"), ("training=5", "training.seed=VALUE")),
@@ -82,7 +82,7 @@ def test_a_wrong_command_line_is_refused(tutelage: Tutelage, arguments: tuple[st
 
 
 @pytest.mark.parametrize(("name", "content", "words"), [
-    ("open.yaml", "training: {max_epochs: 1\n", ("open.yaml", "line 1")),
+    ("open.yaml", "training: {max_epochs: 1\n", ("open.yaml", "line 2, column 1", "of line 1")),
     ("twice.yaml", "training:\n  max_epochs: 1\n  max_epochs: 2\n", ("'max_epochs'", "twice")),
     ("twice.json", '{"training": {"max_epochs": 1, "max_epochs": 2}}', ("'max_epochs'", "twice")),
     ("list.yaml", "- training\n", ("list.yaml", "holds no settings")),

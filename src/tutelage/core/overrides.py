@@ -119,8 +119,9 @@ def _said(error: yaml.YAMLError) -> str:
     """What is wrong with a document and where, in one line."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
-    mark = error.problem_mark
-    said = ", ".join(filter(None, (error.context, error.problem)))
+    mark, begun = error.problem_mark, error.context_mark
+    context = f"{error.context} of line {begun.line + 1}" if begun else error.context
+    said = ", ".join(filter(None, (context, error.problem)))
     return f"line {mark.line + 1}, column {mark.column + 1}: {said}"
 
 
