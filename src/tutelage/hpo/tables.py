@@ -122,7 +122,7 @@ def refit_table(
         rows.append((split, *_ends(validated), *_ends(over_seeds(scores)), *_ends(apart)))
     seeds = ", ".join(str(refit.seed) for refit in refits)
     note = (
-        f"{len(refits)} models by the settings of trial {chosen.number}, seeds {seeds}, tested "
+        f"Trained by the settings of trial {chosen.number} with training.seed={seeds}; tested "
         "once. A gap above 0: held-out data promised more than the tests kept; the best of many "
         f"trials always promises too much. {_INTERVALS} They hold the spread of folds and of "
         "seeds, not that of the test samples."
