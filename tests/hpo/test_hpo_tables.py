@@ -126,7 +126,7 @@ def test_every_test_split_stands_beside_cross_validation(direction: str, sign: i
     assert first["gap"] == pytest.approx(sign * 0.1)
     low, high = first["gap low"], first["gap high"]
     assert isinstance(low, float) and isinstance(high, float) and low < sign * 0.1 < high
-    assert "seeds 0, 1" in table.note
+    assert "training.seed=0, 1" in table.note
 
 
 def test_one_seed_has_no_interval_and_a_missing_metric_is_said() -> None:
