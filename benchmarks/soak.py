@@ -4,7 +4,7 @@ Run: python benchmarks/soak.py [--short] [--json FILE]
 
 Each script writes rows {"what", "tried", "held", "seconds", …}; a row in which less held than was
 tried, or a script that fails, fails the soak. Two go on at a time, each of one thread; what one
-says is shown when it has ended. The long form takes MINUTES on two cores.
+says is shown when it has ended. The long form takes an hour on two cores.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -380,6 +382,23 @@ def test_a_truncated_mf4_is_refused(
     path = write_log("mf4", can.Message(timestamp=1.0, arbitration_id=1, data=b"1"))
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     assert refusal(path).where == str(path)
+
+
+def test_a_damaged_mf4_is_refused_in_one_message_without_asammdf_own(
+    write_log: Callable[[str, can.Message], Path],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unraisable: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    path = write_log("mf4", can.Message(timestamp=1.0, arbitration_id=1, data=b"1"))
+    whole = path.read_bytes()
+    for at in (whole.index(b"##FH"), whole.index(b"##DZ") + 60):
+        path.write_bytes(whole[: at + 2] + b"?" + whole[at + 3 :])
+        assert "can't be read as MF4" in refusal(path).problem
+    gc.collect()
+    assert not [each for each in unraisable if each.exc_type is not ResourceWarning]
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", ["asc", "blf"])

@@ -18,7 +18,7 @@ from tutelage.tasks.can.frames import Frames
 from tutelage.tasks.can.ingest.assemble import Piece, Reading, unlabelled
 from tutelage.tasks.can.ingest.blf_check import check_blf
 from tutelage.tasks.can.ingest.detect import Format
-from tutelage.tasks.can.ingest.mf4_check import check_mf4, mf4_errors
+from tutelage.tasks.can.ingest.mf4_check import check_mf4, hush_asammdf, mf4_errors
 
 _BATCH = 1 << 16
 _WIDEST = 0xFFFFFFFF
@@ -62,6 +62,7 @@ def _open(path: Path, format: Format) -> Iterator[can.io.generic.MessageReader]:
     """Open a log; the file is ours, so that it is closed even when python-can refuses it."""
     if format is Format.MF4:
         check_mf4(path)
+        hush_asammdf()
         try:
             with can.MF4Reader(path) as reader:
                 yield reader

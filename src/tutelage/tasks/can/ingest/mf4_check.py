@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from importlib import import_module
 from pathlib import Path
@@ -74,6 +75,17 @@ def _links(file: IO[bytes], at: int, size: int, record: int) -> list[tuple[int, 
         if kind_of not in _VIRTUAL and start + (bit + bits + 7) // 8 > record:
             return None
     return [(link, record) for link in links]
+
+
+def hush_asammdf() -> None:
+    """Keep asammdf from printing tracebacks beside our refusal of a damaged file.
+
+    It logs a fault before it raises it, and deletes an attribute that its own ``__del__`` asks for.
+    """
+    from asammdf.blocks.mdf_v4 import MDF4
+
+    logging.getLogger("asammdf").setLevel(logging.CRITICAL)
+    MDF4._file = None
 
 
 def mf4_errors() -> tuple[type[Exception], ...]:
