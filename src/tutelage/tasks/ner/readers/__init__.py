@@ -1,1 +1,1 @@
-"""Readers of files of texts with entities: CoNLL, JSONL of annotation tools, Arrow, plain text."""
+"""Readers of texts with entities: CoNLL, CSV, JSONL of annotation tools, Arrow, plain text."""
